@@ -1,0 +1,1 @@
+//! The method registry, auth, transports, static UI.

@@ -1,0 +1,1 @@
+//! TOML in, definitions out, with diagnostics.

@@ -1,0 +1,1 @@
+//! Log segments: blocks, line index, tail, range reads.

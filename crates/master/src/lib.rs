@@ -1,0 +1,1 @@
+//! Composition: committer, runner of builds, sessions, timers, recovery.

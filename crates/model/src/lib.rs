@@ -1,0 +1,1 @@
+//! The nouns: ids, results, properties, definitions, records and events.

@@ -1,0 +1,1 @@
+//! StepContext and the step library.

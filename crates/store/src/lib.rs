@@ -1,0 +1,1 @@
+//! SQLite: schema, migrations, row operations, outbox, queries.

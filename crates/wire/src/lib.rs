@@ -1,0 +1,1 @@
+//! The native worker protocol: messages, framing, resume; sans-I/O.

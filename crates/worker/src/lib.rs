@@ -1,0 +1,1 @@
+//! The worker: verbs, process trees, spool, reconnect.
