@@ -1,1 +1,39 @@
-//! The nouns: ids, results, properties, definitions, records and events.
+//! The nouns of Ironmaster: ids, results, properties, definitions, records and events.
+//!
+//! Everything here is plain data. Start at [`event`]: an [`Event`] is a fact that has been committed,
+//! and everything else in the program either leads to one or follows from one. [`definition`] holds what
+//! the configuration says (a builder, a scheduler, a step), [`record`] what has happened (a change, a
+//! build, a log).
+//!
+//! **Invariant:** no I/O, no clock, no async runtime. Maps are ordered, so that iteration is deterministic.
+
+pub mod catalogue;
+pub mod definition;
+pub mod event;
+pub mod id;
+pub mod properties;
+pub mod record;
+pub mod results;
+pub mod snapshot;
+pub mod time;
+
+pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
+pub use definition::{
+    BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, ForceDef, ForceField, ForceFieldKind, Plan,
+    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+};
+pub use event::{Event, Sequenced};
+pub use id::{
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, Counter, LogId, MasterId,
+    SchedulerId, SourceStampId, StepId, WorkerId,
+};
+pub use properties::{Properties, Property};
+pub use record::{
+    BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
+    EffectRecord, LogContent, LogKind, LogRecord, LogSave, MasterRecord, NewSourceStamp, Patch, RequestPhase,
+    SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord, StepUrl, WorkerConnection, WorkerInfo,
+    WorkerRecord,
+};
+pub use results::{Cause, Results};
+pub use snapshot::Snapshot;
+pub use time::{Duration, Timestamp};

@@ -1,0 +1,264 @@
+//! The closed set of things that can change state, and what they are answered with.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ironmaster_model::{
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Duration, EffectRecord, LogKind,
+    LogRecord, LogSave, NewSourceStamp, Plan, Properties, Results, SchedulerId, StepId, StepUrl, Timestamp,
+    WorkerConnection, WorkerId, WorkerInfo,
+};
+use serde_json::{Map, Value};
+
+/// Everything that can change state. Inputs are decided one after another; the list of them explains
+/// the program, and a seed can generate it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// This master starts. All workers count as disconnected from now on.
+    MasterStart {
+        /// `host:basedir`.
+        name: String,
+        /// How long a worker that has not connected keeps its builds: the workers' lease plus a margin.
+        lease: Duration,
+    },
+    /// This master stops in good order.
+    MasterStop,
+    /// A configuration comes into force.
+    Configure {
+        /// The plan, checked by `config`.
+        plan: Arc<Plan>,
+    },
+    /// Somebody tells of a commit.
+    Change(NewChange),
+    /// Somebody presses a force scheduler's button.
+    Force {
+        /// The force scheduler's name.
+        scheduler: String,
+        /// The form's values by full name (REST v2: section 8.2), with `builderid` or `builderNames`.
+        params: Map<String, Value>,
+        /// The logged-in user, if there is one.
+        owner: Option<String>,
+    },
+    /// Somebody wants a finished build's request built again.
+    Rebuild {
+        /// The first build of the chain of rebuilds.
+        rebuilt: BuildId,
+        /// Its builder.
+        builder: BuilderId,
+        /// What it built.
+        sourcestamps: Vec<NewSourceStamp>,
+        /// Its buildset's properties.
+        properties: Properties,
+        /// Who wants it.
+        owner: String,
+    },
+    /// Somebody cancels a request; a build of it is stopped.
+    CancelRequest {
+        /// Which.
+        request: BuildRequestId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody changes a queued request's priority.
+    SetPriority {
+        /// Which.
+        request: BuildRequestId,
+        /// Higher goes first.
+        priority: i64,
+    },
+    /// Somebody stops a build.
+    StopBuild {
+        /// Which.
+        build: BuildId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody switches a scheduler on or off.
+    EnableScheduler {
+        /// Which.
+        scheduler: SchedulerId,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Somebody pauses or unpauses a worker.
+    PauseWorker {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it gets no new builds.
+        paused: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody tells a worker to finish what it runs and to take nothing new (graceful).
+    StopWorker {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A worker has logged in and is ready. Builds that ran on an earlier process of it are lost.
+    WorkerConnected(ConnectedWorker),
+    /// A worker's connection has ended.
+    WorkerDisconnected {
+        /// Which.
+        worker: WorkerId,
+        /// The process it was; stale messages about an earlier one are ignored.
+        instance: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A worker process says, or the runner knows, that a build cannot go on.
+    BuildLost {
+        /// Which.
+        build: BuildId,
+        /// What happened.
+        reason: String,
+    },
+    /// A running step opens a log beyond those declared.
+    OpenLog {
+        /// Its build.
+        build: BuildId,
+        /// The step.
+        step: StepId,
+        /// The log's name.
+        name: String,
+        /// Its kind.
+        kind: LogKind,
+    },
+    /// A running step makes outcomes durable, or says something new of itself.
+    StepProgress(StepReport),
+    /// The running step is over.
+    StepEnded {
+        /// What it made durable with its end.
+        report: StepReport,
+        /// How it ended.
+        outcome: StepOutcome,
+    },
+    /// Time has passed: whatever was due by now happens.
+    Tick,
+}
+
+/// A commit, as told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewChange {
+    /// Who wrote it.
+    pub author: String,
+    /// Who committed it, if known apart from the author.
+    pub committer: Option<String>,
+    /// The commit message.
+    pub comments: String,
+    /// Changed files.
+    pub files: Vec<String>,
+    /// Revision.
+    pub revision: Option<String>,
+    /// Branch.
+    pub branch: Option<String>,
+    /// Category.
+    pub category: Option<String>,
+    /// Where to look at it.
+    pub revlink: Option<String>,
+    /// Repository.
+    pub repository: String,
+    /// Project.
+    pub project: String,
+    /// Codebase.
+    pub codebase: String,
+    /// When it was made; none = now.
+    pub when: Option<Timestamp>,
+    /// Properties (source `Change`).
+    pub properties: Properties,
+}
+
+/// A worker that has logged in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectedWorker {
+    /// Its configured name; its token was checked.
+    pub name: String,
+    /// The process behind it.
+    pub connection: WorkerConnection,
+    /// What it says of itself.
+    pub info: WorkerInfo,
+}
+
+/// What a running step makes durable. The running step is `step` of `build`; a report about any other is
+/// refused, so that a fenced-off attempt can write nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The build.
+    pub build: BuildId,
+    /// Its running step.
+    pub step: StepId,
+    /// Outcomes that are not yet recorded, in order.
+    pub effects: Vec<EffectRecord>,
+    /// Text of logs that is durable, or travels along.
+    pub saves: Vec<LogSave>,
+    /// Properties that changed.
+    pub properties: Properties,
+    /// For people, if it changed.
+    pub state_string: Option<String>,
+    /// All links, if they changed.
+    pub urls: Option<Vec<StepUrl>>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// Its result. `Retry` means that the infrastructure failed: the build ends and is tried again.
+    pub results: Results,
+    /// Why, where there is more to say.
+    pub cause: Option<Cause>,
+    /// For people.
+    pub state_string: String,
+    /// Whether UIs leave the step out.
+    pub hidden: bool,
+}
+
+/// What an input is answered with, once its events are committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The change has this id.
+    Change(ChangeId),
+    /// The buildset with its requests by builder.
+    Buildset {
+        /// Its id.
+        buildset: BuildsetId,
+        /// Its requests.
+        requests: BTreeMap<BuilderId, BuildRequestId>,
+    },
+    /// The log that was opened.
+    Log(LogRecord),
+    /// The worker has this id.
+    Worker(WorkerId),
+}
+
+/// Why an input was refused. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such thing, or none that is active.
+    #[error("there is no {what}")]
+    NotFound {
+        /// Kind and name, such as `worker "linux-1"`.
+        what: String,
+    },
+    /// Values of a form are not acceptable.
+    #[error("{}", .fields.values().cloned().collect::<Vec<_>>().join("; "))]
+    Invalid {
+        /// Full name of the field to what is wrong with it.
+        fields: BTreeMap<String, String>,
+    },
+    /// It is over already, or belongs to an attempt that was given up.
+    #[error("{what} is not running")]
+    NotLive {
+        /// Kind and id.
+        what: String,
+    },
+    /// It cannot be done now.
+    #[error("{reason}")]
+    Conflict {
+        /// Why, and what to do.
+        reason: String,
+    },
+}

@@ -1,0 +1,304 @@
+//! What the configuration says: the definitions that all spellings of it lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Duration, Properties};
+
+/// Everything that decisions depend on, from one configuration bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// SHA-256 (hex) of the bundle of files it came from: the configuration's identity.
+    pub digest: String,
+    /// Workers by name.
+    pub workers: BTreeMap<String, WorkerDef>,
+    /// Builders by name.
+    pub builders: BTreeMap<String, BuilderDef>,
+    /// Schedulers by name.
+    pub schedulers: BTreeMap<String, SchedulerDef>,
+    /// Change sources by name.
+    pub change_sources: BTreeMap<String, ChangeSourceDef>,
+}
+
+/// A machine that may connect, and what it may run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerDef {
+    /// Its name, an identifier.
+    pub name: String,
+    /// How many builds it runs at once, at least 1.
+    pub slots: u32,
+    /// Labels that builders may ask for.
+    pub labels: BTreeSet<String>,
+    /// SHA-256 (hex) of the token it logs in with. The token itself is never kept.
+    pub token_sha256: String,
+    /// Properties of every build on it (source `Worker`).
+    pub properties: BTreeMap<String, Value>,
+}
+
+/// A named job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuilderDef {
+    /// Its name, any text.
+    pub name: String,
+    /// For people; Markdown.
+    pub description: Option<String>,
+    /// Tags for finding it.
+    pub tags: Vec<String>,
+    /// Which workers may run it: those that any selector matches.
+    pub workers: Vec<WorkerSelector>,
+    /// What it does, in order.
+    pub steps: Vec<StepDef>,
+    /// Properties of every build (source `Builder`).
+    pub properties: BTreeMap<String, Value>,
+    /// Environment of every command; `None` unsets a name.
+    pub env: BTreeMap<String, Option<String>>,
+    /// Name of its directory on workers, made from its name where not given.
+    pub builddir: String,
+    /// Attempts at one request when machines fail, at least 1. The first counts.
+    pub attempts_max: u32,
+    /// Whether queued requests for the same thing are merged.
+    pub collapse: CollapseRule,
+    /// Builds of this builder at once over all workers; none = as many as there are slots.
+    pub builds_max: Option<u32>,
+}
+
+/// Selects workers for a builder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerSelector {
+    /// The worker with this name.
+    Name(String),
+    /// Every worker with this label.
+    Label(String),
+}
+
+/// When an older queued request is merged into a newer one of the same builder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollapseRule {
+    /// Never: each request is built.
+    #[default]
+    Never,
+    /// When branch, repository, project, codebase and patch are equal; the newest revision is built
+    /// (Buildbot's default rule).
+    SameBranch,
+}
+
+/// One step of a builder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepDef {
+    /// Shown to people; unique within a builder (made so by the configuration).
+    pub name: String,
+    /// Which kind of the catalogue.
+    pub kind: String,
+    /// The kind's fields, checked against its description. Durations are seconds.
+    pub params: Map<String, Value>,
+    /// What its result does to the build.
+    pub flags: StepFlags,
+    /// Logs that are opened together with it, in order.
+    pub logs: Vec<String>,
+}
+
+/// What a step's result does to the build; Buildbot's flags with Buildbot's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFlags {
+    /// A failure (or exception) stops the build; only `always_run` steps follow.
+    pub halt_on_failure: bool,
+    /// A failure makes the build fail.
+    pub flunk_on_failure: bool,
+    /// Warnings make the build fail.
+    pub flunk_on_warnings: bool,
+    /// A failure makes the build end with warnings.
+    pub warn_on_failure: bool,
+    /// Warnings make the build end with warnings.
+    pub warn_on_warnings: bool,
+    /// Runs even when the build was stopped or has failed.
+    pub always_run: bool,
+}
+
+impl Default for StepFlags {
+    fn default() -> Self {
+        Self {
+            halt_on_failure: false,
+            flunk_on_failure: true,
+            flunk_on_warnings: false,
+            warn_on_failure: false,
+            warn_on_warnings: true,
+            always_run: false,
+        }
+    }
+}
+
+/// A scheduler: turns changes, time or wishes into buildsets for its builders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchedulerDef {
+    /// Its name; for force schedulers an identifier.
+    pub name: String,
+    /// Names of the builders it asks.
+    pub builders: Vec<String>,
+    /// Priority of its requests; higher goes first.
+    pub priority: i64,
+    /// Properties of its buildsets (source `Scheduler`).
+    pub properties: BTreeMap<String, Value>,
+    /// What sets it off.
+    pub kind: SchedulerKind,
+}
+
+/// What sets a scheduler off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SchedulerKind {
+    /// Changes on the branches that the filter names, collected until the tree is stable.
+    SingleBranch {
+        /// Which changes.
+        filter: ChangeFilter,
+        /// How long no important change may arrive before it fires; none = at once, one buildset a change.
+        tree_stable: Option<Duration>,
+    },
+    /// The same with a timer for each branch apart.
+    AnyBranch {
+        /// Which changes.
+        filter: ChangeFilter,
+        /// As for the single branch, per (codebase, project, repository, branch).
+        tree_stable: Option<Duration>,
+    },
+    /// Every so often.
+    Periodic {
+        /// From one firing to the next.
+        interval: Duration,
+        /// What it builds.
+        #[serde(flatten)]
+        source: FixedSource,
+    },
+    /// When somebody says so.
+    Force(ForceDef),
+}
+
+/// The source stamp of a scheduler that is not set off by changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedSource {
+    /// Branch; none = the repository's default.
+    pub branch: Option<String>,
+    /// Repository, as change sources spell it.
+    pub repository: String,
+    /// Project.
+    pub project: String,
+    /// Codebase; empty = the default one.
+    pub codebase: String,
+}
+
+/// Which changes a scheduler hears. Every part that is given must match; an empty part matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeFilter {
+    /// Branch names; globs are allowed (`release/*`).
+    pub branches: Vec<String>,
+    /// Repositories, exact.
+    pub repositories: Vec<String>,
+    /// Projects, exact.
+    pub projects: Vec<String>,
+    /// Categories, exact.
+    pub categories: Vec<String>,
+    /// Codebases, exact.
+    pub codebases: Vec<String>,
+    /// Globs: at least one changed file must match one of them, or the change is not heard.
+    pub files: Vec<String>,
+    /// Globs: a change whose files all match is *unimportant*: it is built along, but sets nothing off.
+    pub unimportant_files: Vec<String>,
+}
+
+/// A force scheduler's form.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForceDef {
+    /// Text on the button.
+    pub button: String,
+    /// Heading of the form.
+    pub label: String,
+    /// Default of the field `reason`.
+    pub reason: String,
+    /// Whether a reason must be given.
+    pub reason_required: bool,
+    /// Default source stamp.
+    pub source: FixedSource,
+    /// Further fields; each becomes a property (source `Force Build Form`).
+    pub fields: Vec<ForceField>,
+}
+
+/// One field of a force form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForceField {
+    /// Name of the property.
+    pub name: String,
+    /// Shown to people.
+    pub label: String,
+    /// Its type.
+    pub kind: ForceFieldKind,
+    /// Value where none is given.
+    pub default: Value,
+    /// Whether blank is refused.
+    pub required: bool,
+    /// What text must match as a whole, if given (a regular expression).
+    pub regex: Option<String>,
+    /// Shown on hovering.
+    pub tooltip: String,
+}
+
+/// The type of a force field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ForceFieldKind {
+    /// One line of text.
+    String,
+    /// Several lines of text.
+    Text,
+    /// A whole number.
+    Int,
+    /// Yes or no.
+    Bool,
+    /// One of several.
+    Choice {
+        /// The choices.
+        choices: Vec<String>,
+        /// Whether anything else is refused.
+        strict: bool,
+    },
+}
+
+/// Where changes come from, when the master has to look for them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeSourceDef {
+    /// Its name.
+    pub name: String,
+    /// Which kind of the catalogue.
+    pub kind: String,
+    /// The kind's fields, checked against its description.
+    pub params: Map<String, Value>,
+}
+
+impl Plan {
+    /// Names of the workers that may run `builder`.
+    pub fn workers_of(&self, builder: &BuilderDef) -> BTreeSet<String> {
+        self.workers
+            .values()
+            .filter(|worker| {
+                builder.workers.iter().any(|selector| match selector {
+                    WorkerSelector::Name(name) => worker.name == *name,
+                    WorkerSelector::Label(label) => worker.labels.contains(label),
+                })
+            })
+            .map(|worker| worker.name.clone())
+            .collect()
+    }
+}
+
+impl BuilderDef {
+    /// Its properties with their source.
+    pub fn property_set(&self) -> Properties {
+        let mut properties = Properties::new();
+        for (name, value) in &self.properties {
+            properties.set(name, value.clone(), "Builder");
+        }
+        properties
+    }
+}
