@@ -1,1 +1,34 @@
-//! Log segments: blocks, line index, tail, range reads.
+//! Log segments: blocks, line index, live tail, range reads.
+//!
+//! One file holds all logs of a build (small logs stay in memory and travel in the database row). A
+//! [`LogWriter`] appends bytes of several streams together with the source [`Position`] they bring the log to;
+//! [`LogWriter::flush`] makes them visible as one block, [`LogWriter::sync`] durable. After a crash
+//! [`LogWriter::resume`] cuts a torn tail and says where the source must continue; bytes that are sent again
+//! are dropped. A [`LiveLog`] gives readers of a log that is still written, a [`LogReader`] reads lines, byte
+//! ranges or the whole in constant memory.
+//!
+//! The API blocks (plain `std::fs`): call it from blocking threads. The file format is in `docs/logs-format.md`.
+
+mod disk;
+mod error;
+mod live;
+mod reader;
+mod store;
+mod types;
+mod verify;
+mod writer;
+
+pub use disk::{Disk, DiskFile, OpenMode, RealDisk};
+pub use error::{LogError, Result};
+pub use live::LiveLog;
+pub use reader::{
+    ContentsPage, ContentsReader, Line, LineCursor, LinePage, LinePiece, LineStream, LogReader, LogSource,
+    PartialLine, RawReader,
+};
+pub use store::LogStore;
+pub use types::{Flushed, LogKind, Options, Place, Position, Stream};
+pub use verify::{Finding, LogSummary, VerifyReport, verify};
+pub use writer::{FinishedLog, FinishedStorage, InlineLog, LogWriter, Resumed};
+
+/// Largest chunk that [`LogWriter::append_as`] takes: such a chunk is stored in one block.
+pub const MAX_CHUNK: usize = 1024 * 1024;
