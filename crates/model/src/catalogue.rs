@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::StepFlags;
+
 /// The kinds that a configuration may use.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -24,6 +26,8 @@ pub struct KindSpec {
     pub fields: Vec<FieldSpec>,
     /// Names of the logs that a step of this kind always opens (opened when the step starts).
     pub logs: &'static [&'static str],
+    /// Flags of its steps where the configuration does not say otherwise. Of no meaning for a change source.
+    pub flags: StepFlags,
     /// Checks that no single field can express; returns (field name, what is wrong).
     pub check: Option<KindCheck>,
 }

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod definition;
 pub mod event;
 pub mod id;
+pub mod interpolate;
 pub mod properties;
 pub mod record;
 pub mod results;
@@ -27,6 +28,7 @@ pub use id::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, Counter, LogId, MasterId,
     SchedulerId, SourceStampId, StepId, WorkerId,
 };
+pub use interpolate::{InterpolateError, Scope, Template};
 pub use properties::{Properties, Property};
 pub use record::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
