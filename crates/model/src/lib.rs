@@ -20,8 +20,8 @@ pub mod time;
 
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
-    BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, ForceDef, ForceField, ForceFieldKind, Plan,
-    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, FixedSource, ForceDef, ForceField,
+    ForceFieldKind, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
 };
 pub use event::{Event, Sequenced};
 pub use id::{
@@ -33,8 +33,8 @@ pub use properties::{Properties, Property};
 pub use record::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
     EffectRecord, LogContent, LogKind, LogRecord, LogSave, MasterRecord, NewSourceStamp, Patch, RequestPhase,
-    SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord, StepUrl, WorkerConnection, WorkerInfo,
-    WorkerRecord,
+    SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord, StepUrl, WaitingChanges,
+    WorkerConnection, WorkerInfo, WorkerRecord,
 };
 pub use results::{Cause, Results};
 pub use snapshot::Snapshot;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, LogId, MasterId,
-    Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, Duration, LogId,
+    MasterId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, WorkerId,
 };
 
 /// A master that uses this database.
@@ -18,8 +18,11 @@ pub struct MasterRecord {
     pub name: String,
     /// Whether it runs.
     pub active: bool,
-    /// When it was last known to run.
+    /// When it was last known to run; of the one that runs: when it started.
     pub last_active: Timestamp,
+    /// How long it lets a worker that has gone away keep its builds: the workers' lease plus a margin.
+    #[serde(default)]
+    pub lease: Duration,
 }
 
 /// A builder, configured or not any more.
