@@ -1,0 +1,93 @@
+//! What step code holds: numbered requests, and the helpers that most steps want.
+
+use ironmaster_model::StepUrl;
+use ironmaster_wire::Verb;
+use serde_json::Value;
+
+use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+
+/// The world, as one running step may use it.
+pub struct StepContext<'a> {
+    host: &'a mut dyn StepHost,
+    next_ordinal: u32,
+}
+
+impl<'a> StepContext<'a> {
+    /// For a step that begins, or begins again.
+    pub fn new(host: &'a mut dyn StepHost) -> Self {
+        Self {
+            host,
+            next_ordinal: 0,
+        }
+    }
+
+    /// What the step knows of its build.
+    pub fn environment(&self) -> &StepEnvironment {
+        self.host.environment()
+    }
+
+    /// Runs a command on the worker.
+    pub async fn command(&mut self, verb: Verb, output: Output) -> Result<CommandDone, HostError> {
+        let ordinal = self.ordinal();
+        self.host.command(ordinal, verb, output).await
+    }
+
+    /// Writes one header line to a log; the newline is added.
+    pub async fn header(&mut self, log: &str, line: &str) -> Result<(), HostError> {
+        let ordinal = self.ordinal();
+        let mut text = line.replace('\n', " ");
+        text.push('\n');
+        self.host.write_log(ordinal, log, LogStream::Header, &text).await
+    }
+
+    /// Waits.
+    pub async fn pause(&mut self, time: std::time::Duration) -> Result<(), HostError> {
+        self.host.pause(time).await
+    }
+
+    /// Sets a property of the build.
+    pub fn set_property(&mut self, name: &str, value: impl Into<Value>, source: &str) {
+        self.host.set_property(name, value.into(), source);
+    }
+
+    /// Says what the step is doing.
+    pub async fn set_state(&mut self, text: &str) -> Result<(), HostError> {
+        self.host.set_state(text).await
+    }
+
+    /// Adds a link.
+    pub fn add_url(&mut self, name: &str, url: &str) {
+        self.host.add_url(StepUrl {
+            name: name.into(),
+            url: url.into(),
+        });
+    }
+
+    /// A path below the build's directory, from one that the configuration gave.
+    pub fn path(&self, relative: &str) -> String {
+        let builddir = &self.environment().builddir;
+        match relative.trim_matches('/') {
+            "" | "." => builddir.clone(),
+            rest => format!("{builddir}/{rest}"),
+        }
+    }
+
+    /// Whether the worker runs Windows.
+    pub fn on_windows(&self) -> bool {
+        self.environment().worker.facts.get("os").and_then(Value::as_str) == Some("windows")
+    }
+
+    fn ordinal(&mut self) -> u32 {
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        ordinal
+    }
+}
+
+impl std::fmt::Debug for StepContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StepContext")
+            .field("next_ordinal", &self.next_ordinal)
+            .finish_non_exhaustive()
+    }
+}

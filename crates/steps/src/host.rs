@@ -1,0 +1,117 @@
+//! What a step runs on: the boundary between step code and the master that drives it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use ironmaster_model::{NewSourceStamp, Properties, StepUrl, WorkerInfo};
+use ironmaster_wire::{Outcome, Verb};
+use serde_json::Value;
+
+/// What a step knows of its build. It does not change while the step runs, apart from the properties.
+#[derive(Clone, Debug, Default)]
+pub struct StepEnvironment {
+    /// Directory of this build on the worker, relative to the worker's base directory.
+    pub builddir: String,
+    /// Environment of every command, from the builder; `None` unsets a name. Not interpolated yet.
+    pub env: BTreeMap<String, Option<String>>,
+    /// Properties of the build.
+    pub properties: Properties,
+    /// What is built: one stamp a codebase.
+    pub stamps: Vec<NewSourceStamp>,
+    /// Name of the worker.
+    pub worker_name: String,
+    /// What the worker says of itself.
+    pub worker: WorkerInfo,
+}
+
+/// Where the output of a command goes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Into the log of that name.
+    Log(String),
+    /// Into memory, up to so many bytes; more fails the command.
+    Capture(usize),
+    /// Both: standard output and error into the log, standard output into memory too.
+    Both(String, usize),
+}
+
+/// Who wrote to a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The CI system itself.
+    Header,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandDone {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it ran, in milliseconds, as the worker measured it.
+    pub duration_ms: u64,
+    /// Captured standard output, if it was asked for.
+    pub captured: Vec<u8>,
+}
+
+/// Why the host cannot go on with a step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// Somebody stopped the build.
+    #[error("stopped by {by}: {reason}")]
+    Stopped {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The worker or the command is gone: this attempt cannot go on.
+    #[error("{reason}")]
+    Lost {
+        /// What happened.
+        reason: String,
+    },
+    /// What the step asked for is not possible (a request that is too large, captured output over its limit).
+    #[error("{reason}")]
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// The master's side of a running step.
+///
+/// `ordinal` numbers requests and log writes together, in program order from 0; the host answers a number that it has
+/// on record from the record.
+#[async_trait]
+pub trait StepHost: Send {
+    /// What the step knows of its build.
+    fn environment(&self) -> &StepEnvironment;
+
+    /// Runs a command on the worker until it ends. A stop interrupts it, and its outcome says so.
+    async fn command(&mut self, ordinal: u32, verb: Verb, output: Output) -> Result<CommandDone, HostError>;
+
+    /// Appends whole lines to a log.
+    async fn write_log(
+        &mut self,
+        ordinal: u32,
+        log: &str,
+        stream: LogStream,
+        text: &str,
+    ) -> Result<(), HostError>;
+
+    /// Waits; a stop ends it early with [`HostError::Stopped`]. Not recorded: a replay may skip it.
+    async fn pause(&mut self, time: std::time::Duration) -> Result<(), HostError>;
+
+    /// Sets a property of the build.
+    fn set_property(&mut self, name: &str, value: Value, source: &str);
+
+    /// Says what the step is doing.
+    async fn set_state(&mut self, text: &str) -> Result<(), HostError>;
+
+    /// Adds a link.
+    fn add_url(&mut self, url: StepUrl);
+}

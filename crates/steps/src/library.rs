@@ -1,0 +1,43 @@
+//! The kinds of steps there are.
+
+use ironmaster_model::{KindSpec, StepDef};
+
+use crate::{Step, git, set_property, shell};
+
+/// Descriptions of all kinds, for the configuration's catalogue.
+pub fn step_kinds() -> Vec<KindSpec> {
+    vec![git::kind(), set_property::kind(), shell::kind()]
+}
+
+/// The step that a definition describes; none if its kind is unknown (an older configuration named it).
+pub fn make_step(definition: &StepDef) -> Option<Box<dyn Step>> {
+    Some(match definition.kind.as_str() {
+        "git" => Box::new(git::Git::new(definition)),
+        "set_property" => Box::new(set_property::SetProperty::new(definition)),
+        "shell" => Box::new(shell::Shell::new(definition)),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_can_be_made() {
+        for kind in step_kinds() {
+            let definition = StepDef {
+                name: "x".into(),
+                kind: kind.name.into(),
+                params: serde_json::Map::new(),
+                flags: kind.flags,
+                logs: kind.logs.iter().map(|&log| log.to_owned()).collect(),
+            };
+            assert!(
+                make_step(&definition).is_some(),
+                "{} has a description but cannot be made",
+                kind.name
+            );
+        }
+    }
+}

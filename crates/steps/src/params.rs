@@ -1,0 +1,131 @@
+//! Reading a step's parameters. Types were checked by the configuration; texts are interpolated here, once
+//! the build's properties are known.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ironmaster_model::{
+    StepDef,
+    interpolate::{Scope, Template},
+};
+use serde_json::Value;
+
+use crate::StepEnvironment;
+
+/// A parameter that makes no sense for this build.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parameter \"{name}\": {reason}")]
+pub struct ParamError {
+    /// Which.
+    pub name: String,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// A step's parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Params(serde_json::Map<String, Value>);
+
+/// A program to run: text for the shell, or argv.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Shell(String),
+    Argv(Vec<String>),
+}
+
+impl Params {
+    pub(crate) fn of(definition: &StepDef) -> Self {
+        Self(definition.params.clone())
+    }
+
+    pub(crate) fn bool(&self, name: &str, default: bool) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    pub(crate) fn integer(&self, name: &str, default: i64) -> i64 {
+        self.0.get(name).and_then(Value::as_i64).unwrap_or(default)
+    }
+
+    pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
+        let secs = self.0.get(name)?.as_f64()?;
+        (secs > 0.0 && secs.is_finite()).then(|| Duration::from_secs_f64(secs))
+    }
+
+    pub(crate) fn word(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    /// Text with its `%(…)s` replaced.
+    pub(crate) fn text(&self, name: &str, env: &StepEnvironment) -> Result<Option<String>, ParamError> {
+        self.0
+            .get(name)
+            .and_then(Value::as_str)
+            .map(|text| interpolate(name, text, env))
+            .transpose()
+    }
+
+    pub(crate) fn command(&self, name: &str, env: &StepEnvironment) -> Result<Command, ParamError> {
+        match self.0.get(name) {
+            Some(Value::String(text)) => Ok(Command::Shell(interpolate(name, text, env)?)),
+            Some(Value::Array(items)) => Ok(Command::Argv(
+                items
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(|item| interpolate(name, item, env))
+                    .collect::<Result<_, _>>()?,
+            )),
+            _ => Err(ParamError {
+                name: name.into(),
+                reason: "is missing".into(),
+            }),
+        }
+    }
+
+    /// The builder's environment with the step's own on top.
+    pub(crate) fn env(&self, env: &StepEnvironment) -> Result<BTreeMap<String, Option<String>>, ParamError> {
+        let mut merged = BTreeMap::new();
+        for (name, value) in &env.env {
+            let value = value
+                .as_deref()
+                .map(|text| interpolate("env", text, env))
+                .transpose()?;
+            merged.insert(name.clone(), value);
+        }
+        if let Some(Value::Object(own)) = self.0.get("env") {
+            for (name, value) in own {
+                let value = value
+                    .as_str()
+                    .map(|text| interpolate("env", text, env))
+                    .transpose()?;
+                merged.insert(name.clone(), value);
+            }
+        }
+        Ok(merged)
+    }
+
+    pub(crate) fn integers(&self, name: &str) -> Vec<i32> {
+        let Some(Value::Array(items)) = self.0.get(name) else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| match item {
+                Value::String(text) => text.parse().ok(),
+                other => other.as_i64().and_then(|code| i32::try_from(code).ok()),
+            })
+            .collect()
+    }
+}
+
+fn interpolate(name: &str, text: &str, env: &StepEnvironment) -> Result<String, ParamError> {
+    let wrong = |reason: String| ParamError {
+        name: name.into(),
+        reason,
+    };
+    let template = Template::parse(text).map_err(|error| wrong(error.to_string()))?;
+    let scope = Scope {
+        properties: &env.properties,
+        sourcestamps: &env.stamps,
+        worker: Some((&env.worker_name, &env.worker)),
+    };
+    template.render(&scope).map_err(|error| wrong(error.to_string()))
+}
