@@ -1,1 +1,34 @@
-//! SQLite: schema, migrations, row operations, outbox, queries.
+//! Keeps what has happened: SQLite today, PostgreSQL behind the same interface later.
+//!
+//! Start reading at [`effect`]: the one pure function that says what an event does to rows. A backend only
+//! executes [`RowOp`]s. The writing end is [`Store`], owned by the one committer thread; everybody else reads
+//! through a [`Reader`], which never blocks the writer.
+//!
+//! * [`resource`] declares the REST types once: `api` validates with it, this room makes SQL from it.
+//! * [`migrate`](sqlite) brings a database file to this program's schema, or refuses it and says why.
+//! * [`fsck`](fsck::fsck) checks what a database must always satisfy.
+//!
+//! **Invariant:** nothing is decided here. What an event means for memory is `engine::State::apply`; a test proves
+//! that the rows lead to the same.
+//!
+//! **Invariant:** the trait and the errors know no driver's types.
+
+pub mod effect;
+pub mod error;
+pub mod fsck;
+pub mod query;
+pub mod reader;
+pub mod resource;
+pub mod row;
+pub mod sqlite;
+pub mod store;
+
+pub use effect::effect;
+pub use error::{BoxError, CommitError, EventsError, QueryError, StoreError};
+pub use fsck::{Finding, Severity, fsck};
+pub use query::{Filter, FilterValue, Op, Order, Page, Query};
+pub use reader::{Reader, RebuildSource, StoredLog};
+pub use resource::{Field, FieldKind, Resource};
+pub use row::{Column, RowOp, Table, Value};
+pub use sqlite::{OpenOptions, SqliteStore};
+pub use store::{Batch, Store};
