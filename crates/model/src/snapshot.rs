@@ -44,6 +44,6 @@ pub struct Snapshot {
     pub builds: Vec<BuildRecord>,
     /// All steps of those builds.
     pub steps: Vec<StepRecord>,
-    /// Unfinished logs of those builds.
+    /// All logs of the running steps of those builds, finished ones too (a replayed step opens them by name again).
     pub logs: Vec<LogRecord>,
 }
