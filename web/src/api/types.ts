@@ -1,0 +1,263 @@
+/**
+ * The resources of REST v2, as they travel. Dates are Unix seconds. A full item always has all its
+ * fields; what may be absent from a server is marked optional.
+ */
+
+/** Buildbot's result codes; closed. */
+export const Result = {
+  success: 0,
+  warnings: 1,
+  failure: 2,
+  skipped: 3,
+  exception: 4,
+  retry: 5,
+  cancelled: 6,
+} as const
+export type Result = (typeof Result)[keyof typeof Result]
+
+export type UnixSeconds = number
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** name → [value, source]. */
+export type Properties = Readonly<Record<string, readonly [value: Json, source: string]>>
+
+export interface Build {
+  buildid: number
+  /** Per builder, from 1. */
+  number: number
+  builderid: number
+  buildrequestid: number
+  workerid: number
+  masterid: number
+  started_at: UnixSeconds
+  complete: boolean
+  complete_at: UnixSeconds | null
+  locks_duration_s: number
+  results: Result | null
+  state_string: string
+  /** Empty unless asked for with `property=`. */
+  properties: Properties
+}
+
+export interface Builder {
+  builderid: number
+  name: string
+  /** Masters that have it configured now; empty means that it was removed from the configuration. */
+  masterids: readonly number[]
+  description: string | null
+  projectid: number | null
+  tags: readonly string[]
+}
+
+export interface BuildRequest {
+  buildrequestid: number
+  buildsetid: number
+  builderid: number
+  priority: number
+  claimed: boolean
+  claimed_at: UnixSeconds | null
+  claimed_by_masterid: number | null
+  complete: boolean
+  complete_at: UnixSeconds | null
+  /** -1 while it is not complete. */
+  results: Result | -1
+  submitted_at: UnixSeconds
+  waited_for: boolean
+  properties: Properties | null
+}
+
+export interface Patch {
+  patchid: number
+  level: number
+  subdir: string
+  author: string
+  comment: string
+  body: string | null
+}
+
+export interface SourceStamp {
+  ssid: number
+  branch: string | null
+  revision: string | null
+  project: string
+  repository: string
+  codebase: string
+  created_at: UnixSeconds
+  patch: Patch | null
+}
+
+export interface Buildset {
+  bsid: number
+  complete: boolean
+  complete_at: UnixSeconds | null
+  external_idstring: string | null
+  parent_buildid: number | null
+  parent_relationship?: string | null
+  reason: string
+  rebuilt_buildid: number | null
+  results: Result | -1 | null
+  sourcestamps: readonly SourceStamp[]
+  submitted_at: UnixSeconds
+}
+
+export interface Change {
+  changeid: number
+  author: string
+  committer: string | null
+  branch: string | null
+  category: string | null
+  codebase: string
+  comments: string
+  files: readonly string[]
+  parent_changeids: readonly number[]
+  project: string
+  properties: Properties
+  repository: string
+  revision: string | null
+  revlink: string | null
+  sourcestamp: SourceStamp
+  when_timestamp: UnixSeconds
+}
+
+export interface Step {
+  stepid: number
+  /** From 0 in each build. */
+  number: number
+  name: string
+  buildid: number
+  started_at: UnixSeconds | null
+  locks_acquired_at: UnixSeconds | null
+  complete: boolean
+  complete_at: UnixSeconds | null
+  results: Result | null
+  state_string: string
+  urls: readonly { readonly name: string; readonly url: string }[]
+  hidden: boolean
+}
+
+/** `s`: each line starts with its stream letter; `t`: plain text; `h`: HTML; `d`: deleted. */
+export type LogType = 's' | 't' | 'h' | 'd'
+
+export interface Log {
+  logid: number
+  name: string
+  slug: string
+  stepid: number
+  complete: boolean
+  num_lines: number
+  type: LogType
+}
+
+export interface LogChunk {
+  logid: number
+  firstline: number
+  content: string
+}
+
+export interface Worker {
+  workerid: number
+  name: string
+  connected_to: readonly { readonly masterid: number }[]
+  configured_on: readonly { readonly masterid: number; readonly builderid: number }[]
+  /** `admin`, `host`, `version` …; empty when it has never been connected. Other keys are shown as they are. */
+  workerinfo: Readonly<Record<string, Json>>
+  paused: boolean
+  pause_reason: string | null
+  graceful: boolean
+}
+
+export interface Master {
+  masterid: number
+  name: string
+  active: boolean
+  last_active: UnixSeconds
+}
+
+export interface Scheduler {
+  schedulerid: number
+  name: string
+  enabled: boolean
+  master: Master | null
+}
+
+/** One field of a force form; `nested` has children. */
+export interface ForceField {
+  name: string
+  /** The key of its value; null for a group that only arranges its children. */
+  fullName: string | null
+  label: string
+  tablabel: string
+  type:
+    | 'text'
+    | 'textarea'
+    | 'int'
+    | 'bool'
+    | 'username'
+    | 'list'
+    | 'file'
+    | 'fixed'
+    | 'nested'
+    | (string & {})
+  default: Json
+  required: boolean
+  multiple: boolean
+  regex: string | null
+  hide: boolean
+  maxsize: number | null
+  autopopulate?: Readonly<Record<string, Readonly<Record<string, Json>>>> | null
+  tooltip: string
+  size?: number
+  cols?: number
+  rows?: number
+  need_email?: boolean
+  choices?: readonly string[]
+  strict?: boolean
+  fields?: readonly ForceField[]
+  layout?: 'vertical' | 'simple' | 'tabs' | (string & {})
+  columns?: number
+}
+
+export interface ForceScheduler {
+  name: string
+  button_name: string
+  label: string
+  enabled: boolean
+  builder_names: readonly string[]
+  all_fields: readonly ForceField[]
+}
+
+export interface User {
+  anonymous?: boolean
+  username?: string
+  full_name?: string
+  email?: string
+}
+
+/** What `/config` tells; only what this UI uses. */
+export interface SiteConfig {
+  title: string
+  titleURL: string
+  buildbotURL: string
+  versions: readonly (readonly [name: string, version: string])[]
+  user: User
+  auth: { readonly name: string }
+  on_load_warning?: string
+}
+
+/** Plural name in the envelope → item type. */
+export interface Resources {
+  builds: Build
+  builders: Builder
+  buildrequests: BuildRequest
+  buildsets: Buildset
+  changes: Change
+  steps: Step
+  logs: Log
+  logchunks: LogChunk
+  workers: Worker
+  masters: Master
+  schedulers: Scheduler
+  forceschedulers: ForceScheduler
+  properties: Properties
+}
+export type Plural = keyof Resources

@@ -1,0 +1,19 @@
+import { useNow } from '../lib/clock'
+import { formatAgo, formatDate, formatDuration, isoDuration } from '../lib/format'
+
+/** A point in time, relative, with the exact date on hover. */
+export function Ago({ at }: { at: number }) {
+  const now = useNow()
+  return (
+    <time dateTime={new Date(at * 1000).toISOString()} title={formatDate(at)}>
+      {formatAgo(at, now)}
+    </time>
+  )
+}
+
+/** From start to end; ticks while there is no end. */
+export function Duration({ from, to }: { from: number; to: number | null }) {
+  const now = useNow(to === null)
+  const seconds = (to ?? now) - from
+  return <time dateTime={isoDuration(seconds)}>{formatDuration(seconds)}</time>
+}

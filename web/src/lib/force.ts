@@ -1,0 +1,65 @@
+/** The force form's values: from the description of its fields to what the master wants. */
+
+import type { ForceField, Json } from '../api/types'
+
+export type FormValues = Readonly<Record<string, Json>>
+
+/** All fields that have a value, groups flattened, in order. */
+export function leaves(fields: readonly ForceField[]): ForceField[] {
+  return fields.flatMap((field) => (field.type === 'nested' ? leaves(field.fields ?? []) : [field]))
+}
+
+/** What the form starts with. */
+export function initialValues(fields: readonly ForceField[]): FormValues {
+  const values: Record<string, Json> = {}
+  for (const field of leaves(fields)) {
+    if (field.fullName === null) continue
+    if (field.type === 'bool') values[field.fullName] = field.default === true
+    else if (field.multiple) values[field.fullName] = Array.isArray(field.default) ? field.default : []
+    else values[field.fullName] = field.default ?? ''
+  }
+  return values
+}
+
+/** The value of a choice may fill other fields. */
+export function autopopulate(values: FormValues, field: ForceField, choice: Json): FormValues {
+  const more = typeof choice === 'string' ? field.autopopulate?.[choice] : undefined
+  return { ...values, ...(field.fullName !== null && { [field.fullName]: choice }), ...more }
+}
+
+/**
+ * The parameters of `force`. Fixed fields are left to the server; numbers travel as they were typed, for
+ * the server to judge, so that its message stands at the field.
+ */
+export function forceParams(
+  fields: readonly ForceField[],
+  values: FormValues,
+  builderid: number,
+): Record<string, Json> {
+  const params: Record<string, Json> = { builderid }
+  for (const field of leaves(fields)) {
+    if (field.fullName === null || field.type === 'fixed') continue
+    const value = values[field.fullName]
+    if (value !== undefined) params[field.fullName] = value
+  }
+  return params
+}
+
+/** What can be told without asking the master. */
+export function localProblems(fields: readonly ForceField[], values: FormValues): Record<string, string> {
+  const problems: Record<string, string> = {}
+  for (const field of leaves(fields)) {
+    if (field.fullName === null || field.hide || field.type === 'fixed' || field.type === 'bool') continue
+    const value = values[field.fullName]
+    const blank =
+      value === '' || value === null || value === undefined || (Array.isArray(value) && value.length === 0)
+    if (field.required && blank) problems[field.fullName] = `${labelOf(field)} needs to be specified`
+    else if (!blank && field.type === 'int' && !/^\s*[+-]?\d+\s*$/.test(String(value)))
+      problems[field.fullName] = 'this is not a whole number'
+  }
+  return problems
+}
+
+/** Labels come as the configuration's author wrote them, often with a colon. */
+export const labelOf = (field: ForceField): string =>
+  (field.label || field.name).trim().replace(/\s*:$/, '') || field.name

@@ -1,0 +1,58 @@
+import { useQuery } from '@tanstack/react-query'
+import { siteRoot } from '../api/base'
+import type { ApiError } from '../api/errors'
+import { configQuery } from '../api/queries'
+import type { SiteConfig } from '../api/types'
+import { Page, Panel } from '../components/Page'
+import { Loaded } from '../components/States'
+import facts from './Build.module.css'
+
+export function About() {
+  const config = useQuery<SiteConfig, ApiError>(configQuery)
+  return (
+    <Page title="About" heading="About this site">
+      <Panel title="Versions" flush={false}>
+        <Loaded query={config} what="the site's configuration">
+          {(site) => (
+            <dl className={facts.facts}>
+              {site.versions.map(([name, version]) => (
+                <div key={name}>
+                  <dt>{name}</dt>
+                  <dd>{version}</dd>
+                </div>
+              ))}
+            </dl>
+          )}
+        </Loaded>
+      </Panel>
+      <Panel title="For programs" flush={false}>
+        <p>
+          Everything on these pages comes from the REST API at{' '}
+          <a href={`${siteRoot()}api/v2`}>
+            <code>{siteRoot()}api/v2</code>
+          </a>{' '}
+          and the events at <code>{siteRoot().replace(/^http/, 'ws')}ws</code>. Your scripts can use the same.
+        </p>
+      </Panel>
+      <Panel title="Keys in a log" flush={false}>
+        <dl className={facts.facts}>
+          {[
+            ['g', 'to the start'],
+            ['G', 'to the end'],
+            ['f', 'follow, or stop following'],
+            ['/', 'search'],
+            ['Enter, Shift+Enter', 'next and previous match'],
+            ['Shift+click on a number', 'choose a range of lines'],
+          ].map(([key, what]) => (
+            <div key={key}>
+              <dt>
+                <kbd>{key}</kbd>
+              </dt>
+              <dd>{what}</dd>
+            </div>
+          ))}
+        </dl>
+      </Panel>
+    </Page>
+  )
+}

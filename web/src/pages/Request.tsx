@@ -1,0 +1,133 @@
+import { Link, Navigate, useParams } from '@tanstack/react-router'
+import { path } from '../api/base'
+import { call } from '../api/client'
+import { useLive } from '../api/live'
+import { allWorkers, oneBuildset, oneRequest, pendingRequests, requestBuilds } from '../api/queries'
+import type { BuildRequest } from '../api/types'
+import { useControl } from '../auth/session'
+import { BuildTable } from '../components/BuildTable'
+import { Button } from '../components/Button'
+import { Page, Panel } from '../components/Page'
+import { Loaded } from '../components/States'
+import { StatusText } from '../components/Status'
+import { Ago } from '../components/Time'
+import { counted, formatCount } from '../lib/format'
+import { useBuilders } from '../lib/names'
+import { requestStatus, statusWord } from '../lib/results'
+import css from './Build.module.css'
+
+/** A request until its build starts; then its build. */
+export function RequestPage() {
+  const { request } = useParams({ from: '/buildrequests/$request' })
+  const id = Number(request)
+  const query = useLive(oneRequest(id))
+  const builds = useLive(requestBuilds(id))
+  const only = builds.data?.items.length === 1 ? builds.data.items[0] : undefined
+  // With several attempts the reader chooses; with one there is nothing else to see here.
+  if (only !== undefined)
+    return (
+      <Navigate
+        to="/builders/$builder/builds/$number"
+        params={{ builder: String(only.builderid), number: String(only.number) }}
+        replace
+      />
+    )
+  return (
+    <Page
+      title={
+        query.data ? `${statusWord(requestStatus(query.data))} · request ${request}` : `Request ${request}`
+      }
+      heading={`Request ${request}`}
+      {...(query.data ? { status: requestStatus(query.data) } : {})}
+    >
+      <Loaded query={query} what={`request ${request}`}>
+        {(data) => <RequestFacts request={data} />}
+      </Loaded>
+      {builds.data && builds.data.items.length > 1 && (
+        <Panel title="Attempts">
+          <BuildTable builds={builds.data.items} caption="Attempts at this request" />
+        </Panel>
+      )}
+    </Page>
+  )
+}
+
+function RequestFacts({ request }: { request: BuildRequest }) {
+  const builders = useBuilders()
+  const buildset = useLive(oneBuildset(request.buildsetid))
+  const status = requestStatus(request)
+  const cancel = useControl(
+    'cancel the request',
+    () =>
+      call(path`buildrequests/${request.buildrequestid}`, 'cancel', { reason: 'cancelled in the web UI' }),
+    { done: 'The request is cancelled.' },
+  )
+  return (
+    <Panel
+      title={<StatusText status={status} />}
+      aside={
+        !request.complete &&
+        !request.claimed && (
+          <Button small busy={cancel.isPending} onClick={() => cancel.mutate(undefined)}>
+            Cancel
+          </Button>
+        )
+      }
+      flush={false}
+    >
+      <dl className={css.facts}>
+        <div>
+          <dt>Builder</dt>
+          <dd>
+            <Link to="/builders/$builder" params={{ builder: String(request.builderid) }}>
+              {builders.name(request.builderid)}
+            </Link>
+          </dd>
+        </div>
+        <div>
+          <dt>Submitted</dt>
+          <dd>
+            <Ago at={request.submitted_at} />
+          </dd>
+        </div>
+        <div>
+          <dt>Priority</dt>
+          <dd>{request.priority}</dd>
+        </div>
+        {buildset.data && (
+          <div>
+            <dt>Reason</dt>
+            <dd>{buildset.data.reason}</dd>
+          </div>
+        )}
+      </dl>
+      {status === 'pending' && <Why request={request} />}
+    </Panel>
+  )
+}
+
+/** What the UI can tell about why it waits. */
+function Why({ request }: { request: BuildRequest }) {
+  const workers = useLive(allWorkers()).data?.items
+  const pending = useLive(pendingRequests()).data?.items
+  if (workers === undefined || pending === undefined) return null
+  const own = workers.filter((w) => w.configured_on.some((c) => c.builderid === request.builderid))
+  const connected = own.filter((w) => w.connected_to.length > 0)
+  const usable = connected.filter((w) => !w.paused && !w.graceful)
+  const same = pending.filter((r) => r.builderid === request.builderid)
+  const before = same.findIndex((r) => r.buildrequestid === request.buildrequestid)
+  const why =
+    own.length === 0
+      ? 'No worker is configured for this builder.'
+      : connected.length === 0
+        ? `None of the builder's ${counted(own.length, 'worker')} is connected.`
+        : usable.length === 0
+          ? 'All connected workers of this builder are paused or shutting down.'
+          : `Waiting for a free worker (${formatCount(usable.length)} of ${formatCount(own.length)} can build it).`
+  return (
+    <p style={{ marginTop: 14 }} role="status">
+      {why} {before > 0 && `${counted(before, 'request')} for the same builder before it.`} This page goes on
+      to the build when it starts.
+    </p>
+  )
+}
