@@ -9,26 +9,40 @@
 //!
 //! The API blocks (plain `std::fs`): call it from blocking threads. The file format is in `docs/logs-format.md`.
 
+mod blocks;
+mod codec;
+mod contents;
 mod disk;
+mod entry;
 mod error;
+mod inline;
+mod lines;
 mod live;
+mod raw;
 mod reader;
+mod record;
+mod scan;
+mod segment;
 mod store;
+mod tally;
 mod types;
+mod varint;
 mod verify;
+mod walk;
 mod writer;
 
+pub use contents::{ContentsPage, ContentsReader};
 pub use disk::{Disk, DiskFile, OpenMode, RealDisk};
 pub use error::{LogError, Result};
+pub use inline::InlineLog;
+pub use lines::{Line, LineCursor, LinePage, LinePiece, LineStream};
 pub use live::LiveLog;
-pub use reader::{
-    ContentsPage, ContentsReader, Line, LineCursor, LinePage, LinePiece, LineStream, LogReader, LogSource,
-    PartialLine, RawReader,
-};
+pub use raw::RawReader;
+pub use reader::{LogReader, LogSource, PartialLine};
 pub use store::LogStore;
 pub use types::{Flushed, LogKind, Options, Place, Position, Stream};
 pub use verify::{Finding, LogSummary, VerifyReport, verify};
-pub use writer::{FinishedLog, FinishedStorage, InlineLog, LogWriter, Resumed};
+pub use writer::{FinishedLog, FinishedStorage, LogWriter, Resumed};
 
 /// Largest chunk that [`LogWriter::append_as`] takes: such a chunk is stored in one block.
 pub const MAX_CHUNK: usize = 1024 * 1024;

@@ -1,8 +1,20 @@
 //! Reading a log.
 
-use std::io;
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use crate::{LogKind, LogStore, Position, Result, Stream};
+use crate::{
+    ContentsPage, ContentsReader, DiskFile, LineCursor, LinePage, LineStream, LogError, LogKind, LogStore,
+    OpenMode, Position, RawReader, Result, Stream, contents, inline, lines,
+    record::{self, IndexMeta, Meta, TRAILER},
+    scan::{read_head, read_up_to, scan},
+    segment::Segment,
+    tally::{Index, Tally},
+    walk::Gather,
+};
 
 /// Where a log is, as its database row says.
 #[derive(Debug, Clone, Copy)]
@@ -18,65 +30,10 @@ pub enum LogSource<'a> {
     },
 }
 
-/// A place in a log: a byte inside a line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LineCursor {
-    /// Line number, from 0.
-    pub line: u64,
-    /// Byte in that line.
-    pub offset: u64,
-}
-
-impl LineCursor {
-    /// The beginning of a line.
-    pub const fn line(line: u64) -> Self {
-        Self { line, offset: 0 }
-    }
-}
-
-/// A line, or what fits of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Its number, from 0.
-    pub number: u64,
-    /// Its stream ([`Stream::Stdout`] in logs without streams).
-    pub stream: Stream,
-    /// Where in the line `bytes` begins; not 0 only for the first line of a page.
-    pub offset: u64,
-    /// Its bytes without the newline, `\r` and invalid UTF-8 kept.
-    pub bytes: Vec<u8>,
-    /// Whether the line ends here; false only for the last line of a page.
-    pub complete: bool,
-}
-
-/// An answer to a range of lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinePage {
-    /// The lines.
-    pub lines: Vec<Line>,
-    /// Where to continue when `max_bytes` cut the range short; None when the range (or the log) ends here.
-    pub next: Option<LineCursor>,
-}
-
-/// A piece of one line from [`LineStream`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinePiece<'a> {
-    /// Line number.
-    pub number: u64,
-    /// Its stream.
-    pub stream: Stream,
-    /// Where in the line this piece begins.
-    pub offset: u64,
-    /// The bytes, without the newline.
-    pub bytes: &'a [u8],
-    /// Whether the line ends with this piece.
-    pub complete: bool,
-}
-
 /// A line that has not ended yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialLine {
-    /// Its stream.
+    /// Its stream ([`Stream::Stdout`] in logs without streams).
     pub stream: Stream,
     /// How long it is so far.
     pub len: u64,
@@ -84,143 +41,252 @@ pub struct PartialLine {
     pub tail: Vec<u8>,
 }
 
-/// A part of the REST `contents` form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContentsPage {
-    /// Lines with stream letter (kind `s` only) and `\n`; invalid UTF-8 replaced.
-    pub text: String,
-    /// Where to continue when `max_bytes` cut the range short.
-    pub next: Option<LineCursor>,
+/// The bytes of a log.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// All entries.
+    Memory(Arc<[u8]>),
+    /// Blocks in a file.
+    File {
+        file: Arc<dyn DiskFile>,
+        path: Arc<Path>,
+        /// Shared with the writer; may know later blocks too.
+        index: Arc<Mutex<Index>>,
+        /// Just behind the last block.
+        end: u64,
+    },
+}
+
+impl Content {
+    pub(crate) fn file(segment: &Segment, index: Index, end: u64) -> Self {
+        Self::File {
+            file: Arc::clone(segment.file()),
+            path: segment.path().into(),
+            index: Arc::new(Mutex::new(index)),
+            end,
+        }
+    }
+}
+
+/// A log as it was at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) log_id: u64,
+    pub(crate) kind: LogKind,
+    pub(crate) content: Content,
+    pub(crate) tally: Tally,
+    pub(crate) position: Position,
+    pub(crate) finished: bool,
 }
 
 /// Reads everything that was flushed when it was made. Cheap to clone; methods do not disturb each other.
 #[derive(Debug, Clone)]
-pub struct LogReader(());
+pub struct LogReader(Arc<Snapshot>);
 
 impl LogReader {
-    /// Opens a log that no writer of this process has open; for those see [`LiveLog::reader`](crate::LiveLog::reader). Never writes, stops at a
-    /// torn tail.
-    pub fn open(_store: &LogStore, _source: LogSource<'_>) -> Result<Self> {
-        todo!()
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(snapshot))
+    }
+
+    /// Opens a log. One that is being written is better read through [`LiveLog::reader`](crate::LiveLog::reader), which has the
+    /// writer's index; here its file is walked once. Never writes, stops at a torn tail.
+    pub fn open(store: &LogStore, source: LogSource<'_>) -> Result<Self> {
+        match source {
+            LogSource::Inline(bytes) => {
+                let log = inline::decode(bytes)?;
+                Ok(Self::new(Snapshot {
+                    log_id: 0,
+                    kind: log.kind,
+                    content: Content::Memory(log.stored.into()),
+                    tally: log.tally,
+                    position: log.position,
+                    finished: log.finished,
+                }))
+            }
+            LogSource::File { key, log_id } => open_file(store, key, log_id).map(Self::new),
+        }
     }
 
     /// The log's kind.
     pub fn kind(&self) -> LogKind {
-        todo!()
+        self.0.kind
     }
 
     /// Lines that have ended.
     pub fn num_lines(&self) -> u64 {
-        todo!()
+        self.0.tally.lines
     }
 
     /// Raw bytes of those lines.
     pub fn raw_bytes(&self) -> u64 {
-        todo!()
+        self.0.tally.raw
     }
 
     /// Whether the log is finished.
     pub fn is_finished(&self) -> bool {
-        todo!()
+        self.0.finished
     }
 
     /// What the log has consumed.
     pub fn position(&self) -> Position {
-        todo!()
+        self.0.position
     }
 
-    /// Up to `count` lines from `from` on, at most about `max_bytes` of them (at least one byte, so that a caller
-    /// who goes on at `next` always gets to the end).
-    pub fn lines(&self, _from: LineCursor, _count: u64, _max_bytes: usize) -> Result<LinePage> {
-        todo!()
+    /// Up to `count` lines from `from` on, at most about `max_bytes` of them (but always some, so that a caller who
+    /// goes on at `next` gets to the end).
+    pub fn lines(&self, from: LineCursor, count: u64, max_bytes: usize) -> Result<LinePage> {
+        lines::page(self, from, count, max_bytes)
     }
 
-    /// The last `count` lines.
-    pub fn tail(&self, _count: u64, _max_bytes: usize) -> Result<LinePage> {
-        todo!()
+    /// The last `count` lines; see [`LogReader::lines`].
+    pub fn tail(&self, count: u64, max_bytes: usize) -> Result<LinePage> {
+        self.lines(
+            LineCursor::line(self.num_lines().saturating_sub(count)),
+            count,
+            max_bytes,
+        )
     }
 
-    /// Lines that have not ended, with at most `max_bytes` of the end of each.
-    pub fn partials(&self, _max_bytes: usize) -> Result<Vec<PartialLine>> {
-        todo!()
+    /// Lines that have not ended, in the order in which they begin, with at most `max_bytes` of the end of each.
+    pub fn partials(&self, max_bytes: usize) -> Result<Vec<PartialLine>> {
+        let mut open: Vec<_> = Stream::ALL
+            .iter()
+            .filter_map(|stream| Some((self.0.tally.open[stream.code()]?, *stream)))
+            .collect();
+        open.sort_unstable_by_key(|(line, _)| line.start);
+        let mut gather = Gather::new(&self.0);
+        let mut partials = Vec::new();
+        for (line, stream) in open {
+            let mut tail = Vec::new();
+            gather.begin(stream.code(), line, line.len.saturating_sub(max_bytes as u64))?;
+            while let Some(range) = gather.next()? {
+                tail.extend_from_slice(gather.bytes(range));
+            }
+            partials.push(PartialLine {
+                stream,
+                len: line.len,
+                tail,
+            });
+        }
+        Ok(partials)
     }
 
     /// Lines as a stream of pieces, in constant memory.
-    pub fn line_stream(&self, _from: LineCursor) -> Result<LineStream> {
-        todo!()
+    pub fn line_stream(&self, from: LineCursor) -> Result<LineStream> {
+        LineStream::new(&self.0, from)
     }
 
     /// The REST `contents` form of up to `count` lines as a stream of valid UTF-8, in constant memory.
-    pub fn contents(&self, _first: u64, _count: Option<u64>) -> Result<ContentsReader> {
-        todo!()
+    pub fn contents(&self, first: u64, count: Option<u64>) -> Result<ContentsReader> {
+        ContentsReader::new(self, first, count)
     }
 
-    /// The REST `contents` form of up to `count` lines, at most about `max_bytes` of it.
+    /// The REST `contents` form of up to `count` lines, at most about `max_bytes` of the log.
     pub fn contents_page(
         &self,
-        _from: LineCursor,
-        _count: Option<u64>,
-        _max_bytes: usize,
+        from: LineCursor,
+        count: Option<u64>,
+        max_bytes: usize,
     ) -> Result<ContentsPage> {
-        todo!()
+        contents::page(self, from, count, max_bytes)
     }
 
-    /// The whole raw form: all lines in their order, bytes as they came, stream letters removed.
+    /// The whole raw form: all lines in their order, bytes as they came, without stream letters.
     pub fn raw(&self) -> Result<RawReader> {
-        todo!()
+        self.raw_range(0, u64::MAX)
     }
 
     /// Bytes `start..end` of the raw form (what lies beyond its end is left out).
-    pub fn raw_range(&self, _start: u64, _end: u64) -> Result<RawReader> {
-        todo!()
+    pub fn raw_range(&self, start: u64, end: u64) -> Result<RawReader> {
+        RawReader::new(&self.0, start, end)
     }
 }
 
-/// Streams lines; see [`LogReader::line_stream`].
-#[derive(Debug)]
-pub struct LineStream(());
-
-impl LineStream {
-    /// The next piece (at most a block), or None at the end.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "lends its buffer, which Iterator cannot"
-    )]
-    pub fn next(&mut self) -> Result<Option<LinePiece<'_>>> {
-        todo!()
+fn open_file(store: &LogStore, key: u64, log_id: u64) -> Result<Snapshot> {
+    let path: Arc<Path> = store.path(key).into();
+    let missing = || LogError::NoSuchLog {
+        path: path.to_path_buf(),
+        log_id,
+    };
+    let fail = |action: &'static str| {
+        let path = path.to_path_buf();
+        move |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => LogError::NoSuchLog { path, log_id },
+            _ => LogError::Io { action, path, source },
+        }
+    };
+    let file: Arc<dyn DiskFile> = store
+        .disk()
+        .open(&path, OpenMode::Read)
+        .map_err(fail("open"))?
+        .into();
+    let marks = store.options().index_marks;
+    if let Some((meta, index)) = find_index(&*file, log_id, marks).map_err(fail("read"))? {
+        return Ok(Snapshot {
+            log_id,
+            kind: meta.kind,
+            content: Content::File {
+                file,
+                path,
+                index: Arc::new(Mutex::new(index)),
+                end: meta.end,
+            },
+            tally: meta.tally,
+            position: meta.position,
+            finished: true,
+        });
     }
+    let log = scan(&*file, Some(log_id), marks)
+        .map_err(fail("read"))?
+        .logs
+        .remove(&log_id)
+        .ok_or_else(missing)?;
+    Ok(Snapshot {
+        log_id,
+        kind: log.kind,
+        content: Content::File {
+            file,
+            path,
+            index: Arc::new(Mutex::new(log.index)),
+            end: log.end,
+        },
+        tally: log.tally,
+        position: log.position,
+        finished: log.finished.is_some(),
+    })
 }
 
-/// Streams the raw form; see [`LogReader::raw`]. Errors are [`LogError`](crate::LogError)s inside [`io::Error`].
-#[derive(Debug)]
-pub struct RawReader(());
-
-impl RawReader {
-    /// The next bytes without copying them; empty at the end.
-    pub fn chunk(&mut self) -> Result<&[u8]> {
-        todo!()
+/// Looks for a log's index record from the end of the file. None if the file does not end with one (a log is still
+/// written, or was when the process ended): then the file must be walked.
+fn find_index(file: &dyn DiskFile, log_id: u64, marks: usize) -> io::Result<Option<(IndexMeta, Index)>> {
+    let mut buf = Vec::new();
+    let len = file.len()?;
+    let Some(trailer_at) = len.checked_sub(TRAILER as u64) else {
+        return Ok(None);
+    };
+    read_up_to(file, &mut buf, trailer_at, TRAILER)?;
+    let last = buf.first_chunk().and_then(|bytes| record::parse_trailer(*bytes));
+    let mut at = last.and_then(|record_len| len.checked_sub(record_len));
+    while let Some(here) = at {
+        let Some(record) = read_head(file, here, &mut buf)? else {
+            return Ok(None);
+        };
+        let Meta::Index(meta) = record.meta else {
+            return Ok(None);
+        };
+        if meta.log_id == log_id {
+            read_up_to(file, &mut buf, here + record.head_len as u64, record.payload_len)?;
+            if buf.len() != record.payload_len
+                || crc32fast::hash(&buf) != record.payload_crc
+                || meta.end > here
+            {
+                return Ok(None);
+            }
+            let mut rest = &buf[..buf.len() - TRAILER];
+            let index = Index::take(&mut rest, marks).filter(|_| rest.is_empty());
+            return Ok(index.map(|index| (meta, index)));
+        }
+        at = meta.previous.filter(|previous| *previous < here);
     }
-}
-
-impl io::Read for RawReader {
-    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        todo!()
-    }
-}
-
-/// Streams the REST `contents` form; see [`LogReader::contents`].
-#[derive(Debug)]
-pub struct ContentsReader(());
-
-impl ContentsReader {
-    /// The next piece of text; empty at the end.
-    pub fn chunk(&mut self) -> Result<&str> {
-        todo!()
-    }
-}
-
-impl io::Read for ContentsReader {
-    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        todo!()
-    }
+    Ok(None)
 }

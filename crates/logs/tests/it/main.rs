@@ -1,0 +1,10 @@
+//! Tests of the public interface, one binary.
+
+mod crash;
+mod faults;
+mod format;
+mod live;
+mod long;
+mod malformed;
+mod support;
+mod tables;
