@@ -1,0 +1,205 @@
+//! Patterns for paths: `*`, `?` and `[a-z]` within a name, `**` for any folders. As shells do it, a wildcard does
+//! not match a name that begins with a dot.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::paths::Failure;
+
+/// The most bytes of paths that one answer may hold; it has to fit a message.
+pub(crate) const MAX_ANSWER: usize = 512 * 1024;
+
+/// The paths below `base` that match, relative to it and sorted.
+pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Vec<String>, Failure> {
+    let parts: Vec<&str> = pattern
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.is_empty() {
+        return Err(Failure::invalid("the pattern is empty"));
+    }
+    if parts.len() > 64 || pattern.len() > 4096 {
+        return Err(Failure::invalid("the pattern is too long"));
+    }
+    let mut search = Search {
+        found: Vec::new(),
+        bytes: 0,
+        cancel,
+    };
+    search.walk(base, &PathBuf::new(), &parts)?;
+    search.found.sort();
+    search.found.dedup();
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    found: Vec<String>,
+    bytes: usize,
+    cancel: &'a AtomicBool,
+}
+
+impl Search<'_> {
+    /// `here` is relative to the base directory. Folders that cannot be read hold no matches.
+    fn walk(&mut self, base: &Path, here: &Path, parts: &[&str]) -> Result<(), Failure> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Failure::invalid("interrupted"));
+        }
+        let [part, rest @ ..] = parts else {
+            let text = here.to_string_lossy().into_owned();
+            self.bytes += text.len() + 4;
+            if self.bytes > MAX_ANSWER {
+                return Err(Failure::invalid(
+                    "the pattern matches too many paths for one answer; make it narrower",
+                ));
+            }
+            self.found.push(text);
+            return Ok(());
+        };
+        if *part == "**" {
+            // `**` at the end means everything below, as files are looked for with it.
+            if rest.is_empty() {
+                self.walk(base, here, &["**", "*"])?;
+                return Ok(());
+            }
+            self.walk(base, here, rest)?;
+        } else if !part.contains(['*', '?', '[']) {
+            let next = here.join(part);
+            if base.join(&next).symlink_metadata().is_ok() {
+                self.walk(base, &next, rest)?;
+            }
+            return Ok(());
+        }
+        let Ok(entries) = fs::read_dir(base.join(here)) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let next = here.join(name);
+            if *part == "**" {
+                // Links are not followed, so that a loop of links ends.
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder && !name.starts_with('.') {
+                    self.walk(base, &next, parts)?;
+                }
+            } else if matches(part.as_bytes(), name.as_bytes()) {
+                self.walk(base, &next, rest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name matches a pattern. Linear in the name for each star: only the last star is ever retried.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
+        return false;
+    }
+    let (mut at, mut read) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while read < name.len() {
+        let step = match pattern.get(at) {
+            Some(b'*') => {
+                retry = Some((at + 1, read));
+                at += 1;
+                continue;
+            }
+            Some(b'?') => Some(at + 1),
+            Some(b'[') => class(pattern, at, name[read]),
+            Some(byte) => (*byte == name[read]).then_some(at + 1),
+            None => None,
+        };
+        match (step, &mut retry) {
+            (Some(next), _) => {
+                at = next;
+                read += 1;
+            }
+            (None, Some((star, from))) => {
+                *from += 1;
+                (at, read) = (*star, *from);
+            }
+            (None, None) => return false,
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// Where the pattern goes on after a `[…]` that has this byte. A bracket that is never closed stands for itself.
+fn class(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
+    let mut position = at + 1;
+    let negated = matches!(pattern.get(position), Some(b'!' | b'^'));
+    position += usize::from(negated);
+    let first = position;
+    let mut found = false;
+    loop {
+        match pattern.get(position) {
+            None => return (byte == b'[').then_some(at + 1),
+            Some(b']') if position > first => break,
+            Some(low) => {
+                if pattern.get(position + 1) == Some(&b'-')
+                    && let Some(high) = pattern.get(position + 2).filter(|high| **high != b']')
+                {
+                    found |= (*low..=*high).contains(&byte);
+                    position += 3;
+                } else {
+                    found |= *low == byte;
+                    position += 1;
+                }
+            }
+        }
+    }
+    (found != negated).then_some(position + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_as_in_a_shell() {
+        let table = [
+            ("*", "a.txt", true),
+            ("*.txt", "a.txt", true),
+            ("*.txt", "a.txt.gz", false),
+            ("a*b*c", "aXbbYc", true),
+            ("?", "", false),
+            ("?at", "cat", true),
+            ("[a-c]at", "bat", true),
+            ("[!a-c]at", "bat", false),
+            ("[]x]", "]", true),
+            ("[a", "[a", true),
+            ("*", ".hidden", false),
+            (".*", ".hidden", true),
+            ("", "", true),
+            ("**a", "ba", true),
+        ];
+        for (pattern, name, expected) in table {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_are_found_sorted_once_and_without_following_loops() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a/x.xml", "a/b/y.xml", "a/b/z.txt", "c.xml", ".git/q.xml"] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink("..", folder.path().join("a/loop")).unwrap();
+        let find = |pattern: &str| find(folder.path(), pattern, &AtomicBool::new(false)).unwrap();
+        assert_eq!(find("**/*.xml"), ["a/b/y.xml", "a/x.xml", "c.xml"]);
+        assert_eq!(find("a/*"), ["a/b", "a/loop", "a/x.xml"]);
+        assert_eq!(find("a/**/**/*.txt"), ["a/b/z.txt"]);
+        assert_eq!(find("a/b/**"), ["a/b/y.xml", "a/b/z.txt"]);
+        assert_eq!(find("./c.xml"), ["c.xml"]);
+        assert!(find("none/*").is_empty());
+    }
+}

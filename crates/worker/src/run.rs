@@ -1,0 +1,456 @@
+//! The life of a worker: lock, leftovers, guard, then connection after connection.
+
+use std::{
+    cell::RefCell,
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
+
+use ironmaster_wire::{Capabilities, Hello, Limits, PATH, PROTOCOL_MAX, PROTOCOL_MIN};
+use rustix::fs::{FlockOperation, flock};
+use tokio::{
+    net::TcpStream,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::LocalSet,
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{self, client::IntoClientRequest as _, protocol::WebSocketConfig},
+};
+
+use crate::{
+    SpoolLimits, WorkerError,
+    commands::{Commands, Context},
+    guard, info,
+    leftovers::{Registry, Whose},
+    link::{Ended, Link, Memory},
+    paths::Basedir,
+    procs,
+};
+
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long commands may take to end gently when the worker stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What a worker needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the master is: `ws://HOST:PORT`, with or without the path `/worker`.
+    pub master: String,
+    /// The name that the master knows the worker by.
+    pub name: String,
+    /// The secret that goes with the name.
+    pub token: String,
+    /// The folder below which everything happens.
+    pub basedir: PathBuf,
+    /// Who looks after this worker, for people.
+    pub admin: Option<String>,
+    /// What this machine is, for people.
+    pub host: Option<String>,
+    /// How many commands may run at once.
+    pub max_commands: u32,
+    /// How much output of each command is kept for the master.
+    pub spool: SpoolLimits,
+    /// The shortest and the longest pause between attempts to connect.
+    pub backoff: (Duration, Duration),
+    /// The program that becomes the guard when its first argument is [`GUARD_ARGUMENT`](crate::GUARD_ARGUMENT).
+    pub guard: PathBuf,
+}
+
+/// Runs a worker until it is stopped by SIGTERM or SIGINT, or until the master refuses it for good.
+/// Call it on the program's main thread: commands die with the thread that started them.
+pub fn run(config: &Config) -> Result<(), WorkerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .build()
+        .map_err(WorkerError::Runtime)?;
+    let result = LocalSet::new().block_on(&runtime, work(config));
+    // A thread that is removing a large folder must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Time that goes on while the machine sleeps, for the lease.
+pub(crate) fn clock() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+async fn work(config: &Config) -> Result<(), WorkerError> {
+    let address = address(&config.master)?;
+    let broken = |source| WorkerError::Basedir {
+        path: config.basedir.clone(),
+        source,
+    };
+    let base = Basedir::open(&config.basedir).map_err(broken)?;
+    fs::create_dir_all(base.state()).map_err(broken)?;
+    let _lock = lock(&base)?;
+    let tag = tag(&base).map_err(broken)?;
+    let instance = crate::random_hex();
+    let registry = Registry::new(&base.state(), tag.clone(), instance.clone());
+    match registry
+        .kill_leftovers(Whose::AllBut(&instance))
+        .map_err(WorkerError::Leftovers)?
+    {
+        0 => {}
+        count => tracing::warn!("killed {count} processes that an earlier worker left behind"),
+    }
+    let _ = fs::remove_dir_all(base.state().join("spool"));
+    let start_guard = || guard::start(&config.guard, &base.state(), &tag, &instance);
+    let guard = start_guard().map_err(WorkerError::Guard)?;
+
+    let context = Rc::new(Context {
+        info: info::gather(base.path(), config.admin.clone(), config.host.clone()),
+        base: base.clone(),
+        registry,
+        spool: config.spool,
+        wake: tokio::sync::Notify::new(),
+    });
+    let commands = Rc::new(Commands::new(context, config.max_commands));
+    let memory = Rc::new(Memory {
+        last_heard: clock().into(),
+        lease: None.into(),
+    });
+    let (stop, mut stopped) = watch::channel(0_u8);
+    let mut terminate = signal(SignalKind::terminate()).map_err(WorkerError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(WorkerError::Runtime)?;
+    let connections = connections(config, &address, &instance, &commands, &memory, stopped.clone());
+    let watch_guard = async {
+        let mut guard = guard;
+        loop {
+            // Its input stays open as long as the worker lives; `wait` would close it.
+            let _stdin = guard.stdin.take();
+            let status = guard.wait().await;
+            tracing::warn!(?status, "the guard has ended; starting another one");
+            sleep(Duration::from_secs(1)).await;
+            match start_guard() {
+                Ok(new) => guard = new,
+                Err(error) => {
+                    tracing::error!(
+                        "cannot start a guard: {error}; commands may outlive a worker that is killed"
+                    );
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    };
+    let watch_signals = async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.send_modify(|level| *level = level.saturating_add(1));
+            if *stop.borrow() == 1 {
+                tracing::info!("stopping; a second signal stops at once");
+                commands.stop_all(STOP_GRACE);
+                commands.context().wake.notify_one();
+            }
+        }
+    };
+    tokio::select! {
+        result = connections => result,
+        // The guard kills what still runs.
+        _ = stopped.wait_for(|level| *level > 1) => Ok(()),
+        () = watch_signals => Ok(()),
+        () = watch_lease(&commands, &memory) => Ok(()),
+        () = watch_guard => Ok(()),
+    }
+}
+
+/// Kills what runs when the master has not been heard for the lease.
+async fn watch_lease(commands: &Commands, memory: &Memory) {
+    loop {
+        let lease = memory.lease.get();
+        // Looked at from time to time rather than once at the end: timers stand still while the machine sleeps.
+        sleep(lease.map_or(Duration::from_secs(1), |lease| {
+            (lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(5))
+        }))
+        .await;
+        let silence = clock().saturating_sub(memory.last_heard.get());
+        if let Some(lease) = lease
+            && silence >= lease
+            && commands.running() > 0
+        {
+            tracing::warn!(
+                "not heard from the master for {:.0} s, which is its lease: killing {} commands",
+                silence.as_secs_f64(),
+                commands.running()
+            );
+            commands.expire();
+            // The next one starts a new lease; those that are dying are not to be reported again and again.
+            memory.last_heard.set(clock());
+        }
+    }
+}
+
+/// Connects, again and again, until the worker is stopped or refused for good.
+async fn connections(
+    config: &Config,
+    address: &Address,
+    instance: &str,
+    commands: &Commands,
+    memory: &Memory,
+    mut stopped: watch::Receiver<u8>,
+) -> Result<(), WorkerError> {
+    let state = State(RefCell::default());
+    let mut backoff = Backoff {
+        shortest: config.backoff.0,
+        longest: config.backoff.1,
+        next: config.backoff.0,
+    };
+    loop {
+        let attempt = tokio::select! {
+            attempt = connect(address) => attempt,
+            _ = stopped.wait_for(|level| *level > 0) => return wait_for_commands(commands).await,
+        };
+        match attempt {
+            Err(reason) => state.change(&format!("cannot reach the master at {}: {reason}", address.url)),
+            Ok(socket) => {
+                let welcomed = std::cell::Cell::new(false);
+                let on_welcome = |welcome: &ironmaster_wire::Welcome| {
+                    welcomed.set(true);
+                    state.change(&format!(
+                        "connected to {} as {}, session {}",
+                        address.url, config.name, welcome.session
+                    ));
+                };
+                commands.reconnecting();
+                let hello = hello(config, instance, commands);
+                match Link::new(socket, hello, commands, memory, &on_welcome)
+                    .run()
+                    .await
+                {
+                    Ended::Stopped => return Ok(()),
+                    Ended::Refused { reason, retry: true } => {
+                        state.change(&format!("the master refused this worker: {reason}; trying again"));
+                    }
+                    Ended::Refused { reason, retry: false } => {
+                        commands.stop_all(STOP_GRACE);
+                        wait_for_commands(commands).await?;
+                        return Err(WorkerError::Refused { reason });
+                    }
+                    Ended::Lost { reason, violation } => {
+                        state.change(&format!("lost the master: {reason}; connecting again"));
+                        if welcomed.get() && !violation {
+                            backoff.next = backoff.shortest;
+                        }
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(backoff.pause()) => {}
+            _ = stopped.wait_for(|level| *level > 0) => return wait_for_commands(commands).await,
+        }
+    }
+}
+
+/// A worker that stops without a connection only waits until its commands are dead.
+async fn wait_for_commands(commands: &Commands) -> Result<(), WorkerError> {
+    while commands.running() > 0 {
+        commands.context().wake.notified().await;
+    }
+    Ok(())
+}
+
+fn hello(config: &Config, instance: &str, commands: &Commands) -> Hello {
+    Hello {
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL_MAX,
+        name: config.name.clone(),
+        token: config.token.clone(),
+        instance: instance.to_owned(),
+        boot: procs::boot_id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        capabilities: Capabilities {
+            resumes: true,
+            kills_on_disconnect: false,
+            max_commands: Some(config.max_commands),
+            exact_bytes: true,
+            line_limit: None,
+        },
+        info: commands.context().info.clone(),
+        commands: commands.reports(),
+    }
+}
+
+/// Says the state of the connection when it changes, and only then.
+struct State(RefCell<String>);
+
+impl State {
+    fn change(&self, text: &str) {
+        if *self.0.borrow() != text {
+            tracing::info!("{text}");
+            text.clone_into(&mut self.0.borrow_mut());
+        }
+    }
+}
+
+/// Doubles from the shortest to the longest pause. Jitter keeps a fleet from coming back all at once.
+struct Backoff {
+    shortest: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn pause(&mut self) -> Duration {
+        let pause = self.next.min(self.longest);
+        self.next = (pause * 2).min(self.longest);
+        let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        pause.mul_f64(0.5 + jitter / 2.0)
+    }
+}
+
+/// Where the master is.
+struct Address {
+    url: String,
+    host: String,
+    port: u16,
+}
+
+fn address(text: &str) -> Result<Address, WorkerError> {
+    let bad = |problem: &str| WorkerError::Address {
+        address: text.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let text = text.trim_end_matches('/');
+    let url = match text.split_once("://") {
+        Some(("ws" | "http", rest)) => format!("ws://{rest}"),
+        Some(("wss" | "https", _)) => {
+            return Err(bad(
+                "encryption is not built in; reach the master through a tunnel or a VPN, with ws://",
+            ));
+        }
+        Some(_) => return Err(bad("it must begin with ws://")),
+        None => format!("ws://{text}"),
+    };
+    let url = if url.splitn(4, '/').nth(3).is_some() {
+        url
+    } else {
+        format!("{url}{PATH}")
+    };
+    let request = url
+        .as_str()
+        .into_client_request()
+        .map_err(|error| bad(&error.to_string()))?;
+    let host = request
+        .uri()
+        .host()
+        .filter(|host| !host.is_empty())
+        .ok_or_else(|| bad("it names no host"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = request.uri().port_u16().unwrap_or(80);
+    Ok(Address { url, host, port })
+}
+
+/// Makes a connection; the error is a sentence for the log.
+async fn connect(address: &Address) -> Result<WebSocketStream<TcpStream>, String> {
+    let attempt = async {
+        let stream = TcpStream::connect((address.host.as_str(), address.port))
+            .await
+            .map_err(|error| error.to_string())?;
+        // Small messages must not wait for larger ones.
+        let _ = stream.set_nodelay(true);
+        let limit = Limits::default().max_frame();
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit))
+            .read_buffer_size(16 * 1024);
+        let request = address
+            .url
+            .as_str()
+            .into_client_request()
+            .map_err(|error| error.to_string())?;
+        match client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => Err(format!(
+                "it answered {} instead of opening a WebSocket; is this the address of an Ironmaster master?",
+                response.status()
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    timeout(CONNECT_TIMEOUT, attempt)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())))
+}
+
+/// Takes the base directory for this process alone.
+fn lock(base: &Basedir) -> Result<File, WorkerError> {
+    let path = base.state().join("lock");
+    let broken = |source| WorkerError::Basedir {
+        path: path.clone(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(broken)?;
+    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    let mut holder = String::new();
+    let _ = (&mut file).take(64).read_to_string(&mut holder);
+    match locked {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(WorkerError::InUse {
+                path: base.path().to_owned(),
+                holder: holder.trim().to_owned(),
+            });
+        }
+        Err(error) => return Err(broken(error.into())),
+    }
+    wait_for_predecessor(&holder);
+    let me = procs::Process::read(std::process::id() as i32);
+    file.set_len(0).and_then(|()| file.rewind()).map_err(broken)?;
+    writeln!(file, "{} {}", std::process::id(), me.map_or(0, |me| me.start)).map_err(broken)?;
+    Ok(file)
+}
+
+/// A process that is killed gives its locks back a moment before the kernel kills the children that asked for it.
+/// So the lock alone does not say that no new leader is about to be born: the holder must be dead.
+fn wait_for_predecessor(holder: &str) {
+    let mut parts = holder.split_whitespace();
+    let (Some(Ok(pid)), Some(Ok(start))) = (
+        parts.next().map(str::parse::<i32>),
+        parts.next().map(str::parse::<u64>),
+    ) else {
+        return;
+    };
+    for _ in 0..1000 {
+        match procs::Process::read(pid) {
+            Some(process)
+                if process.start == start && process.is_alive() && pid != std::process::id() as i32 =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Names the base directory in the markers of its processes: random, made once.
+fn tag(base: &Basedir) -> std::io::Result<String> {
+    let path = base.state().join("id");
+    match fs::read_to_string(&path) {
+        Ok(tag) if tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(tag),
+        _ => {
+            let tag = crate::random_hex();
+            fs::write(&path, &tag)?;
+            Ok(tag)
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Ways for a command to end: by itself, by request, by limits. Nothing of its tree may stay.
+
+use ironmaster_wire::{Ending, Exec, MasterEvent, Outcome, Stream, TimeoutKind, Verb};
+
+use crate::harness::{Conn, Master, Place, Worker, id, is_alive, marked, until};
+
+async fn connected() -> (Master, Place, Worker, Conn) {
+    let (master, place) = (Master::new().await, Place::new());
+    let worker = Worker::start(&master, &place.base());
+    let (conn, _) = master.welcome().await;
+    (master, place, worker, conn)
+}
+
+#[tokio::test]
+async fn an_interrupt_gives_the_command_time_to_end() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    let exec = Exec {
+        interrupt_signal: "INT".into(),
+        grace_ms: 60_000,
+        ..place.sh("trap 'echo cleaned up; exit 0' INT; echo ready; while :; do sleep 0.05; done")
+    };
+    conn.start(id(0), exec).await;
+    conn.line("ready").await;
+    conn.session.interrupt(id(0), "no longer wanted");
+    let done = conn.finish().await;
+    assert_eq!(
+        done.outcome(),
+        Outcome::Interrupted {
+            reason: "no longer wanted".into()
+        }
+    );
+    assert_eq!(done.text(Stream::Stdout), "cleaned up\n");
+    assert!(
+        done.text(Stream::Header)
+            .contains("interrupted (no longer wanted): asked to end with SIGINT")
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+}
+
+#[tokio::test]
+async fn a_tree_that_ignores_the_interrupt_is_killed_whole() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    // Children, grandchildren, and one that leaves the session.
+    let script = "trap '' TERM INT; (sleep 1000 & sleep 1000) & sh -c 'sleep 1000 & wait' & \
+                  setsid sleep 1000 & sleep 0; echo ready; wait; sleep 1000";
+    conn.start(
+        id(0),
+        Exec {
+            grace_ms: 50,
+            ..place.sh(script)
+        },
+    )
+    .await;
+    conn.line("ready").await;
+    until("all processes", || marked(&place.mark()).len() >= 6).await;
+    conn.session.interrupt(id(0), "stop");
+    let done = conn.finish().await;
+    assert_eq!(
+        done.outcome(),
+        Outcome::Interrupted {
+            reason: "stop".into()
+        }
+    );
+    assert!(
+        done.text(Stream::Header)
+            .contains("still running after the grace period: killed")
+    );
+    assert_eq!(
+        marked(&place.mark()),
+        [] as [i32; 0],
+        "all are dead by the time of the outcome"
+    );
+}
+
+#[tokio::test]
+async fn silence_and_total_time_are_limited() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    let silent = Exec {
+        timeout_silence_ms: Some(150),
+        ..place.sh("echo one; sleep 1000")
+    };
+    let done = conn.run(id(0), silent).await;
+    assert_eq!(
+        done.outcome(),
+        Outcome::Timeout {
+            kind: TimeoutKind::Silence,
+            after: Ending::Interrupt
+        }
+    );
+    assert_eq!(done.text(Stream::Stdout), "one\n");
+    assert!(
+        done.text(Stream::Header)
+            .starts_with("no output for 0.15 s: asked to end with SIGTERM")
+    );
+
+    let busy = "trap '' TERM; while :; do echo x; sleep 0.02; done";
+    let total = Exec {
+        timeout_total_ms: Some(200),
+        timeout_silence_ms: Some(60_000),
+        grace_ms: 50,
+        ..place.sh(busy)
+    };
+    let done = conn.run(id(1), total).await;
+    assert_eq!(
+        done.outcome(),
+        Outcome::Timeout {
+            kind: TimeoutKind::Total,
+            after: Ending::Kill
+        }
+    );
+    assert!(
+        done.text(Stream::Header)
+            .starts_with("running for 0.2 s: asked to end")
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+}
+
+#[tokio::test]
+async fn output_is_limited_to_the_byte() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    let done = conn
+        .run(
+            id(0),
+            Exec {
+                max_output_bytes: Some(100_001),
+                ..place.sh("yes")
+            },
+        )
+        .await;
+    assert_eq!(done.outcome(), Outcome::OutputLimit);
+    assert_eq!(done.bytes(Stream::Stdout).len(), 100_001);
+    assert_eq!(
+        done.text(Stream::Header),
+        "more than 100001 bytes of output: killed\n"
+    );
+    let exact = Exec {
+        max_output_bytes: Some(4),
+        ..place.sh("printf 1234")
+    };
+    assert_eq!(conn.run(id(1), exact).await.outcome(), Outcome::Exit { code: 0 });
+}
+
+#[tokio::test]
+async fn processes_left_behind_do_not_hold_the_command_up() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    let done = conn.run(id(0), place.sh("sleep 1000 & echo done")).await;
+    assert_eq!(
+        (done.outcome(), done.text(Stream::Stdout)),
+        (Outcome::Exit { code: 0 }, "done\n".into())
+    );
+    assert!(
+        done.text(Stream::Header)
+            .contains("processes that it left behind hold its output: killed")
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+
+    let done = conn
+        .run(id(1), place.sh("sleep 1000 >/dev/null 2>&1 & echo done; exit 4"))
+        .await;
+    assert_eq!(
+        (done.outcome(), done.text(Stream::Stdout)),
+        (Outcome::Exit { code: 4 }, "done\n".into())
+    );
+    assert_eq!(
+        done.text(Stream::Header),
+        "1 processes that the command left behind: killed\n"
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+
+    // What is still coming when the leader ends is not lost.
+    let done = conn.run(id(2), place.sh("(sleep 0.2; echo late) & exit 0")).await;
+    assert_eq!(
+        (done.outcome(), done.text(Stream::Stdout)),
+        (Outcome::Exit { code: 0 }, "late\n".into())
+    );
+}
+
+#[tokio::test]
+async fn a_running_command_that_is_forgotten_is_killed_first() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    conn.start(
+        id(0),
+        Exec {
+            grace_ms: 60_000,
+            ..place.sh("trap '' TERM; echo $$; sleep 1000")
+        },
+    )
+    .await;
+    let pid: i32 = String::from_utf8_lossy(&conn.output().await.data)
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(is_alive(pid));
+    conn.session.forget(id(0));
+    assert_eq!(conn.event().await, Some(MasterEvent::Forgotten { id: id(0) }));
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+    // The id is free again.
+    assert_eq!(
+        conn.run(id(0), place.sh("exit 5")).await.outcome(),
+        Outcome::Exit { code: 5 }
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_command_is_lost_and_many_run_side_by_side() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    conn.session.interrupt(id(9), "who?");
+    match conn.event().await {
+        Some(MasterEvent::Lost { id: lost, .. }) => assert_eq!(lost, id(9)),
+        other => panic!("{other:?}"),
+    }
+    for ordinal in 0..20 {
+        conn.start(id(ordinal), place.sh(&format!("seq 1 20000; exit {ordinal}")))
+            .await;
+    }
+    let mut length = 0;
+    let mut codes = Vec::new();
+    while codes.len() < 20 {
+        match conn.event().await {
+            Some(MasterEvent::Output(chunk)) => {
+                length += chunk.data.len();
+                conn.session.ack(chunk.id, chunk.end());
+            }
+            Some(MasterEvent::Exited(exited)) => codes.push(exited.outcome),
+            other => panic!("{other:?}"),
+        }
+    }
+    let expected: usize = (1..=20_000).map(|number: u32| number.to_string().len() + 1).sum();
+    assert_eq!(length, 20 * expected);
+    for code in 0..20 {
+        assert!(codes.contains(&Outcome::Exit { code }));
+    }
+}
+
+#[tokio::test]
+async fn file_work_can_be_interrupted_while_it_waits_for_room() {
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start_with(
+        &master,
+        &place.base(),
+        &["--spool-memory", "64", "--spool-disk", "0"],
+    );
+    let (mut conn, _) = master.welcome().await;
+    std::fs::File::create(place.base().join("large"))
+        .unwrap()
+        .set_len(100_000_000)
+        .unwrap();
+    conn.start(
+        id(0),
+        Verb::Get {
+            path: "large".into(),
+            max_bytes: u64::MAX,
+        },
+    )
+    .await;
+    let Some(MasterEvent::Output(_)) = conn.event().await else {
+        panic!("no output")
+    };
+    conn.session.interrupt(id(0), "enough");
+    assert_eq!(
+        conn.finish().await.outcome(),
+        Outcome::Interrupted {
+            reason: "enough".into()
+        }
+    );
+}

@@ -1,0 +1,7 @@
+//! The real program against a small master: every verb, every way to end, every way to lose the connection.
+
+mod endings;
+mod harness;
+mod lifecycle;
+mod resume;
+mod verbs;
