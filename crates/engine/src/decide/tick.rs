@@ -1,0 +1,30 @@
+//! Time has passed.
+
+use crate::{Refusal, Reply, Tx, deadlines::Due, schedulers};
+
+use super::lifecycle;
+
+pub(super) fn tick(tx: &mut Tx<'_>) -> Result<Reply, Refusal> {
+    while let Some((at, due)) = tx.state().deadlines.next()
+        && at <= tx.now()
+    {
+        match due {
+            Due::Scheduler(id) => schedulers::fire_due(tx, id),
+            Due::Lease(id) => {
+                let name = tx
+                    .state()
+                    .worker(id)
+                    .map_or_else(String::new, |worker| worker.name.clone());
+                let reason = format!("worker \"{name}\" went away and did not come back in time");
+                lifecycle::lose_all_on(tx, id, None, &reason);
+            }
+        }
+        // Each deadline that was met has moved or is gone; anything else would turn here for ever.
+        assert_ne!(
+            tx.state().deadlines.next(),
+            Some((at, due)),
+            "a deadline was met and did not move"
+        );
+    }
+    Ok(Reply::Done)
+}

@@ -1,0 +1,55 @@
+//! Bugs on purpose, for the tests that prove that the simulator finds bugs. Without the feature `planted-bugs`
+//! there are none, and the checks for them compile to nothing.
+
+/// What can be broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A slot that is taken is given away again.
+    DoubleStart,
+    /// A lost attempt's request is not queued again.
+    LostRequeue,
+    /// Requests go by age alone.
+    PriorityIgnored,
+    /// Merging drops the newer request too.
+    CollapseDropsBoth,
+    /// One attempt more than allowed.
+    AttemptsOffByOne,
+    /// A tree-stable timer counts from the first change instead of the last.
+    TimerFiresEarly,
+    /// Nobody notices that a worker stays away.
+    LeaseForgotten,
+    /// A failed step that halts does not.
+    HaltIgnored,
+    /// A process that was replaced keeps its builds.
+    FencedKeepsBuilds,
+}
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug into every decision of this thread, or removes it.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(crate) fn planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::plant;
+#[cfg(feature = "planted-bugs")]
+pub(crate) use switch::planted;
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}

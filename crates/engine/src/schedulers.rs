@@ -1,0 +1,244 @@
+//! Schedulers turn changes and time into buildsets. Wishes of people are in [`force`](crate::decide::force_fields).
+//!
+//! A scheduler remembers two things, both durable: the changes that it holds back, and when it fires next. A change is held back
+//! while its tree-stable timer runs, or, when it is unimportant, until an important one comes along.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ironmaster_model::{
+    BuilderId, ChangeId, ChangeRecord, Duration, Event, NewSourceStamp, Properties, SchedulerDef,
+    SchedulerId, SchedulerKind, SchedulerRecord, Timestamp, WaitingChanges,
+};
+
+use crate::{
+    NewChange, State, Tx,
+    decide::{self, NewBuildset},
+    filter::Verdict,
+    planted::{Bug, planted},
+};
+
+/// How many changes one timer holds back. When that many wait, the timer does not wait any longer; among
+/// unimportant ones the oldest go.
+pub const WAITING_MAX: usize = 1000;
+
+/// The shortest period.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Which schedulers hear a change, and whether it is important to them.
+pub(crate) fn judge(state: &State, change: &NewChange) -> Vec<(SchedulerId, bool)> {
+    state
+        .schedulers
+        .values()
+        .filter(|scheduler| scheduler.active && scheduler.enabled)
+        .filter_map(|scheduler| match state.filters.judge(&scheduler.name, change) {
+            Verdict::Ignored => None,
+            Verdict::Unimportant => Some((scheduler.id, false)),
+            Verdict::Important => Some((scheduler.id, true)),
+        })
+        .collect()
+}
+
+/// A scheduler hears a change.
+pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important: bool) {
+    let state = tx.state();
+    let (Some(record), Some(definition)) = (state.schedulers.get(&id), definition(state, id)) else {
+        return;
+    };
+    let Some(change) = state.changes.get(&change).map(|held| &held.record) else {
+        return;
+    };
+    let (tree_stable, key) = match &definition.kind {
+        SchedulerKind::SingleBranch { tree_stable, .. } => (*tree_stable, String::new()),
+        SchedulerKind::AnyBranch { tree_stable, .. } => (*tree_stable, branch_key(change)),
+        SchedulerKind::Periodic { .. } | SchedulerKind::Force(_) => return,
+    };
+    let now = tx.now();
+    let mut new = record.state.clone();
+    let waiting = new.waiting.entry(key.clone()).or_default();
+    waiting.changes.push(change.id);
+    if important {
+        let fire_at = now + tree_stable.unwrap_or(Duration::ZERO);
+        waiting.fire_at = match waiting.fire_at {
+            Some(first) if planted(Bug::TimerFiresEarly) => Some(first),
+            _ => Some(fire_at),
+        };
+    }
+    let full = waiting.changes.len() >= WAITING_MAX;
+    if waiting.fire_at.is_some() && (full || (important && tree_stable.is_none())) {
+        let changes = std::mem::take(&mut waiting.changes);
+        new.waiting.remove(&key);
+        build_changes(tx, id, &changes);
+        // Nothing was held back before, and nothing is now: there is nothing to remember.
+        if tx
+            .state()
+            .schedulers
+            .get(&id)
+            .is_some_and(|record| record.state == new)
+        {
+            return;
+        }
+    } else if full {
+        waiting.changes.remove(0);
+    }
+    tx.emit(Event::SchedulerMoved {
+        scheduler: id,
+        state: new,
+    });
+}
+
+/// A scheduler's deadline has come.
+pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
+    let now = tx.now();
+    let Some(record) = tx.state().schedulers.get(&id) else {
+        return;
+    };
+    let mut new = record.state.clone();
+    let due: Vec<String> = new
+        .waiting
+        .iter()
+        .filter(|(_, waiting)| waiting.fire_at.is_some_and(|at| at <= now))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in due {
+        if let Some(waiting) = new.waiting.remove(&key) {
+            build_changes(tx, id, &waiting.changes);
+        }
+    }
+    if new.next_fire.is_some_and(|at| at <= now)
+        && let Some(definition) = definition(tx.state(), id)
+        && let SchedulerKind::Periodic { interval, source } = &definition.kind
+    {
+        // Counted from now: what was missed while nobody was there is not made up for.
+        new.next_fire = Some(now + (*interval).max(INTERVAL_MIN));
+        let stamp = NewSourceStamp {
+            branch: source.branch.clone(),
+            revision: None,
+            repository: source.repository.clone(),
+            project: source.project.clone(),
+            codebase: source.codebase.clone(),
+            patch: None,
+        };
+        let reason = format!(
+            "scheduler '{}' builds every {} s",
+            definition.name,
+            interval.as_secs()
+        );
+        let (priority, properties) = (definition.priority, base_properties(definition));
+        let (scheduler, builders) = (definition.name.clone(), builders(tx.state(), definition));
+        if !builders.is_empty() {
+            let stamp = decide::stamp(tx, stamp);
+            decide::create(
+                tx,
+                NewBuildset {
+                    reason,
+                    scheduler,
+                    sourcestamps: vec![stamp],
+                    changes: Vec::new(),
+                    properties,
+                    builders,
+                    priority,
+                    rebuilt_build: None,
+                },
+            );
+        }
+    }
+    tx.emit(Event::SchedulerMoved {
+        scheduler: id,
+        state: new,
+    });
+}
+
+/// One buildset for all these changes: the newest one's stamp is built.
+fn build_changes(tx: &mut Tx<'_>, id: SchedulerId, changes: &[ChangeId]) {
+    let state = tx.state();
+    let records: Vec<&ChangeRecord> = changes
+        .iter()
+        .filter_map(|change| state.changes.get(change))
+        .map(|held| &held.record)
+        .collect();
+    let (Some(definition), Some(newest)) = (definition(state, id), records.last()) else {
+        return;
+    };
+    let builders = builders(state, definition);
+    if builders.is_empty() {
+        return;
+    }
+    let mut properties = Properties::new();
+    for change in &records {
+        for (name, property) in &change.properties.0 {
+            properties.set(name, property.value.clone(), "Change");
+        }
+    }
+    let authors: BTreeSet<String> = records.iter().map(|change| change.author.clone()).collect();
+    properties.set("owners", authors.into_iter().collect::<Vec<_>>(), "Build");
+    properties.update(&base_properties(definition));
+    let reason = match records.len() {
+        1 => format!("scheduler '{}' heard of a change", definition.name),
+        n => format!("scheduler '{}' heard of {n} changes", definition.name),
+    };
+    let new = NewBuildset {
+        reason,
+        scheduler: definition.name.clone(),
+        sourcestamps: vec![newest.sourcestamp],
+        changes: changes.to_vec(),
+        properties,
+        builders,
+        priority: definition.priority,
+        rebuilt_build: None,
+    };
+    decide::create(tx, new);
+}
+
+/// Builders that a scheduler asks, in its order.
+pub(crate) fn builders(state: &State, definition: &SchedulerDef) -> Vec<BuilderId> {
+    let mut seen = BTreeSet::new();
+    definition
+        .builders
+        .iter()
+        .filter_map(|name| state.builder_by_name(name))
+        .filter(|builder| builder.active && seen.insert(builder.id))
+        .map(|builder| builder.id)
+        .collect()
+}
+
+/// Properties that every buildset of a scheduler has.
+pub(crate) fn base_properties(definition: &SchedulerDef) -> Properties {
+    let mut properties = Properties::new();
+    properties.set("scheduler", definition.name.as_str(), "Scheduler");
+    for (name, value) in &definition.properties {
+        properties.set(name, value.clone(), "Scheduler");
+    }
+    properties
+}
+
+/// The definition of an active scheduler.
+pub(crate) fn definition(state: &State, id: SchedulerId) -> Option<&SchedulerDef> {
+    let record = state.schedulers.get(&id).filter(|record| record.active)?;
+    state.plan.schedulers.get(&record.name)
+}
+
+/// The key of an any-branch timer. Each part is quoted, so that two different trees never share one.
+fn branch_key(change: &ChangeRecord) -> String {
+    let branch = change.branch.as_deref();
+    format!(
+        "{:?} {:?} {:?} {branch:?}",
+        change.codebase, change.project, change.repository
+    )
+}
+
+impl State {
+    /// When a scheduler is to be looked at next.
+    pub(crate) fn timer_of(&self, scheduler: &SchedulerRecord) -> Option<Timestamp> {
+        if !scheduler.enabled {
+            return None;
+        }
+        let definition = definition(self, scheduler.id)?;
+        let waiting: &BTreeMap<String, WaitingChanges> = &scheduler.state.waiting;
+        let periodic = matches!(definition.kind, SchedulerKind::Periodic { .. });
+        waiting
+            .values()
+            .filter_map(|waiting| waiting.fire_at)
+            .chain(scheduler.state.next_fire.filter(|_| periodic))
+            .min()
+    }
+}

@@ -1,0 +1,101 @@
+//! The only way to change State: an event is emitted, and applied at once.
+
+use ironmaster_model::{BuildId, BuildRequestId, BuildsetId, ChangeId, Counter, Event, Sequenced, Timestamp};
+
+use crate::State;
+
+/// Collects the events of one batch of decisions. Each is applied to State as it is emitted, so that what
+/// follows sees it.
+///
+/// Nobody else may see State before the events are durable. When they cannot be made so, State has run ahead and is
+/// loaded anew from the rows.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    state: &'a mut State,
+    now: Timestamp,
+    events: Vec<Sequenced>,
+}
+
+impl<'a> Tx<'a> {
+    /// Begins a batch at `now`, which the caller keeps non-decreasing.
+    pub fn new(state: &'a mut State, now: Timestamp) -> Self {
+        assert!(
+            now >= state.now(),
+            "time runs backwards: {now} is before the last event at {}",
+            state.now()
+        );
+        Self {
+            state,
+            now,
+            events: Vec::new(),
+        }
+    }
+
+    /// The time of this batch.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// State with everything that was emitted so far.
+    pub fn state(&self) -> &State {
+        self.state
+    }
+
+    /// Indexes hold caches that choosing refreshes; rows are changed by events alone.
+    pub(crate) fn next_start(&mut self) -> Option<crate::queue::Start> {
+        self.state.queue.next()
+    }
+
+    pub(crate) fn forget_unused(&mut self) {
+        self.state.forget_unused();
+    }
+
+    /// States a fact.
+    pub fn emit(&mut self, event: Event) {
+        let sequenced = Sequenced {
+            seq: self.state.seq() + 1,
+            at: self.now,
+            event,
+        };
+        self.state.apply_event(&sequenced);
+        self.events.push(sequenced);
+    }
+
+    /// The next id of a counter. It is taken when an event that carries it is emitted; until then the
+    /// same id comes again.
+    pub fn next_id(&self, counter: Counter) -> u64 {
+        self.state.counters.get(&counter).copied().unwrap_or(1)
+    }
+
+    pub(crate) fn next_build(&self) -> BuildId {
+        BuildId(self.next_id(Counter::Build))
+    }
+
+    pub(crate) fn next_request(&self) -> BuildRequestId {
+        BuildRequestId(self.next_id(Counter::BuildRequest))
+    }
+
+    pub(crate) fn next_buildset(&self) -> BuildsetId {
+        BuildsetId(self.next_id(Counter::Buildset))
+    }
+
+    pub(crate) fn next_change(&self) -> ChangeId {
+        ChangeId(self.next_id(Counter::Change))
+    }
+
+    /// How many events were emitted so far.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing was emitted.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Ends the batch and gives its events for the commit.
+    pub fn finish(self) -> Vec<Sequenced> {
+        self.state.forget_unused();
+        self.events
+    }
+}

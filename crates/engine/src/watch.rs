@@ -1,0 +1,292 @@
+//! Why something does not start: the same predicates that decide answer people's questions, and a
+//! watchdog that goes through the plain rows finds what the indexes would have missed.
+
+use std::fmt;
+
+use ironmaster_model::{
+    BuildId, BuildRequestId, BuilderId, RequestPhase, Results, Timestamp, WorkerId, WorkerRecord,
+};
+
+use crate::State;
+
+/// Why a worker takes nothing, if it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The configuration does not have it.
+    Removed,
+    /// It has never connected.
+    NeverConnected,
+    /// It is not connected.
+    Disconnected,
+    /// Somebody paused it, for this reason.
+    Paused(Option<String>),
+    /// It is to finish what it runs and shut down.
+    Graceful,
+}
+
+/// Why a worker takes no new build; none if it would, given a free slot.
+pub fn unavailable(worker: &WorkerRecord) -> Option<Unavailable> {
+    if !worker.active {
+        return Some(Unavailable::Removed);
+    }
+    match &worker.connection {
+        None => Some(Unavailable::NeverConnected),
+        Some(connection) if !connection.connected => Some(Unavailable::Disconnected),
+        Some(_) if worker.paused => Some(Unavailable::Paused(worker.pause_reason.clone())),
+        Some(_) if worker.graceful => Some(Unavailable::Graceful),
+        Some(_) => None,
+    }
+}
+
+/// Where a request stands, and what it waits for. Its text answers a user who asks why nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It is over, or there never was one.
+    Unknown,
+    /// It is being built.
+    Building {
+        /// By this build.
+        build: BuildId,
+    },
+    /// It is over; other requests of its buildset are not.
+    Complete {
+        /// How it ended.
+        results: Results,
+    },
+    /// No master runs that could start it.
+    NoMaster,
+    /// The configuration does not have its builder any more.
+    BuilderRemoved {
+        /// The builder's name.
+        builder: String,
+    },
+    /// The configuration gives its builder no worker.
+    NoWorkers {
+        /// The builder's name.
+        builder: String,
+    },
+    /// Other requests of the builder go first.
+    Behind {
+        /// How many.
+        ahead: usize,
+        /// The first of them.
+        first: BuildRequestId,
+        /// What that one waits for.
+        because: Box<Waiting>,
+    },
+    /// As many builds of the builder run as may run at once.
+    BuilderLimit {
+        /// How many run.
+        running: u32,
+        /// How many may.
+        max: u32,
+    },
+    /// None of the builder's workers has room.
+    WorkersOccupied {
+        /// Workers that run as much as they may.
+        busy: Vec<String>,
+        /// Workers that are not connected.
+        disconnected: Vec<String>,
+        /// Workers that are paused, with the reason.
+        paused: Vec<(String, Option<String>)>,
+        /// Workers that are about to shut down.
+        graceful: Vec<String>,
+    },
+    /// Nothing is in its way.
+    Ready {
+        /// A worker that could run it.
+        worker: WorkerId,
+    },
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waiting::Unknown => f.write_str("it is over, or there is no such request"),
+            Waiting::Building { build } => write!(f, "build {build} is building it"),
+            Waiting::Complete { results } => write!(f, "it is over ({results})"),
+            Waiting::NoMaster => f.write_str("no master is running"),
+            Waiting::BuilderRemoved { builder } => write!(
+                f,
+                "the configuration has no builder \"{builder}\" any more; it waits until there is one again"
+            ),
+            Waiting::NoWorkers { builder } => {
+                write!(f, "no worker in the configuration may run builder \"{builder}\"")
+            }
+            Waiting::Behind {
+                ahead,
+                first,
+                because,
+            } => write!(
+                f,
+                "{ahead} request{} of the same builder go{} first; request {first}: {because}",
+                if *ahead == 1 { "" } else { "s" },
+                if *ahead == 1 { "es" } else { "" },
+            ),
+            Waiting::BuilderLimit { running, max } => write!(
+                f,
+                "{running} builds of this builder are running, and its limit is {max}"
+            ),
+            Waiting::WorkersOccupied {
+                busy,
+                disconnected,
+                paused,
+                graceful,
+            } => {
+                let mut parts = Vec::new();
+                if !busy.is_empty() {
+                    parts.push(format!("busy: {}", list(busy)));
+                }
+                if !disconnected.is_empty() {
+                    parts.push(format!("not connected: {}", list(disconnected)));
+                }
+                if !paused.is_empty() {
+                    let names: Vec<String> = paused
+                        .iter()
+                        .map(|(name, reason)| match reason {
+                            Some(reason) => format!("{name} ({reason})"),
+                            None => name.clone(),
+                        })
+                        .collect();
+                    parts.push(format!("paused: {}", list(&names)));
+                }
+                if !graceful.is_empty() {
+                    parts.push(format!("shutting down when idle: {}", list(graceful)));
+                }
+                write!(f, "none of its workers has room ({})", parts.join("; "))
+            }
+            Waiting::Ready { worker } => write!(f, "nothing; worker {worker} could run it"),
+        }
+    }
+}
+
+/// Names, cut short where there are many.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    if names.len() <= SHOWN {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
+}
+
+/// Work that could run and does not: a mistake of this program. After each decision there must be none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// The request.
+    pub request: BuildRequestId,
+    /// Its builder.
+    pub builder: BuilderId,
+    /// A worker that could run it.
+    pub worker: WorkerId,
+    /// How long it has been possible cannot be known; this is how long the request has existed, in seconds.
+    pub age_secs: i64,
+    /// For people and bug reports.
+    pub why: String,
+}
+
+impl State {
+    /// What a request waits for.
+    pub fn why_waiting(&self, id: BuildRequestId) -> Waiting {
+        let Some(request) = self.requests.get(&id) else {
+            return Waiting::Unknown;
+        };
+        match &request.phase {
+            RequestPhase::Claimed { build, .. } => return Waiting::Building { build: *build },
+            RequestPhase::Complete { results, .. } => return Waiting::Complete { results: *results },
+            RequestPhase::Queued => {}
+        }
+        if self.master().is_none() {
+            return Waiting::NoMaster;
+        }
+        let Some(builder) = self.builders.get(&request.builder) else {
+            return Waiting::Unknown;
+        };
+        if !builder.active {
+            return Waiting::BuilderRemoved {
+                builder: builder.name.clone(),
+            };
+        }
+        if let (ahead, Some(first)) = self.queue.ahead(builder.id, &State::place_of(request)) {
+            return Waiting::Behind {
+                ahead,
+                first,
+                because: Box::new(self.why_waiting(first)),
+            };
+        }
+        if let (running, Some(max)) = self.queue.running(builder.id)
+            && running >= max
+        {
+            return Waiting::BuilderLimit { running, max };
+        }
+        let (mut busy, mut disconnected, mut paused, mut graceful) = (vec![], vec![], vec![], vec![]);
+        for worker in self.workers.values() {
+            if worker.builders.binary_search(&builder.id).is_err() {
+                continue;
+            }
+            let name = worker.name.clone();
+            match unavailable(worker) {
+                None => {
+                    let (used, slots) = self.queue.slots(worker.id);
+                    if used < slots {
+                        return Waiting::Ready { worker: worker.id };
+                    }
+                    busy.push(name);
+                }
+                Some(Unavailable::Removed) => {}
+                Some(Unavailable::NeverConnected | Unavailable::Disconnected) => disconnected.push(name),
+                Some(Unavailable::Paused(reason)) => paused.push((name, reason)),
+                Some(Unavailable::Graceful) => graceful.push(name),
+            }
+        }
+        if busy.is_empty() && disconnected.is_empty() && paused.is_empty() && graceful.is_empty() {
+            return Waiting::NoWorkers {
+                builder: builder.name.clone(),
+            };
+        }
+        Waiting::WorkersOccupied {
+            busy,
+            disconnected,
+            paused,
+            graceful,
+        }
+    }
+
+    /// The watchdog: what could run and does not. It reads the plain rows, not the index that choices are made
+    /// from, so that a mistake there is seen. Always empty after a decision.
+    pub fn stuck(&self, now: Timestamp) -> Vec<Stuck> {
+        let waiting: Vec<_> = self.queue.waiting_builders().collect();
+        let with_room = |worker: &&WorkerRecord| {
+            let slots = self.plan.workers.get(&worker.name).map_or(0, |def| def.slots);
+            unavailable(worker).is_none() && self.queue.builds_on(worker.id).count() < slots as usize
+        };
+        let free: Vec<&WorkerRecord> = self.workers.values().filter(with_room).collect();
+        if waiting.is_empty() || free.is_empty() {
+            return Vec::new();
+        }
+        waiting
+            .into_iter()
+            .filter_map(|(builder, id)| {
+                let request = self.requests.get(&id)?;
+                if !free
+                    .iter()
+                    .any(|worker| worker.builders.binary_search(&builder).is_ok())
+                {
+                    return None;
+                }
+                let Waiting::Ready { worker } = self.why_waiting(id) else {
+                    return None;
+                };
+                let name = self.workers.get(&worker).map_or("?", |worker| &worker.name);
+                Some(Stuck {
+                    request: id,
+                    builder,
+                    worker,
+                    age_secs: now.since(request.submitted_at).as_secs(),
+                    why: format!(
+                        "request {id} waits although worker \"{name}\" has room for it; this is a bug, please report it"
+                    ),
+                })
+            })
+            .collect()
+    }
+}
