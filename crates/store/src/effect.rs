@@ -63,6 +63,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 workers::CONNECTED,
                 workers::DISCONNECTED_AT,
                 workers::INFO,
+                workers::GRACEFUL,
             ],
             by: &[workers::ID],
             values: vec![
@@ -72,14 +73,20 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 Value::Bool(connection.connected),
                 Value::Null,
                 json(info),
+                Value::Bool(false),
                 Value::id(worker.0),
             ],
         }],
         Event::WorkerDisconnected { worker, reason: _ } => vec![RowOp::Update {
             table: Table::Workers,
             set: &[workers::CONNECTED, workers::DISCONNECTED_AT],
-            by: &[workers::ID],
-            values: vec![Value::Bool(false), time(at), Value::id(worker.0)],
+            by: &[workers::ID, workers::CONNECTED],
+            values: vec![
+                Value::Bool(false),
+                time(at),
+                Value::id(worker.0),
+                Value::Bool(true),
+            ],
         }],
         Event::WorkerStateChanged {
             worker,
@@ -159,7 +166,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 values: vec![
                     Value::Int(build.attempt.into()),
                     Value::id(build.id.0),
-                    time(build.started_at),
+                    time(at),
                     Value::id(build.master.0),
                     Value::id(build.request.0),
                 ],
@@ -310,6 +317,7 @@ fn master_row(master: &MasterRecord) -> Vec<Value<'_>> {
         Value::text(&master.name),
         Value::Bool(master.active),
         time(master.last_active),
+        Value::Int(master.lease.0),
     ]
 }
 

@@ -40,6 +40,17 @@ pub enum StoreError {
         /// Newest version that this program knows.
         known: u32,
     },
+    /// The database is to be read only, and was not yet upgraded.
+    #[error(
+        "the database has schema version {found}, this program reads version {known}; start the master once to \
+         upgrade it"
+    )]
+    OlderSchema {
+        /// Version in the database.
+        found: u32,
+        /// Version that this program reads.
+        known: u32,
+    },
     /// A migration that was applied is not the one that this program has under its number.
     #[error(
         "schema version {version} of the database was made by a different script ({found}) than this program's \

@@ -141,6 +141,7 @@ tables! {
     /// Masters.
     Masters = "masters" mod masters key 1 {
         ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, LAST_ACTIVE "last_active" Time,
+        LEASE "lease" Int,
     }
     /// Builders.
     Builders = "builders" mod builders key 1 {

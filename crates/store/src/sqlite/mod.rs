@@ -1,14 +1,52 @@
 //! SQLite: one writing connection, a few reading ones.
+//!
+//! The writing connection uses a write-ahead log with `synchronous=FULL`: a commit is one sync of that log, and what is
+//! acknowledged survives loss of power. Readers never wait for it, nor it for them.
 
-use std::{path::Path, time::Duration};
+mod attach;
+mod condition;
+mod counts;
+mod error;
+mod execute;
+mod load;
+mod migrate;
+mod pool;
+pub(crate) mod read;
+mod rows;
+pub(crate) mod select;
 
-use ironmaster_model::Snapshot;
+use std::{
+    collections::BTreeMap,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use ironmaster_model::{Counter, Snapshot, Timestamp, event};
+use rusqlite::{Connection, OpenFlags, params};
+
+use self::{
+    error::{reading, writing},
+    execute::Statements,
+};
 use crate::{
+    effect::effect,
     error::{CommitError, StoreError},
     reader::Reader,
     store::{Batch, Store},
 };
+
+pub(crate) use self::pool::Pool;
+
+/// Events that one call of [`Store::prune_events`] removes at most.
+const PRUNE_MAX: u64 = 2000;
+/// What [`Store::probe`] writes: enough to need new space, and not only a reused corner of the log.
+const PROBE_BYTES: i64 = 256 * 1024;
+/// Statements that the writer keeps prepared; more than there are shapes of row operations.
+const STATEMENTS_MAX: usize = 128;
+/// Page cache of the writer, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
 
 /// How a database is opened.
 #[derive(Clone, Debug)]
@@ -31,39 +69,338 @@ impl Default for OpenOptions {
     }
 }
 
-/// The writing end of a SQLite database.
+/// The writing end of a SQLite database. There is at most one per file, over all processes.
 #[derive(Debug)]
-pub struct SqliteStore {}
+pub struct SqliteStore {
+    connection: Connection,
+    statements: Statements,
+    /// Which opening of the database this is; batch ids count within it.
+    session: i64,
+    /// The last batch committed.
+    batch: u64,
+    /// Sequence number and time of the last event committed.
+    seq: u64,
+    at: Timestamp,
+    /// Counters as in the table.
+    counters: BTreeMap<Counter, u64>,
+    /// Text of the event being written; kept for its memory.
+    text: Vec<u8>,
+    /// Held as long as the store lives.
+    _lock: File,
+}
 
-#[expect(clippy::unimplemented, unused_variables, reason = "being written")]
 impl SqliteStore {
     /// Opens the database, creates it if it is missing, and brings it to this program's schema.
     pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<(Self, Reader), StoreError> {
-        unimplemented!()
+        let path = path.as_ref();
+        let lock = lock(path)?;
+        let opening = |source: rusqlite::Error| {
+            if error::is_foreign_file(&source) {
+                return StoreError::Foreign { path: path.into() };
+            }
+            StoreError::Open {
+                path: path.into(),
+                source: source.into(),
+            }
+        };
+        let mut connection = connect(path, &options).map_err(opening)?;
+        migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
+        connection
+            .pragma_update(None, "foreign_keys", true)
+            .map_err(opening)?;
+        set_max_pages(&connection, options.max_pages).map_err(opening)?;
+        connection
+            .execute("update current set session = session + 1, batch = 0", [])
+            .map_err(opening)?;
+        sync_directory(path)?;
+        let (session, seq, at) = connection
+            .query_row("select session, seq, at from current", [], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get::<_, i64>(1)?.cast_unsigned(),
+                    Timestamp(row.get(2)?),
+                ))
+            })
+            .map_err(reading)?;
+        let pool = Pool::new(path, &options);
+        let store = Self {
+            connection,
+            statements: Statements::default(),
+            session,
+            batch: 0,
+            seq,
+            at,
+            counters: BTreeMap::new(),
+            text: Vec::new(),
+            _lock: lock,
+        };
+        Ok((store, Reader::new(Arc::new(pool))))
+    }
+
+    /// Limits the size of the file from now on, in pages of 4 KiB; none = as large as the disk allows.
+    pub fn set_max_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
+        set_max_pages(&self.connection, pages).map_err(reading)
+    }
+
+    /// Runs `work` in one durable transaction; after an error nothing of it remains.
+    fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        self.execute("begin immediate")
+            .map_err(|error| writing("be locked", error))?;
+        let done = work(self).and_then(|value| {
+            self.execute("commit").map_err(|error| writing("commit", error))?;
+            Ok(value)
+        });
+        // Some errors have rolled back already.
+        if done.is_err() && !self.connection.is_autocommit() {
+            self.execute("rollback")
+                .map_err(|error| writing("roll back", error))?;
+        }
+        done
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    fn check(&self, batch: &Batch<'_>) -> Result<(), CommitError> {
+        let refuse = |reason| Err(CommitError::Rejected { reason, source: None });
+        if batch.id <= self.batch {
+            return refuse(format!("batch {} does not follow batch {}", batch.id, self.batch));
+        }
+        let mut at = self.at;
+        for (seq, event) in (self.seq + 1..).zip(batch.events) {
+            if event.seq != seq {
+                return refuse(format!("event {} stands where {seq} is due", event.seq));
+            }
+            if event.at < at {
+                return refuse(format!(
+                    "event {} is of {}, before the one ahead of it",
+                    event.seq, event.at
+                ));
+            }
+            at = event.at;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
+        for event in batch.events {
+            for op in effect(event) {
+                self.statements.run(&self.connection, &op)?;
+            }
+        }
+        self.write_events(batch)?;
+        let failed = |error| writing("be written", error);
+        for (counter, next) in batch.counters {
+            if self.counters.get(counter) != Some(next) {
+                self.connection
+                    .prepare_cached(
+                        "insert into counters (name, next) values (?1, ?2) \
+                         on conflict (name) do update set next = max(next, excluded.next)",
+                    )
+                    .and_then(|mut statement| statement.execute(params![counter.name(), next.cast_signed()]))
+                    .map_err(failed)?;
+            }
+        }
+        let (seq, at) = batch
+            .events
+            .last()
+            .map_or((self.seq, self.at), |event| (event.seq, event.at));
+        self.connection
+            .prepare_cached("update current set batch = ?1, seq = ?2, at = ?3")
+            .and_then(|mut statement| {
+                statement.execute(params![batch.id.cast_signed(), seq.cast_signed(), at.0])
+            })
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    fn write_events(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
+        let failed = |error| writing("be written", error);
+        let mut statement = self
+            .connection
+            .prepare_cached("insert into events (seq, at, version, event) values (?1, ?2, ?3, ?4)")
+            .map_err(failed)?;
+        for event in batch.events {
+            self.text.clear();
+            serde_json::to_writer(&mut self.text, &event.event).map_err(|error| CommitError::Rejected {
+                reason: format!("event {} cannot be written as JSON", event.seq),
+                source: Some(error.into()),
+            })?;
+            let text = std::str::from_utf8(&self.text).expect("JSON is UTF-8");
+            statement
+                .execute(params![event.seq.cast_signed(), event.at.0, event::VERSION, text])
+                .map_err(failed)?;
+        }
+        Ok(())
     }
 }
 
-#[expect(clippy::unimplemented, unused_variables, reason = "being written")]
 impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        unimplemented!()
+        // One read transaction: what it reads is of one moment even if somebody else writes with other tools.
+        self.execute("begin").map_err(reading)?;
+        let snapshot = load::load(&self.connection);
+        self.execute("commit").map_err(reading)?;
+        let snapshot = snapshot?;
+        self.counters.clone_from(&snapshot.counters);
+        self.seq = snapshot.seq;
+        self.at = snapshot.now;
+        Ok(snapshot)
     }
+
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
-        unimplemented!()
+        self.check(batch)?;
+        self.transaction(|store| store.write(batch))?;
+        self.batch = batch.id;
+        if let Some(last) = batch.events.last() {
+            self.seq = last.seq;
+            self.at = last.at;
+        }
+        self.counters.extend(batch.counters);
+        Ok(())
     }
+
     fn committed(&mut self, batch: u64) -> Result<bool, StoreError> {
-        unimplemented!()
+        self.connection
+            .query_row(
+                "select session = ?1 and batch >= ?2 from current",
+                params![self.session, batch.cast_signed()],
+                |row| row.get(0),
+            )
+            .map_err(reading)
     }
+
     fn probe(&mut self) -> Result<(), CommitError> {
-        unimplemented!()
+        self.transaction(|store| {
+            store
+                .connection
+                .execute("update current set probe = zeroblob(?1)", [PROBE_BYTES])
+                .map_err(|error| writing("be written", error))
+        })?;
+        self.transaction(|store| {
+            store
+                .connection
+                .execute("update current set probe = x''", [])
+                .map_err(|error| writing("be written", error))
+        })?;
+        Ok(())
     }
+
     fn set_meta(&mut self, key: &str, value: &str) -> Result<(), CommitError> {
-        unimplemented!()
+        self.transaction(|store| {
+            store
+                .connection
+                .prepare_cached(
+                    "insert into meta (key, value) values (?1, ?2) \
+                     on conflict (key) do update set value = excluded.value",
+                )
+                .and_then(|mut statement| statement.execute([key, value]))
+                .map_err(|error| writing("be written", error))
+        })?;
+        Ok(())
     }
+
     fn save_cursor(&mut self, name: &str, seq: u64) -> Result<(), CommitError> {
-        unimplemented!()
+        self.transaction(|store| {
+            store
+                .connection
+                .prepare_cached(
+                    "insert into cursors (name, seq) values (?1, ?2) \
+                     on conflict (name) do update set seq = excluded.seq",
+                )
+                .and_then(|mut statement| statement.execute(params![name, seq.cast_signed()]))
+                .map_err(|error| writing("be written", error))
+        })?;
+        Ok(())
     }
+
     fn prune_events(&mut self, keep: u64) -> Result<bool, CommitError> {
-        unimplemented!()
+        let newest = self.seq;
+        self.transaction(|store| {
+            let failed = |error| writing("be written", error);
+            let oldest: Option<i64> = store
+                .connection
+                .query_row("select min(seq) from events", [], |row| row.get(0))
+                .map_err(failed)?;
+            let Some(oldest) = oldest.map(i64::cast_unsigned) else {
+                return Ok(false);
+            };
+            // The first that stays.
+            let target = (newest + 1).saturating_sub(keep);
+            let upto = target.min(oldest + PRUNE_MAX);
+            store
+                .connection
+                .execute("delete from events where seq < ?1", [upto.cast_signed()])
+                .map_err(failed)?;
+            Ok(upto < target)
+        })
     }
+}
+
+fn connect(path: &Path, options: &OpenOptions) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // On while migrating, off would be needed only by scripts that rebuild a table.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn set_max_pages(connection: &Connection, pages: Option<u32>) -> rusqlite::Result<()> {
+    // 2^32 - 2 is SQLite's own largest.
+    let pages = pages.map_or(4_294_967_294, i64::from);
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+}
+
+/// Keeps a second writer out, also one of another process. The lock file stays; the operating system releases the lock
+/// when the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = with_suffix(path, ".lock");
+    let opening = |source: std::io::Error| StoreError::Open {
+        path: path.into(),
+        source: source.into(),
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(opening)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
+        Err(TryLockError::Error(source)) => Err(opening(source)),
+    }
+}
+
+/// Makes the database's directory entry durable.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| StoreError::Open {
+            path: path.into(),
+            source: source.into(),
+        })
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

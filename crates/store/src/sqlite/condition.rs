@@ -1,0 +1,284 @@
+//! Filters as SQL. Names and expressions come from the descriptors only; every value is a parameter.
+
+use rusqlite::types::Value as SqlValue;
+
+use crate::{
+    error::QueryError,
+    query::{Filter, FilterValue, Op},
+    resource::{Field, FieldKind, Resource, Source},
+};
+
+/// The conditions of a query, with their parameters.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    pub(super) terms: Vec<Term>,
+    pub(super) params: Vec<SqlValue>,
+}
+
+/// One condition; all must hold.
+#[derive(Debug)]
+pub(super) struct Term {
+    pub(super) sql: String,
+    /// Whether a row that satisfies it does so for good.
+    pub(super) fixed: bool,
+    /// The opposite, where few rows satisfy that one and an index leads to them.
+    pub(super) opposite: Option<String>,
+}
+
+/// A condition that always or never holds.
+const ALWAYS: &str = "1";
+const NEVER: &str = "0";
+
+impl Conditions {
+    /// What scope and filters demand.
+    pub(super) fn new(resource: Resource, scope: &[Filter], filters: &[Filter]) -> Result<Self, QueryError> {
+        let mut conditions = Self::default();
+        for filter in scope {
+            if let Some(scope) = resource.scope(&filter.field) {
+                let (Op::Eq, [FilterValue::Int(id)]) = (filter.op, filter.values.as_slice()) else {
+                    return Err(invalid(filter, "it is compared with one id"));
+                };
+                let place = conditions.bind(*id);
+                conditions.terms.push(Term {
+                    sql: scope.sql.replace("{}", &place),
+                    fixed: scope.fixed,
+                    opposite: None,
+                });
+            } else {
+                conditions.filter(resource, filter)?;
+            }
+        }
+        for filter in filters {
+            conditions.filter(resource, filter)?;
+        }
+        Ok(conditions)
+    }
+
+    /// ` where …`, or nothing.
+    pub(super) fn sql(&self) -> String {
+        where_all(self.terms.iter().map(|term| term.sql.as_str()))
+    }
+
+    pub(super) fn bind(&mut self, value: impl Into<SqlValue>) -> String {
+        self.params.push(value.into());
+        format!("?{}", self.params.len())
+    }
+
+    fn filter(&mut self, resource: Resource, filter: &Filter) -> Result<(), QueryError> {
+        let field = resource
+            .field(&filter.field)
+            .ok_or_else(|| QueryError::NoSuchField {
+                field: filter.field.clone(),
+            })?;
+        let Some(kind) = field.filter_kind().filter(|_| field.allows(filter.op)) else {
+            return Err(invalid(filter, "this operator does not apply to this field"));
+        };
+        if filter.values.is_empty() {
+            return Err(invalid(filter, "there is no value"));
+        }
+        let many = !matches!(filter.op, Op::Lt | Op::Le | Op::Gt | Op::Ge);
+        if filter.values.len() > 1 && !many {
+            return Err(invalid(filter, "this operator takes one value"));
+        }
+        let (sql, opposite) = match (field.source, kind) {
+            (Source::Present(column), _) => self.presence(filter, column)?,
+            (Source::Scalar(sql), FieldKind::Bool) => (Self::boolean(filter, sql)?, None),
+            (Source::Scalar(sql), FieldKind::Date) => (self.date(filter, field, sql)?, None),
+            (Source::Scalar(sql), _) => (self.scalar(filter, field, kind, sql)?, None),
+            (
+                Source::List { contains, .. }
+                | Source::Attached {
+                    contains: Some(contains),
+                    ..
+                },
+                _,
+            ) => (self.member(filter, kind, contains)?, None),
+            _ => return Err(invalid(filter, "this field cannot be filtered")),
+        };
+        self.terms.push(Term {
+            sql,
+            fixed: field.fixed,
+            opposite,
+        });
+        Ok(())
+    }
+
+    fn scalar(
+        &mut self,
+        filter: &Filter,
+        field: &Field,
+        kind: FieldKind,
+        sql: &str,
+    ) -> Result<String, QueryError> {
+        let operator = match filter.op {
+            Op::Lt => "<",
+            Op::Le => "<=",
+            Op::Gt => ">",
+            Op::Ge => ">=",
+            Op::Eq | Op::In => {
+                return Ok(match filter.values.as_slice() {
+                    [value] => format!("{sql} = {}", self.bind(scalar(filter, kind, value)?)),
+                    values => format!("{sql} in {}", self.list(filter, kind, values)?),
+                });
+            }
+            Op::Ne | Op::NotIn => {
+                return Ok(match filter.values.as_slice() {
+                    [value] => format!("{sql} is not {}", self.bind(scalar(filter, kind, value)?)),
+                    values if field.nullable => {
+                        format!(
+                            "({sql} is null or {sql} not in {})",
+                            self.list(filter, kind, values)?
+                        )
+                    }
+                    values => format!("{sql} not in {}", self.list(filter, kind, values)?),
+                });
+            }
+            Op::Contains => {
+                return Ok(match filter.values.as_slice() {
+                    [value] => format!("instr({sql}, {}) > 0", self.bind(scalar(filter, kind, value)?)),
+                    values => format!(
+                        "exists (select 1 from json_each({}) as needle where instr({sql}, needle.value) > 0)",
+                        self.bind(json_values(filter, kind, values)?)
+                    ),
+                });
+            }
+        };
+        Ok(format!(
+            "{sql} {operator} {}",
+            self.bind(scalar(filter, kind, &filter.values[0])?)
+        ))
+    }
+
+    /// All values as one parameter, so that their number does not change the statement.
+    fn list(
+        &mut self,
+        filter: &Filter,
+        kind: FieldKind,
+        values: &[FilterValue],
+    ) -> Result<String, QueryError> {
+        let values = json_values(filter, kind, values)?;
+        Ok(format!("(select value from json_each({}))", self.bind(values)))
+    }
+
+    /// Seconds are asked for, microseconds are stored: each condition is on ranges of the column, which an index serves.
+    fn date(&mut self, filter: &Filter, field: &Field, sql: &str) -> Result<String, QueryError> {
+        let mut seconds = Vec::with_capacity(filter.values.len());
+        for value in &filter.values {
+            let FilterValue::Int(value) = value else {
+                return Err(invalid(filter, "seconds since 1970 are expected"));
+            };
+            seconds.push(*value);
+        }
+        let start = |second: i64| second.saturating_mul(1_000_000);
+        let end = |second: i64| second.saturating_add(1).saturating_mul(1_000_000);
+        Ok(match filter.op {
+            Op::Lt => format!("{sql} < {}", self.bind(start(seconds[0]))),
+            Op::Ge => format!("{sql} >= {}", self.bind(start(seconds[0]))),
+            Op::Le => format!("{sql} < {}", self.bind(end(seconds[0]))),
+            Op::Gt => format!("{sql} >= {}", self.bind(end(seconds[0]))),
+            _ => {
+                let ranges: Vec<_> = seconds
+                    .iter()
+                    .map(|second| {
+                        let (from, to) = (self.bind(start(*second)), self.bind(end(*second)));
+                        format!("({sql} >= {from} and {sql} < {to})")
+                    })
+                    .collect();
+                let any = ranges.join(" or ");
+                match filter.op {
+                    Op::Ne | Op::NotIn if field.nullable => format!("({sql} is null or not ({any}))"),
+                    Op::Ne | Op::NotIn => format!("not ({any})"),
+                    _ => format!("({any})"),
+                }
+            }
+        })
+    }
+
+    fn boolean(filter: &Filter, sql: &str) -> Result<String, QueryError> {
+        let (yes, no) = wanted(filter)?;
+        Ok(match (yes, no) {
+            (true, true) => ALWAYS.into(),
+            (true, false) => format!("{sql} = 1"),
+            (false, true) => format!("{sql} = 0"),
+            (false, false) => NEVER.into(),
+        })
+    }
+
+    /// The literal `is null` is what partial indexes of active rows are recognised by.
+    fn presence(&mut self, filter: &Filter, column: &str) -> Result<(String, Option<String>), QueryError> {
+        let _ = &self;
+        let (yes, no) = wanted(filter)?;
+        Ok(match (yes, no) {
+            (true, true) => (ALWAYS.into(), None),
+            (true, false) => (format!("{column} is not null"), Some(format!("{column} is null"))),
+            (false, true) => (format!("{column} is null"), None),
+            (false, false) => (NEVER.into(), None),
+        })
+    }
+
+    fn member(&mut self, filter: &Filter, kind: FieldKind, contains: &str) -> Result<String, QueryError> {
+        let mut any = Vec::with_capacity(filter.values.len());
+        for value in &filter.values {
+            let place = self.bind(scalar(filter, kind, value)?);
+            any.push(contains.replace("{}", &place));
+        }
+        Ok(format!("({})", any.join(" or ")))
+    }
+}
+
+/// ` where a and b …`, or nothing.
+pub(super) fn where_all<'a>(terms: impl Iterator<Item = &'a str>) -> String {
+    let mut sql = String::new();
+    for term in terms {
+        sql.push_str(if sql.is_empty() { " where " } else { " and " });
+        sql.push_str(term);
+    }
+    sql
+}
+
+/// Which of true and false pass.
+fn wanted(filter: &Filter) -> Result<(bool, bool), QueryError> {
+    let mut named = (false, false);
+    for value in &filter.values {
+        match value {
+            FilterValue::Bool(true) => named.0 = true,
+            FilterValue::Bool(false) => named.1 = true,
+            _ => return Err(invalid(filter, "true or false is expected")),
+        }
+    }
+    Ok(match filter.op {
+        Op::Ne | Op::NotIn => (!named.0, !named.1),
+        _ => named,
+    })
+}
+
+fn scalar(filter: &Filter, kind: FieldKind, value: &FilterValue) -> Result<SqlValue, QueryError> {
+    match (kind, value) {
+        (FieldKind::Int, FilterValue::Int(value)) => Ok(SqlValue::Integer(*value)),
+        (FieldKind::Text | FieldKind::Identifier, FilterValue::Text(value)) => {
+            Ok(SqlValue::Text(value.clone()))
+        }
+        _ => Err(invalid(filter, "the value has another type than the field")),
+    }
+}
+
+fn json_values(filter: &Filter, kind: FieldKind, values: &[FilterValue]) -> Result<String, QueryError> {
+    let values = values
+        .iter()
+        .map(|value| {
+            Ok(match scalar(filter, kind, value)? {
+                SqlValue::Integer(value) => value.into(),
+                SqlValue::Text(value) => serde_json::Value::String(value),
+                _ => return Err(invalid(filter, "the value has another type than the field")),
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(serde_json::Value::Array(values).to_string())
+}
+
+fn invalid(filter: &Filter, reason: &str) -> QueryError {
+    QueryError::InvalidFilter {
+        field: filter.field.clone(),
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading connections, shared by all readers.
+
+use std::{
+    fmt,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{OpenOptions, counts::Counts, error::reading, migrate};
+use crate::error::StoreError;
+
+/// Statements that each connection keeps prepared.
+const STATEMENTS_MAX: usize = 128;
+/// Page cache of each connection, in KiB.
+const CACHE_KIB: u32 = 4096;
+
+pub(crate) struct Pool {
+    path: PathBuf,
+    options: OpenOptions,
+    idle: Mutex<Idle>,
+    returned: Condvar,
+    pub(super) counts: Counts,
+}
+
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// Connections that exist, idle or not.
+    opened: usize,
+}
+
+/// A borrowed connection, inside one read transaction: all it reads is of one moment.
+pub(super) struct Reading<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Pool {
+    pub(super) fn new(path: &Path, options: &OpenOptions) -> Self {
+        Self {
+            path: path.into(),
+            options: options.clone(),
+            idle: Mutex::default(),
+            returned: Condvar::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// For readers without a writer.
+    pub(crate) fn open_existing(path: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
+        let pool = Self::new(path, options);
+        migrate::verify(&*pool.read()?, path, migrate::MIGRATIONS)?;
+        Ok(pool)
+    }
+
+    /// Borrows a connection; waits while all are in use.
+    pub(super) fn read(&self) -> Result<Reading<'_>, StoreError> {
+        let connection = self.take()?;
+        let reading = Reading {
+            pool: self,
+            connection: Some(connection),
+        };
+        reading.begin()?;
+        Ok(reading)
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = idle.connections.pop() {
+                return Ok(connection);
+            }
+            if idle.opened < self.options.readers.max(1) {
+                idle.opened += 1;
+                drop(idle);
+                return self.open().inspect_err(|_| self.forget());
+            }
+            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A connection is not coming back; somebody else may open one in its place.
+    fn forget(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.opened -= 1;
+        drop(idle);
+        self.returned.notify_one();
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.push(connection);
+        drop(idle);
+        self.returned.notify_one();
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        // Opened for writing, as recovery after a crash of the writer needs that; `query_only` keeps it from changing
+        // anything else.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connect = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(&self.path, flags)?;
+            connection.busy_timeout(self.options.busy_timeout)?;
+            connection.pragma_update(None, "query_only", true)?;
+            connection.pragma_update(None, "trusted_schema", false)?;
+            connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
+            connection.pragma_update(None, "temp_store", "memory")?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+            Ok(connection)
+        };
+        connect().map_err(|source| StoreError::Open {
+            path: self.path.clone(),
+            source: source.into(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Reading<'_> {
+    fn begin(&self) -> Result<(), StoreError> {
+        self.prepare_cached("begin")
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(reading)?;
+        Ok(())
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let ended = connection.is_autocommit()
+            || connection
+                .prepare_cached("commit")
+                .and_then(|mut statement| statement.execute([]))
+                .is_ok();
+        if ended {
+            self.pool.give_back(connection);
+        } else {
+            drop(connection);
+            self.pool.forget();
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
