@@ -221,13 +221,12 @@ impl Entry {
         }
         match (work.await, cause) {
             // It was done before it could be stopped.
-            (Ok(outcome @ Outcome::Value { .. }), _) => outcome,
+            (Ok(outcome @ Outcome::Value { .. }), _) | (Ok(outcome), None) => outcome,
             (_, Some(Cause::Interrupt(reason))) => Outcome::Interrupted { reason },
             (_, Some(Cause::Lease)) => Outcome::LeaseExpired,
             (_, Some(_)) => Outcome::Interrupted {
                 reason: "dropped".into(),
             },
-            (Ok(outcome), None) => outcome,
             (Err(error), None) => Outcome::Failed {
                 kind: ironmaster_wire::FailureKind::Io,
                 message: format!("the worker failed: {error}; please report this as a bug"),

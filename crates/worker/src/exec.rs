@@ -1,6 +1,7 @@
 //! Running a program: its streams, its time limits, and the end of its whole process tree.
 
 use std::{
+    fmt::Write as _,
     io,
     os::unix::process::ExitStatusExt,
     process::{ExitStatus, Stdio},
@@ -63,7 +64,7 @@ pub(crate) async fn run(entry: &Entry, exec: Exec, context: &Context) -> Outcome
             return Outcome::StartFailed { message };
         }
     };
-    let outcome = started.to_the_end().await;
+    let outcome = started.finish().await;
     context.remove_record(entry.id);
     outcome
 }
@@ -182,11 +183,7 @@ fn environment(command: &Command) -> String {
     }
     let mut text = String::from("environment:\n");
     for (name, value) in variables {
-        text.push_str(&format!(
-            " {}={}\n",
-            name.to_string_lossy(),
-            value.to_string_lossy()
-        ));
+        let _ = writeln!(text, " {}={}", name.to_string_lossy(), value.to_string_lossy());
     }
     text
 }
@@ -213,15 +210,13 @@ impl<P: AsyncRead + Unpin> Reader<P> {
         if self.buffer.capacity() < MAX_CHUNK / 4 {
             self.buffer.reserve(MAX_CHUNK);
         }
-        match pipe.read_buf(&mut self.buffer).await {
-            Ok(1..) => self.buffer.split().freeze(),
-            // A pipe that cannot be read has nothing more to say.
-            Ok(0) | Err(_) => {
-                self.pipe = None;
-                self.buffer = BytesMut::new();
-                Bytes::new()
-            }
+        if let Ok(1..) = pipe.read_buf(&mut self.buffer).await {
+            return self.buffer.split().freeze();
         }
+        // Its end; and a pipe that cannot be read has nothing more to say either.
+        self.pipe = None;
+        self.buffer = BytesMut::new();
+        Bytes::new()
     }
 }
 
@@ -245,7 +240,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    async fn to_the_end(mut self) -> Outcome {
+    async fn finish(mut self) -> Outcome {
         let mut drain_until = None;
         loop {
             let open = self.stdout.pipe.is_some() || self.stderr.pipe.is_some();
@@ -255,21 +250,21 @@ impl Running<'_> {
             }
             // While the spool is full the program waits for us: that is neither silence nor an open end.
             let full = self.entry.is_full() && !dropped;
-            if full {
-                self.last_output = Instant::now();
-            }
-            if self.exited.is_some() && (full || drain_until.is_none()) {
+            if self.exited.is_some() && drain_until.is_none() {
                 drain_until = Some(Instant::now() + DRAIN);
             }
-            let deadline = self.deadline(drain_until.filter(|_| !full));
+            let deadline = self.deadline(full, drain_until.filter(|_| !full));
             tokio::select! {
                 data = self.stdout.read(), if !full && self.stdout.pipe.is_some() => self.take(Stream::Stdout, data),
                 data = self.stderr.read(), if !full && self.stderr.pipe.is_some() => self.take(Stream::Stderr, data),
                 status = self.child.wait(), if self.exited.is_none() => self.exited = Some(status),
                 cause = self.entry.stop_asked() => self.end(cause),
-                () = self.entry.room(), if full => {}
+                () = self.entry.room(), if full => {
+                    self.last_output = Instant::now();
+                    drain_until = None;
+                }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    if !self.on_time(&mut drain_until) {
+                    if !self.on_time(full, &mut drain_until) {
                         break;
                     }
                 }
@@ -283,7 +278,7 @@ impl Running<'_> {
     }
 
     /// The next moment at which something has to be done.
-    fn deadline(&self, drain_until: Option<Instant>) -> Option<Instant> {
+    fn deadline(&self, full: bool, drain_until: Option<Instant>) -> Option<Instant> {
         let free = self.cause.is_none() && self.exited.is_none();
         let after = |from: Instant, limit: Option<u64>| {
             limit
@@ -295,7 +290,7 @@ impl Running<'_> {
             Phase::Free | Phase::Killed => None,
         };
         [
-            after(self.last_output, self.exec.timeout_silence_ms),
+            after(self.last_output, self.exec.timeout_silence_ms.filter(|_| !full)),
             after(self.started, self.exec.timeout_total_ms),
             kill_at,
             drain_until,
@@ -306,7 +301,7 @@ impl Running<'_> {
     }
 
     /// Does what is due. Says whether to go on reading.
-    fn on_time(&mut self, drain_until: &mut Option<Instant>) -> bool {
+    fn on_time(&mut self, full: bool, drain_until: &mut Option<Instant>) -> bool {
         let now = Instant::now();
         if let Phase::Asked { kill_at } = self.phase
             && now >= kill_at
@@ -315,7 +310,7 @@ impl Running<'_> {
                 .header("still running after the grace period: killed\n");
             self.kill();
         }
-        if drain_until.is_some_and(|until| now >= until) {
+        if !full && drain_until.is_some_and(|until| now >= until) {
             if self.phase == Phase::Killed {
                 // Only a process that left the session and its marker behind can still hold the pipe.
                 self.entry.header("a process that could not be found still holds the output; what it prints is not recorded\n");
@@ -335,7 +330,9 @@ impl Running<'_> {
             if let Some(limit) = passed(self.started, self.exec.timeout_total_ms) {
                 self.entry.header(&format!("running for {} s: ", seconds(limit)));
                 self.end(Cause::Timeout(TimeoutKind::Total));
-            } else if let Some(limit) = passed(self.last_output, self.exec.timeout_silence_ms) {
+            } else if let Some(limit) =
+                passed(self.last_output, self.exec.timeout_silence_ms.filter(|_| !full))
+            {
                 self.entry
                     .header(&format!("no output for {} s: ", seconds(limit)));
                 self.end(Cause::Timeout(TimeoutKind::Silence));

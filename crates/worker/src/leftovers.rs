@@ -163,7 +163,7 @@ impl Registry {
         self.instances(whose)
             .iter()
             .filter_map(|folder| fs::read_dir(folder).ok())
-            .flat_map(|files| files.flatten())
+            .flat_map(Iterator::flatten)
             .filter_map(|file| Record::read(file.path(), &boot))
             .collect()
     }

@@ -400,19 +400,29 @@ fn lock(base: &Basedir) -> Result<File, WorkerError> {
         .mode(0o600)
         .open(&path)
         .map_err(broken)?;
-    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-    let mut holder = String::new();
-    let _ = (&mut file).take(64).read_to_string(&mut holder);
-    match locked {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(WorkerError::InUse {
-                path: base.path().to_owned(),
-                holder: holder.trim().to_owned(),
-            });
+    let mut tries = 0;
+    let holder = loop {
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let mut holder = String::new();
+        let _ = file
+            .rewind()
+            .and_then(|()| (&mut file).take(64).read_to_string(&mut holder));
+        match locked {
+            Ok(()) => break holder,
+            // A command that a killed worker was just giving birth to still shares its lock; it is about to die.
+            Err(rustix::io::Errno::WOULDBLOCK) if tries < 500 && !is_running(&holder) => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(WorkerError::InUse {
+                    path: base.path().to_owned(),
+                    holder: holder.split_whitespace().next().unwrap_or("unknown").to_owned(),
+                });
+            }
+            Err(error) => return Err(broken(error.into())),
         }
-        Err(error) => return Err(broken(error.into())),
-    }
+    };
     wait_for_predecessor(&holder);
     let me = procs::Process::read(std::process::id() as i32);
     file.set_len(0).and_then(|()| file.rewind()).map_err(broken)?;
@@ -423,23 +433,25 @@ fn lock(base: &Basedir) -> Result<File, WorkerError> {
 /// A process that is killed gives its locks back a moment before the kernel kills the children that asked for it.
 /// So the lock alone does not say that no new leader is about to be born: the holder must be dead.
 fn wait_for_predecessor(holder: &str) {
+    for _ in 0..1000 {
+        if !is_running(holder) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the process that wrote this into the lock file (its number and start time) lives, and is not this one.
+fn is_running(holder: &str) -> bool {
     let mut parts = holder.split_whitespace();
     let (Some(Ok(pid)), Some(Ok(start))) = (
         parts.next().map(str::parse::<i32>),
         parts.next().map(str::parse::<u64>),
     ) else {
-        return;
+        return false;
     };
-    for _ in 0..1000 {
-        match procs::Process::read(pid) {
-            Some(process)
-                if process.start == start && process.is_alive() && pid != std::process::id() as i32 =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            _ => return,
-        }
-    }
+    pid != std::process::id() as i32
+        && procs::Process::read(pid).is_some_and(|process| process.start == start && process.is_alive())
 }
 
 /// Names the base directory in the markers of its processes: random, made once.
