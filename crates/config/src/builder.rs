@@ -1,0 +1,342 @@
+//! The sections `[[builder]]` and `[[builder.step]]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ironmaster_model::{BuilderDef, CollapseRule, StepDef, StepFlags, WorkerSelector};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    checker::{Checker, Section, Span, Text},
+    fields, keys, suggest,
+    worker::Workers,
+};
+
+/// The builders, with the places of their names.
+#[derive(Debug, Default)]
+pub(crate) struct Builders {
+    pub(crate) defs: BTreeMap<String, BuilderDef>,
+    pub(crate) places: BTreeMap<String, Span>,
+    /// Workers that some selector matches.
+    pub(crate) used_workers: BTreeSet<String>,
+}
+
+/// Reads all builders.
+pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Workers) -> Builders {
+    let mut builders = Builders::default();
+    let mut builddirs: BTreeMap<String, (String, Span)> = BTreeMap::new();
+    for mut section in checker.sections(top.get("builder"), "a builder", "builder") {
+        let name = checker.text(&section, "name");
+        if let Some(name) = &name {
+            section.what = format!("builder `{}`", name.value);
+            checker.any_name("a builder", name);
+        } else if !section.has("name") {
+            checker.missing(&section, "name", "write `name = \"test\"`");
+        }
+        let mut def = one(checker, &section, workers, &mut builders.used_workers);
+        let Some(name) = name else { continue };
+        if let Some(first) = builders.places.get(&name.value) {
+            let first = first.clone();
+            checker.duplicate("builder", &name, &first);
+            continue;
+        }
+        builddir(checker, &section, &name, &mut builddirs, &mut def);
+        def.name.clone_from(&name.value);
+        builders.places.insert(name.value.clone(), name.span);
+        builders.defs.insert(name.value, def);
+    }
+    builders
+}
+
+fn one(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    workers: &Workers,
+    used: &mut BTreeSet<String>,
+) -> BuilderDef {
+    checker.unknown_keys(section, &keys::BUILDER.names());
+    let mut tags = Vec::new();
+    for tag in checker.texts(section, "tags").unwrap_or_default() {
+        checker.any_name("a tag", &tag);
+        tags.push(tag.value);
+    }
+    let env = section
+        .get("env")
+        .and_then(|value| fields::env(checker, "env", value))
+        .and_then(|env| serde_json::from_value(env).ok())
+        .unwrap_or_default();
+    let collapse = [
+        ("never", CollapseRule::Never),
+        ("same_branch", CollapseRule::SameBranch),
+    ];
+    BuilderDef {
+        name: String::new(),
+        description: checker.text(section, "description").map(|text| text.value),
+        tags,
+        workers: selectors(checker, section, workers, used),
+        steps: steps(checker, section),
+        properties: checker.json_table(section, "properties"),
+        env,
+        builddir: String::new(),
+        attempts_max: checker
+            .integer(section, "attempts", 1..=100)
+            .and_then(|number| number.try_into().ok())
+            .unwrap_or(3),
+        collapse: checker.choice(section, "collapse", &collapse).unwrap_or_default(),
+        builds_max: checker
+            .integer(section, "builds_max", 1..=100_000)
+            .and_then(|number| number.try_into().ok()),
+    }
+}
+
+/// Reads which workers may run it. Names that do not exist are errors; a label that nobody has is not: the
+/// machines may come later.
+fn selectors(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    workers: &Workers,
+    used: &mut BTreeSet<String>,
+) -> Vec<WorkerSelector> {
+    const HELP: &str = "write `workers = [\"NAME\", \"label:NAME\"]`, or `[\"*\"]` for all";
+    let Some(texts) = checker.texts(section, "workers") else {
+        if !section.has("workers") {
+            checker.missing(section, "workers", HELP);
+        }
+        return Vec::new();
+    };
+    let labels: BTreeSet<&str> = workers
+        .defs
+        .values()
+        .flat_map(|worker| worker.labels.iter().map(String::as_str))
+        .collect();
+    let mut selectors = Vec::new();
+    let mut matched = BTreeSet::new();
+    let mut mistaken = false;
+    for text in &texts {
+        if text.value == "*" {
+            matched.extend(workers.defs.keys().cloned());
+            selectors.extend(workers.defs.keys().cloned().map(WorkerSelector::Name));
+        } else if let Some(label) = text.value.strip_prefix("label:") {
+            matched.extend(
+                workers
+                    .defs
+                    .values()
+                    .filter(|worker| worker.labels.contains(label))
+                    .map(|worker| worker.name.clone()),
+            );
+            if !labels.contains(label) && !checker.broken {
+                let help = match suggest::similar(label, labels.iter().copied()) {
+                    Some(label) => format!("did you mean `label:{label}`?"),
+                    None => format!("give a worker `labels = [\"{label}\"]`"),
+                };
+                checker.warning(
+                    "unknown_label",
+                    text.span.clone(),
+                    format!("no worker has the label `{label}`"),
+                    &help,
+                );
+                mistaken = true;
+            }
+            selectors.push(WorkerSelector::Label(label.to_owned()));
+        } else {
+            if workers.defs.contains_key(&text.value) {
+                matched.insert(text.value.clone());
+            } else if !checker.broken {
+                mistaken = true;
+                unknown_worker(checker, text, workers, &labels);
+            }
+            selectors.push(WorkerSelector::Name(text.value.clone()));
+        }
+    }
+    if texts.is_empty() || (matched.is_empty() && !mistaken && !checker.broken) {
+        let span = section
+            .get("workers")
+            .map(toml::Spanned::span)
+            .unwrap_or_default();
+        checker.warning(
+            "no_worker",
+            span,
+            format!("no worker can run {}", section.what),
+            "its builds will wait until one is added",
+        );
+    }
+    used.extend(matched);
+    selectors
+}
+
+fn unknown_worker(checker: &mut Checker<'_>, text: &Text, workers: &Workers, labels: &BTreeSet<&str>) {
+    let help = if labels.contains(text.value.as_str()) {
+        Some(format!(
+            "for every worker with that label write `label:{}`",
+            text.value
+        ))
+    } else {
+        suggest::help(&text.value, workers.defs.keys().map(String::as_str))
+    };
+    checker.error_help(
+        "unknown_worker",
+        text.span.clone(),
+        format!("there is no worker `{}`", text.value),
+        help,
+    );
+}
+
+fn steps(checker: &mut Checker<'_>, builder: &Section<'_>) -> Vec<StepDef> {
+    let sections = checker.sections(builder.get("step"), "a step", "builder.step");
+    if !builder.has("step") {
+        checker.missing(
+            builder,
+            "step",
+            "add `[[builder.step]]` with `type = \"shell\"` and `command = \"make check\"`",
+        );
+    }
+    let common = keys::STEP.names();
+    let mut steps = Vec::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for (index, mut section) in sections.into_iter().enumerate() {
+        section.what = format!("step {} of {}", index + 1, builder.what);
+        let name = checker.text(&section, "name");
+        if let Some(name) = &name {
+            checker.any_name("a step", name);
+            section.what = format!("step `{}` of {}", name.value, builder.what);
+        }
+        let catalogue = checker.catalogue;
+        let Some(kind) = fields::kind(checker, &section, &catalogue.steps) else {
+            continue;
+        };
+        let params = fields::read(checker, &section, kind, &common);
+        let flags = flags(checker, &section, kind.flags);
+        let wanted = name.map_or_else(|| kind.name.to_owned(), |name| name.value);
+        let name = unique(&wanted, &names);
+        names.insert(name.clone());
+        steps.push(StepDef {
+            name,
+            kind: kind.name.to_owned(),
+            params,
+            flags,
+            logs: kind.logs.iter().map(|log| (*log).to_owned()).collect(),
+        });
+    }
+    steps
+}
+
+fn flags(checker: &mut Checker<'_>, section: &Section<'_>, mut flags: StepFlags) -> StepFlags {
+    for (key, flag) in [
+        ("halt_on_failure", &mut flags.halt_on_failure),
+        ("flunk_on_failure", &mut flags.flunk_on_failure),
+        ("flunk_on_warnings", &mut flags.flunk_on_warnings),
+        ("warn_on_failure", &mut flags.warn_on_failure),
+        ("warn_on_warnings", &mut flags.warn_on_warnings),
+        ("always_run", &mut flags.always_run),
+    ] {
+        if let Some(given) = checker.boolean(section, key) {
+            *flag = given;
+        }
+    }
+    flags
+}
+
+/// The name itself, or with the first free number behind it.
+fn unique(wanted: &str, taken: &BTreeSet<String>) -> String {
+    let mut name = wanted.to_owned();
+    let mut number = 0;
+    while taken.contains(&name) {
+        number += 1;
+        name = format!("{wanted}_{number}");
+    }
+    name
+}
+
+/// Settles the name of the builder's directory, which no other builder may have, on any file system.
+fn builddir(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    name: &Text,
+    taken: &mut BTreeMap<String, (String, Span)>,
+    def: &mut BuilderDef,
+) {
+    let given = checker.text(section, "builddir");
+    let (dir, span) = if let Some(text) = given {
+        if !is_directory_name(&text.value) {
+            checker.error_help(
+                "bad_path",
+                text.span,
+                format!(
+                    "`{}` cannot be the name of a directory on every worker",
+                    text.value
+                ),
+                Some("use one name without `/`, at most 100 bytes, not starting with a dot".to_owned()),
+            );
+            return;
+        }
+        (text.value, text.span)
+    } else {
+        let mut dir = directory_name(&name.value);
+        // Names that differ only in what a directory cannot show, or lose characters, get a mark.
+        if taken.contains_key(&dir.to_lowercase()) || dir.len() < name.value.len() {
+            let mark = hex::encode(&Sha256::digest(name.value.as_bytes())[..4]);
+            dir = format!("{dir}-{mark}");
+        }
+        (dir, name.span.clone())
+    };
+    if let Some((other, first)) = taken.get(&dir.to_lowercase()) {
+        let message = format!("directory of builder `{other}`");
+        let first = first.clone();
+        checker.error_related(
+            "duplicate",
+            span,
+            format!("two builders cannot share the directory `{dir}`"),
+            (first, &message),
+            Some("give one of them another `builddir`".to_owned()),
+        );
+        return;
+    }
+    taken.insert(dir.to_lowercase(), (name.value.clone(), span));
+    def.builddir = dir;
+}
+
+/// Whether a directory can have that name on every system that a worker runs on.
+fn is_directory_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 100
+        && !name.starts_with('.')
+        && !name.ends_with([' ', '.'])
+        && !name.contains(|c: char| c.is_control() || "/\\:*?\"<>|".contains(c))
+}
+
+/// A name as a directory name: letters, digits, `_` and `-` stay, the rest becomes `_`; at most 80 bytes.
+fn directory_name(name: &str) -> String {
+    name.chars()
+        .take(80)
+        .enumerate()
+        .map(|(at, c)| {
+            let stays = c.is_ascii_alphanumeric() || (c == '-' && at > 0);
+            if stays { c } else { '_' }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directory_names_are_plain() {
+        for (name, dir) in [
+            ("test", "test"),
+            ("zlib on linux", "zlib_on_linux"),
+            ("a/../b.c", "a____b_c"),
+            ("übersetzen", "_bersetzen"),
+            ("-rf x-y", "_rf_x-y"),
+        ] {
+            assert_eq!(directory_name(name), dir);
+        }
+        assert_eq!(directory_name(&"x".repeat(255)).len(), 80);
+    }
+
+    #[test]
+    fn equal_names_get_numbers() {
+        let taken = ["shell", "shell_1"].map(String::from).into();
+        assert_eq!(unique("shell", &taken), "shell_2");
+        assert_eq!(unique("git", &taken), "git");
+    }
+}

@@ -1,0 +1,213 @@
+//! The sections `[master]`, `[change_hook]` and `[limits]`.
+
+use std::net::SocketAddr;
+
+use ironmaster_model::Duration;
+use toml::de::DeValue;
+
+use crate::{
+    checker::{Checker, Section, Text},
+    keys,
+    settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings},
+    token, units,
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const DEAD_AFTER: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(600);
+const REQUEST_BYTES: u64 = 10 << 20;
+
+/// Reads all settings.
+pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
+    let mut settings = Settings {
+        title: "Ironmaster".to_owned(),
+        url: String::new(),
+        listen: SocketAddr::from(([127, 0, 0, 1], 8010)),
+        state_dir: checker.base_dir.join("state"),
+        reading: Reading::Open,
+        log_level: LogLevel::Info,
+        lease: LEASE,
+        heartbeat: HEARTBEAT,
+        dead_after: DEAD_AFTER,
+        change_hook: ChangeHookSettings {
+            enabled: true,
+            token_sha256: None,
+        },
+        limits: Limits {
+            request_bytes_max: REQUEST_BYTES,
+        },
+    };
+    let section = |checker: &mut Checker<'_>, name: &str| {
+        top.get(name)
+            .and_then(|value| checker.as_section(value, &format!("`[{name}]`")))
+    };
+    if let Some(section) = section(checker, "master") {
+        master(checker, &section, &mut settings);
+    }
+    if settings.url.is_empty() {
+        settings.url = format!("http://{}/", settings.listen);
+    }
+    if let Some(section) = section(checker, "change_hook") {
+        checker.unknown_keys(&section, &keys::CHANGE_HOOK.names());
+        if let Some(enabled) = checker.boolean(&section, "enabled") {
+            settings.change_hook.enabled = enabled;
+        }
+        settings.change_hook.token_sha256 = token::read(checker, &section, "change_hook", false);
+    }
+    if let Some(section) = section(checker, "limits") {
+        checker.unknown_keys(&section, &keys::LIMITS.names());
+        if let Some(bytes) = size(checker, &section, "request_size", 1 << 10, 1 << 30) {
+            settings.limits.request_bytes_max = bytes;
+        }
+    }
+    settings
+}
+
+fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Settings) {
+    checker.unknown_keys(section, &keys::MASTER.names());
+    if let Some(title) = checker.text(section, "title") {
+        settings.title = title.value;
+    }
+    if let Some(url) = checker
+        .text(section, "url")
+        .and_then(|text| base_url(checker, &text))
+    {
+        settings.url = url;
+    }
+    if let Some(text) = checker.text(section, "listen") {
+        match text.value.parse() {
+            Ok(address) => settings.listen = address,
+            Err(_) => checker.error_help(
+                "bad_address",
+                text.span,
+                format!("`{}` is not an address with a port", text.value),
+                Some(
+                    "write `127.0.0.1:8010` for this machine only, or `0.0.0.0:8010` for every address"
+                        .to_owned(),
+                ),
+            ),
+        }
+    }
+    if let Some(dir) = checker.text(section, "state_dir") {
+        if dir.value.is_empty() {
+            checker.error("bad_path", dir.span, "`state_dir` is empty");
+        } else {
+            settings.state_dir = checker.base_dir.join(dir.value);
+        }
+    }
+    if let Some(reading) = checker.choice(
+        section,
+        "reading",
+        &[("open", Reading::Open), ("login", Reading::Login)],
+    ) {
+        settings.reading = reading;
+    }
+    if let Some(level) = checker.choice(
+        section,
+        "log_level",
+        &[
+            LogLevel::Error,
+            LogLevel::Warn,
+            LogLevel::Info,
+            LogLevel::Debug,
+            LogLevel::Trace,
+        ]
+        .map(|level| (level.word(), level)),
+    ) {
+        settings.log_level = level;
+    }
+    let secs = Duration::from_secs;
+    if let Some(lease) = checker.duration(section, "lease", secs(10), secs(86_400)) {
+        settings.lease = lease;
+    }
+    if let Some(heartbeat) = checker.duration(section, "heartbeat", secs(1), secs(600)) {
+        settings.heartbeat = heartbeat;
+    }
+    if let Some(dead_after) = checker.duration(section, "dead_after", secs(2), secs(3600)) {
+        settings.dead_after = dead_after;
+    }
+    if settings.dead_after.0 < 2 * settings.heartbeat.0 {
+        let key = if section.has("dead_after") {
+            "dead_after"
+        } else {
+            "heartbeat"
+        };
+        let span = section.get(key).map(toml::Spanned::span).unwrap_or_default();
+        checker.error_help(
+            "conflict",
+            span,
+            format!(
+                "`dead_after` ({}) must be at least twice `heartbeat` ({})",
+                units::duration_text(settings.dead_after),
+                units::duration_text(settings.heartbeat)
+            ),
+            Some("otherwise one late answer ends a good connection".to_owned()),
+        );
+    }
+    if settings.lease < settings.dead_after {
+        let key = if section.has("lease") {
+            "lease"
+        } else {
+            "dead_after"
+        };
+        let span = section.get(key).map(toml::Spanned::span).unwrap_or_default();
+        checker.error_help(
+            "conflict",
+            span,
+            format!(
+                "`lease` ({}) must not be shorter than `dead_after` ({})",
+                units::duration_text(settings.lease),
+                units::duration_text(settings.dead_after)
+            ),
+            Some("otherwise workers give up before the master has noticed anything".to_owned()),
+        );
+    }
+}
+
+/// Checks a base URL and puts the slash at its end.
+fn base_url(checker: &mut Checker<'_>, text: &Text) -> Option<String> {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.value.strip_prefix(scheme));
+    let host = rest.unwrap_or_default().split('/').next().unwrap_or_default();
+    let clean = !text
+        .value
+        .contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '"' | '<' | '>'));
+    if host.is_empty() || host.contains('@') || !clean {
+        checker.error_help(
+            "bad_url",
+            text.span.clone(),
+            format!("`{}` is not the base URL of a web site", text.value),
+            Some("write it as people type it: `https://ci.example.org/`".to_owned()),
+        );
+        return None;
+    }
+    Some(format!("{}/", text.value.trim_end_matches('/')))
+}
+
+fn size(checker: &mut Checker<'_>, section: &Section<'_>, key: &str, min: u64, max: u64) -> Option<u64> {
+    let value = section.get(key)?;
+    let bytes = match value.get_ref() {
+        DeValue::String(text) => match units::size(text) {
+            Ok(bytes) => bytes,
+            Err(message) => {
+                checker.error("bad_size", value.span(), message);
+                return None;
+            }
+        },
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).unwrap_or(0),
+        _ => {
+            checker.wrong_type(key, value, "a size such as \"10MiB\"");
+            return None;
+        }
+    };
+    if !(min..=max).contains(&bytes) {
+        checker.error(
+            "out_of_range",
+            value.span(),
+            format!("`{key}` is {bytes} bytes, but must be from {min} to {max}"),
+        );
+        return None;
+    }
+    Some(bytes)
+}

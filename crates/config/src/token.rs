@@ -1,0 +1,168 @@
+//! Tokens: given in the configuration, in a file or in the environment; only their SHA-256 goes further.
+
+use std::{fs, io::Read, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use crate::checker::{Checker, Section, Span, Text};
+
+/// Largest token, in bytes.
+const TOKEN_BYTES_MAX: usize = 256;
+/// A shorter token can be guessed.
+const TOKEN_BYTES_STRONG: usize = 16;
+
+const KEYS: [&str; 3] = ["token", "token_file", "token_env"];
+
+/// Reads the token of a section; `owner` names it in the configuration's identity. SHA-256 as hex.
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    owner: &str,
+    required: bool,
+) -> Option<String> {
+    let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
+    // Whatever is wrong with it: it is not shown.
+    if let Some(value) = section.get("token") {
+        checker.secret(value.span());
+    }
+    let key = match given.as_slice() {
+        [] => {
+            if required {
+                checker.missing(
+                    section,
+                    "token",
+                    "give it a `token`, a `token_file` or a `token_env`; \
+                     `openssl rand -hex 24` makes a good token",
+                );
+            }
+            return None;
+        }
+        [key] => *key,
+        [first, second, ..] => {
+            let span = section.key_span(second).unwrap_or_default();
+            let other = section.key_span(first).unwrap_or_default();
+            checker.error_related(
+                "conflict",
+                span,
+                format!("{} has both `{first}` and `{second}`", section.what),
+                (other, "first given here"),
+                Some("keep one of them".to_owned()),
+            );
+            return None;
+        }
+    };
+    let text = checker.text(section, key)?;
+    let token = match key {
+        "token" => text.value.clone(),
+        "token_file" => from_file(checker, &text)?,
+        _ => from_env(checker, &text)?,
+    };
+    check(checker, &token, key, text.span)?;
+    let digest = hex::encode(Sha256::digest(token.as_bytes()));
+    checker.tokens.insert(owner.to_owned(), digest.clone());
+    Some(digest)
+}
+
+fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
+    let full = checker.base_dir.join(&path.value);
+    match read_bounded(&full) {
+        Ok(text) => {
+            if readable_by_all(&full) {
+                checker.warning(
+                    "token_readable",
+                    path.span.clone(),
+                    format!(
+                        "everybody on this machine can read the token file `{}`",
+                        path.value
+                    ),
+                    &format!("chmod 600 {}", full.display()),
+                );
+            }
+            Some(text.trim_end().to_owned())
+        }
+        Err(error) => {
+            checker.error_help(
+                "token_file",
+                path.span.clone(),
+                format!("cannot read the token file `{}`: {error}", path.value),
+                Some("the path is relative to the directory of the configuration file".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+/// Reads a little more than a token can have, so that a mistaken path to something huge does no harm.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(TOKEN_BYTES_MAX as u64 + 64)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_path: &Path) -> bool {
+    false
+}
+
+fn from_env(checker: &mut Checker<'_>, name: &Text) -> Option<String> {
+    match std::env::var(&name.value) {
+        Ok(token) => Some(token),
+        Err(error) => {
+            let what = match error {
+                std::env::VarError::NotPresent => "is not set",
+                std::env::VarError::NotUnicode(_) => "is not text",
+            };
+            checker.error(
+                "token_env",
+                name.span.clone(),
+                format!("the environment variable `{}` {what}", name.value),
+            );
+            None
+        }
+    }
+}
+
+fn check(checker: &mut Checker<'_>, token: &str, key: &str, span: Span) -> Option<()> {
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        checker.error(
+            "bad_token",
+            span,
+            format!(
+                "the token from `{key}` has {} bytes; allowed are 1 to {TOKEN_BYTES_MAX}",
+                if token.is_empty() {
+                    "no".to_owned()
+                } else {
+                    "too many".to_owned()
+                }
+            ),
+        );
+        return None;
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        checker.error(
+            "bad_token",
+            span,
+            format!("the token from `{key}` holds something else than visible ASCII characters"),
+        );
+        return None;
+    }
+    if token.len() < TOKEN_BYTES_STRONG {
+        checker.warning(
+            "weak_token",
+            span,
+            format!("the token from `{key}` is short"),
+            &format!(
+                "take {TOKEN_BYTES_STRONG} characters or more; `openssl rand -hex 24` makes a good token"
+            ),
+        );
+    }
+    Some(())
+}

@@ -1,0 +1,6 @@
+//! Configurations as people write them, good and bad, and what is said of them.
+
+mod catalogue;
+mod load;
+mod meaning;
+mod samples;

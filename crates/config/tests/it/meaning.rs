@@ -1,0 +1,186 @@
+//! What definitions a configuration leads to.
+
+use std::path::Path;
+
+use ironmaster_config::{Loaded, LogLevel, Reading, check};
+use ironmaster_model::{CollapseRule, Duration, ForceFieldKind, SchedulerKind, WorkerSelector};
+use serde_json::json;
+
+use crate::catalogue::catalogue;
+
+fn loaded(text: &str) -> Loaded {
+    let (loaded, report) = check("test.toml", text, Path::new("/base"), &catalogue());
+    loaded.unwrap_or_else(|| panic!("{report}"))
+}
+
+const FULL: &str = include_str!("../samples/valid/full.toml");
+
+#[test]
+fn an_empty_file_has_all_defaults() {
+    let settings = loaded("").settings;
+    assert_eq!(settings.title, "Ironmaster");
+    assert_eq!(settings.url, "http://127.0.0.1:8010/");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8010");
+    assert_eq!(settings.state_dir, Path::new("/base/state"));
+    assert_eq!(settings.reading, Reading::Open);
+    assert_eq!(settings.lease, Duration::from_secs(600));
+    assert_eq!(settings.heartbeat, Duration::from_secs(10));
+    assert_eq!(settings.dead_after, Duration::from_secs(30));
+    assert_eq!(settings.limits.request_bytes_max, 10 * 1024 * 1024);
+    assert!(settings.change_hook.enabled);
+    assert_eq!(settings.change_hook.token_sha256, None);
+}
+
+#[test]
+fn settings_are_read() {
+    let settings = loaded(FULL).settings;
+    assert_eq!(settings.title, "zlib builds");
+    assert_eq!(settings.url, "https://ci.example.org/zlib/");
+    assert_eq!(settings.listen.port(), 9010);
+    assert_eq!(settings.state_dir, Path::new("/var/lib/ironmaster"));
+    assert_eq!(settings.reading, Reading::Login);
+    assert_eq!(settings.log_level, LogLevel::Debug);
+    assert_eq!(settings.lease, Duration::from_secs(1800));
+    assert_eq!(settings.limits.request_bytes_max, 1 << 20);
+    assert!(settings.change_hook.token_sha256.is_some());
+}
+
+#[test]
+fn workers_and_builders_are_read() {
+    let plan = loaded(FULL).plan;
+    let worker = &plan.workers["linux-1"];
+    assert_eq!(worker.slots, 4);
+    assert!(worker.labels.contains("linux"));
+    assert_eq!(worker.properties["os"], json!("debian12"));
+
+    let builder = &plan.builders["zlib on linux"];
+    assert_eq!(
+        builder.workers,
+        [
+            WorkerSelector::Name("linux-1".into()),
+            WorkerSelector::Label("linux".into())
+        ]
+    );
+    assert_eq!(builder.description.as_deref(), Some("Builds and tests **zlib**."));
+    assert_eq!(builder.tags, ["zlib", "linux"]);
+    assert_eq!(builder.env["CC"].as_deref(), Some("clang"));
+    assert_eq!(builder.env["LANG"], None);
+    assert_eq!(builder.attempts_max, 5);
+    assert_eq!(builder.collapse, CollapseRule::SameBranch);
+    assert_eq!(builder.builds_max, Some(2));
+    assert_eq!(builder.builddir, "zlib_on_linux");
+    assert_eq!(builder.properties["optimise"], json!(true));
+
+    let names: Vec<_> = builder.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["git", "configure", "shell", "shell_1"]);
+    let git = &builder.steps[0];
+    assert!(git.flags.halt_on_failure, "the kind's default");
+    assert_eq!(git.logs, ["stdio"]);
+    assert_eq!(
+        serde_json::Value::Object(git.params.clone()),
+        json!({"repository": "https://example.org/zlib.git", "mode": "full", "method": "fresh",
+               "options": {"depth": 1, "tags": ["a", 1.5]}})
+    );
+    let shell = &builder.steps[2];
+    assert_eq!(
+        shell.params["command"],
+        json!(["make", "-j%(worker:cpus)s", "check"])
+    );
+    assert_eq!(shell.params["timeout"], json!(1200));
+    assert_eq!(shell.params["env"], json!({"A": "%(prop:a:-1)s", "B": null}));
+    assert!(shell.flags.halt_on_failure && !shell.flags.flunk_on_failure && shell.flags.always_run);
+    assert_eq!(builder.steps[3].params["timeout"], json!(0.5));
+
+    // A star names every worker.
+    assert_eq!(
+        plan.workers_of(&plan.builders["everywhere"]),
+        ["linux-1", "mac_2"].map(String::from).into()
+    );
+}
+
+#[test]
+fn schedulers_are_read() {
+    let plan = loaded(FULL).plan;
+    let SchedulerKind::SingleBranch { filter, tree_stable } = &plan.schedulers["on-commit"].kind else {
+        panic!("{:?}", plan.schedulers["on-commit"]);
+    };
+    assert_eq!(filter.branches, ["main"]);
+    assert_eq!(filter.projects, ["zlib"]);
+    assert_eq!(filter.files, ["src/**", "*.c"]);
+    assert_eq!(filter.unimportant_files, ["docs/**"]);
+    assert_eq!(*tree_stable, Some(Duration::from_secs(30)));
+    assert_eq!(plan.schedulers["on-commit"].priority, 10);
+
+    let SchedulerKind::AnyBranch { filter, tree_stable } = &plan.schedulers["branches"].kind else {
+        panic!();
+    };
+    assert_eq!(filter.branches, ["release/*", "feature-*"]);
+    assert_eq!(*tree_stable, None, "no time is no timer");
+    assert_eq!(
+        plan.schedulers["branches"].builders,
+        ["everywhere", "zlib on linux"]
+    );
+
+    let SchedulerKind::Periodic { interval, source } = &plan.schedulers["nightly"].kind else {
+        panic!();
+    };
+    assert_eq!(*interval, Duration::from_secs(86_400));
+    assert_eq!(source.branch.as_deref(), Some("main"));
+    assert_eq!(plan.schedulers["nightly"].properties["nightly"], json!(true));
+
+    let SchedulerKind::Force(force) = &plan.schedulers["force"].kind else {
+        panic!();
+    };
+    assert_eq!(force.button, "Build now");
+    assert_eq!(force.label, "force", "the name");
+    assert_eq!(force.source.repository, "https://example.org/zlib.git");
+    let kinds: Vec<_> = force
+        .fields
+        .iter()
+        .map(|field| (&*field.name, &field.default))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("target", &json!("all")),
+            ("jobs", &json!(4)),
+            ("clean", &json!(true)),
+            ("note", &json!(""))
+        ]
+    );
+    assert_eq!(
+        force.fields[0].kind,
+        ForceFieldKind::Choice {
+            choices: vec!["all".into(), "docs".into()],
+            strict: true
+        }
+    );
+    assert_eq!(force.fields[3].regex.as_deref(), Some("[a-z ]*"));
+}
+
+#[test]
+fn change_sources_are_read() {
+    let source = &loaded(FULL).plan.change_sources["zlib"];
+    assert_eq!(source.kind, "git_poller");
+    assert_eq!(source.params["interval"], json!(60));
+    assert_eq!(source.params["branches"], json!(["main", "release/*"]));
+}
+
+/// A name that loses something on its way to a directory name keeps apart from others.
+#[test]
+fn directories_of_builders_are_distinct() {
+    let builder = |name: &str| {
+        format!(
+            "[[builder]]\nname = \"{name}\"\nworkers = []\nstep = [{{ type = \"shell\", command = \"true\" }}]\n"
+        )
+    };
+    let text = ["a.b", "a_b", "A_B", "日本", "中国"].map(builder).concat();
+    let plan = loaded(&text).plan;
+    let dirs: std::collections::BTreeSet<_> = plan
+        .builders
+        .values()
+        .map(|builder| builder.builddir.to_lowercase())
+        .collect();
+    assert_eq!(dirs.len(), 5, "{dirs:?}");
+    assert!(dirs.iter().all(|dir| dir.is_ascii()), "{dirs:?}");
+}
