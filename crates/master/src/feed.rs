@@ -35,7 +35,7 @@ pub enum Hint {
 
 /// The publishing end.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     recent: Mutex<VecDeque<Arc<Sequenced>>>,
     last: watch::Sender<u64>,
     hints: broadcast::Sender<Hint>,
@@ -78,7 +78,9 @@ impl Feed {
 
     /// Makes committed events public. They continue the sequence.
     pub(crate) fn publish(&self, events: Vec<Sequenced>) {
-        let Some(last) = events.last().map(|event| event.seq) else { return };
+        let Some(last) = events.last().map(|event| event.seq) else {
+            return;
+        };
         {
             let mut recent = self.recent.lock().expect("no panic while holding the lock");
             recent.extend(events.into_iter().map(|event| Arc::new(without_text(event))));
@@ -102,7 +104,12 @@ impl Feed {
     }
 
     pub(crate) fn follow(self: &Arc<Self>, reader: Reader, cursor: u64) -> FeedReader {
-        FeedReader { feed: self.clone(), reader, cursor, last: self.last.subscribe() }
+        FeedReader {
+            feed: self.clone(),
+            reader,
+            cursor,
+            last: self.last.subscribe(),
+        }
     }
 
     /// Events after `cursor` from memory; none if memory does not reach back that far.
@@ -110,7 +117,14 @@ impl Feed {
         let recent = self.recent.lock().expect("no panic while holding the lock");
         let first = recent.front()?.seq;
         let skip = (cursor + 1).checked_sub(first)?;
-        Some(recent.iter().skip(skip as usize).take(BATCH_MAX).cloned().collect())
+        Some(
+            recent
+                .iter()
+                .skip(skip as usize)
+                .take(BATCH_MAX)
+                .cloned()
+                .collect(),
+        )
     }
 }
 
@@ -126,7 +140,10 @@ impl FeedReader {
     pub async fn next(&mut self) -> Result<Vec<Arc<Sequenced>>, FeedError> {
         let cursor = self.cursor;
         if *self.last.borrow() <= cursor {
-            self.last.wait_for(|last| *last > cursor).await.map_err(|_| FeedError::Closed)?;
+            self.last
+                .wait_for(|last| *last > cursor)
+                .await
+                .map_err(|_| FeedError::Closed)?;
         }
         let events = if let Some(events) = self.feed.recent_after(cursor) {
             events

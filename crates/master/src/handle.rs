@@ -1,0 +1,239 @@
+//! The handle that everything above this room uses.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, RwLock},
+};
+
+use ironmaster_engine::{Input, Refusal, Reply, Waiting};
+use ironmaster_logs::LogStore;
+use ironmaster_model::{BuildId, BuildRequestId, LogId, Plan};
+use ironmaster_store::Reader;
+use ironmaster_wire::Frame;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, StartError, SubmitError,
+    committer::{Committer, chain},
+    feed::Feed,
+    health::{Condition, HealthCell},
+    logs::{self, LiveLogs},
+    session::Sessions,
+    sources::Sources,
+    workers::Workers,
+};
+
+/// A running master. Cheap to clone; all clones are the same master.
+#[derive(Clone)]
+pub struct Master {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) committer: Committer,
+    pub(crate) reader: Reader,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) health: Arc<HealthCell>,
+    pub(crate) logs: LogStore,
+    pub(crate) live: Arc<LiveLogs>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) sessions: Sessions,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) plan: RwLock<Arc<Plan>>,
+    /// Ends the polling that the current configuration asks for.
+    pub(crate) polling: Mutex<CancellationToken>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) stopped: CancellationToken,
+}
+
+impl Master {
+    /// Starts a master: takes the state directory, loads what is active, takes up builds that were under way.
+    pub async fn start(options: MasterOptions) -> Result<Self, StartError> {
+        crate::start::start(options).await
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The one way to change anything. Answered after the commit.
+    pub async fn submit(&self, input: Input) -> Result<Reply, SubmitError> {
+        if self.inner.stop.is_cancelled() {
+            return Err(SubmitError::Stopping);
+        }
+        self.inner.committer.submit(input).await
+    }
+
+    /// Brings a configuration into force. Running builds go on under the one they started with.
+    pub async fn configure(&self, plan: Arc<Plan>) -> Result<(), SubmitError> {
+        self.inner
+            .committer
+            .submit(Input::Configure { plan: plan.clone() })
+            .await?;
+        *self.inner.plan.write().expect("no panic while holding the lock") = plan.clone();
+        let polling = self.inner.stop.child_token();
+        std::mem::replace(
+            &mut *self
+                .inner
+                .polling
+                .lock()
+                .expect("no panic while holding the lock"),
+            polling.clone(),
+        )
+        .cancel();
+        self.inner.sources.begin(&plan, &polling);
+        Ok(())
+    }
+
+    /// Builds what a build built once more.
+    pub async fn rebuild(&self, build: BuildId, owner: &str) -> Result<Reply, SubmitError> {
+        let source = self.read(move |reader| reader.rebuild_source(build)).await;
+        let source = source
+            .map_err(|error| SubmitError::Unavailable {
+                reason: chain(&error),
+            })?
+            .ok_or_else(|| Refusal::NotFound {
+                what: format!("build {build}"),
+            })?;
+        let input = Input::Rebuild {
+            rebuilt: source.rebuilt,
+            builder: source.builder,
+            sourcestamps: source.sourcestamps,
+            properties: source.properties,
+            owner: owner.to_owned(),
+        };
+        self.submit(input).await
+    }
+
+    /// The reading end of the database. Its calls block: see [`Self::read`].
+    pub fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
+    /// Reads from the database on a thread that may block.
+    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Reader) -> T + Send + 'static) -> T {
+        let reader = self.inner.reader.clone();
+        match tokio::task::spawn_blocking(move || read(&reader)).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Keeps a value under a key in the database (hashes of tokens and the like), durably.
+    pub async fn set_meta(&self, key: &str, value: &str) -> Result<(), SubmitError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        let written = self
+            .inner
+            .committer
+            .write(move |store| store.set_meta(&key, &value))
+            .await?;
+        written.map_err(|error| SubmitError::Unavailable {
+            reason: chain(&error),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.inner
+            .plan
+            .read()
+            .expect("no panic while holding the lock")
+            .clone()
+    }
+
+    /// Follows the feed from now on.
+    pub fn subscribe(&self) -> FeedReader {
+        self.subscribe_from(self.inner.feed.last_seq())
+    }
+
+    /// Follows the feed from a cursor.
+    pub fn subscribe_from(&self, seq: u64) -> FeedReader {
+        self.inner.feed.follow(self.inner.reader.clone(), seq)
+    }
+
+    /// Follows the hints: lossy.
+    pub fn hints(&self) -> broadcast::Receiver<Hint> {
+        self.inner.feed.hints()
+    }
+
+    /// Opens a log, whether it is being written or finished.
+    pub async fn log(&self, log: LogId) -> Result<Option<LogHandle>, LogReadError> {
+        let inner = self.inner.clone();
+        match tokio::task::spawn_blocking(move || logs::open(log, &inner.live, &inner.logs, &inner.reader))
+            .await
+        {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Why a request is not being built; none if it is not waiting.
+    pub async fn why_waiting(&self, request: BuildRequestId) -> Option<String> {
+        let why = self
+            .inner
+            .committer
+            .look(move |state| state.why_waiting(request))
+            .await
+            .ok()?;
+        match why {
+            Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. } => None,
+            waiting => Some(waiting.to_string()),
+        }
+    }
+
+    /// Runs one connection of a native worker until it ends. `peer` is its address, for logs.
+    pub async fn serve_worker(
+        &self,
+        peer: String,
+        incoming: mpsc::Receiver<Frame>,
+        outgoing: mpsc::Sender<Frame>,
+    ) {
+        let plan = self.plan();
+        let serve = self.inner.sessions.serve(&plan, peer, incoming, outgoing);
+        self.inner.tasks.track_future(serve).await;
+    }
+
+    /// Ends a worker's connection. It comes again by itself, and its commands go on.
+    pub fn disconnect_worker(&self, name: &str) {
+        self.inner.workers.link(name).disconnect();
+    }
+
+    /// Whether the master makes progress.
+    pub fn health(&self) -> Health {
+        self.inner.health.get()
+    }
+
+    /// Stops in good order. Builds are left as they are: their workers run on, and the next start takes them up.
+    pub async fn stop(&self) {
+        if self.inner.stop.is_cancelled() {
+            return self.stopped().await;
+        }
+        self.inner.health.set(Condition::Stopping);
+        self.inner.stop.cancel();
+        self.inner.workers.disconnect_all();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        if let Err(error) = self.inner.committer.submit(Input::MasterStop).await {
+            tracing::warn!(%error, "the stop could not be recorded");
+        }
+        self.inner.committer.stop().await;
+        self.stopped().await;
+    }
+
+    /// Waits until the master has stopped.
+    pub async fn stopped(&self) {
+        self.inner.stopped.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Master")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}

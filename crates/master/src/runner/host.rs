@@ -1,0 +1,511 @@
+//! The master's side of a running step: answers its requests from the record, or carries them out.
+//!
+//! Order of truth: log durable, then outcome committed, then the worker told to forget. A crash between any two of
+//! them leads back here with the same requests, and to the same answers.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use ironmaster_engine::{Input, Reply, StepReport};
+use ironmaster_logs::{LogWriter, Position, Stream};
+use ironmaster_model::{EffectRecord, LogId, LogKind, LogRecord, Properties, StepRecord, StepUrl};
+use ironmaster_steps::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+use ironmaster_wire::{CommandId, Outcome, Verb};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    Control, Runner,
+    step_logs::{StepLogs, stream_of},
+};
+use crate::{
+    committer::chain,
+    crash,
+    workers::{Arrived, CommandEnd, From, Inbox, WorkerLink},
+};
+
+/// How long output may stay invisible and unacknowledged.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// Output after which a file is made durable without waiting for that.
+const SYNC_BYTES: usize = 1024 * 1024;
+
+/// One running step.
+#[derive(Debug)]
+pub(super) struct Host {
+    runner: Arc<Runner>,
+    link: Arc<WorkerLink>,
+    control: watch::Receiver<Control>,
+    step: StepRecord,
+    instance: String,
+    environment: StepEnvironment,
+    logs: StepLogs,
+    /// Outcomes from before a restart.
+    recorded: BTreeMap<u32, EffectRecord>,
+    /// Outcomes that are not committed yet.
+    effects: Vec<EffectRecord>,
+    /// Properties that are not committed yet: they are with the step's end, so that a replay begins with the same ones.
+    properties: Properties,
+    urls: Option<Vec<StepUrl>>,
+    /// Whether a stop of the build is meant for this step: not if it only began after it.
+    heeds_stop: bool,
+    /// Why an earlier process's part of the step cannot be taken up.
+    broken: Option<String>,
+}
+
+/// The logs of a finished step: readers find them here until its outcome is committed, in their rows from then on.
+#[derive(Debug)]
+pub(super) struct FinishedLogs(Arc<Runner>, Vec<LogId>);
+
+impl Drop for FinishedLogs {
+    fn drop(&mut self) {
+        for log in &self.1 {
+            self.0.live.remove(*log);
+        }
+    }
+}
+
+/// An outcome as it is kept on record.
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    outcome: Outcome,
+    duration_ms: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    captured: Vec<u8>,
+}
+
+impl Host {
+    /// Readies a step that begins, or begins again after a restart.
+    pub(super) async fn new(
+        runner: Arc<Runner>,
+        link: Arc<WorkerLink>,
+        control: watch::Receiver<Control>,
+        current: &Control,
+        step: &StepRecord,
+        resumed: bool,
+    ) -> Self {
+        let assignment = &current.assignment;
+        let environment = StepEnvironment {
+            builddir: assignment.workdir.clone(),
+            env: assignment.builder.env.clone(),
+            properties: assignment.build.properties.clone(),
+            stamps: assignment
+                .sourcestamps
+                .iter()
+                .map(|stamp| stamp.stamp.clone())
+                .collect(),
+            worker_name: assignment.worker_name.clone(),
+            worker: (*current.worker).clone(),
+        };
+        let always_run = assignment
+            .builder
+            .steps
+            .get(step.definition as usize)
+            .is_some_and(|definition| definition.flags.always_run);
+        let mut host = Self {
+            runner,
+            link,
+            control,
+            step: step.clone(),
+            instance: assignment.build.instance.clone(),
+            environment,
+            logs: StepLogs::default(),
+            recorded: BTreeMap::new(),
+            effects: Vec::new(),
+            properties: Properties::new(),
+            urls: None,
+            heeds_stop: assignment.build.stop.is_none() || (resumed && !always_run),
+            broken: None,
+        };
+        if resumed {
+            if let Err(reason) = host.remember(assignment.logs.clone()).await {
+                host.broken = Some(reason);
+            }
+        } else {
+            for record in &assignment.logs {
+                host.logs
+                    .create(&host.runner.logs, &host.runner.live, record.clone());
+            }
+        }
+        host
+    }
+
+    /// Reads what an earlier process of this master knew of the step.
+    async fn remember(&mut self, records: Vec<LogRecord>) -> Result<(), String> {
+        let (runner, step) = (self.runner.clone(), self.step.id);
+        let mut logs = std::mem::take(&mut self.logs);
+        let read = tokio::task::spawn_blocking(move || {
+            let effects = runner.reader.effects(step).map_err(|error| chain(&error))?;
+            for record in records {
+                logs.resume(&runner.logs, &runner.live, &runner.reader, record)
+                    .map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>((effects, logs))
+        })
+        .await;
+        let (effects, logs) = read.map_err(|error| error.to_string())??;
+        self.recorded = effects
+            .into_iter()
+            .map(|effect| (effect.ordinal, effect))
+            .collect();
+        self.logs = logs;
+        Ok(())
+    }
+
+    /// Why the step cannot be taken up after a restart, if it cannot.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Ends the step: everything that its end has to make durable.
+    pub(super) async fn finish(mut self) -> (StepReport, FinishedLogs, Option<HostError>) {
+        let (saves, error) = match self.logs.save(true).await {
+            Ok(saves) => (saves, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let report = StepReport {
+            // The step's end forgets its effects: nothing will ask for them again.
+            saves,
+            properties: std::mem::take(&mut self.properties),
+            urls: self.urls.take(),
+            ..self.empty_report()
+        };
+        (
+            report,
+            FinishedLogs(self.runner.clone(), self.logs.ids().collect()),
+            error,
+        )
+    }
+
+    /// Commits the outcomes so far, so that neither the worker nor a replay needs them again.
+    async fn checkpoint(&mut self) -> Result<(), HostError> {
+        if self.effects.is_empty() {
+            return Ok(());
+        }
+        let saves = self.logs.save(false).await?;
+        let effects = std::mem::take(&mut self.effects);
+        let done: Vec<u32> = effects.iter().map(|effect| effect.ordinal).collect();
+        self.report(StepReport {
+            effects,
+            saves,
+            ..self.empty_report()
+        })
+        .await?;
+        crash::point("effects_committed");
+        let (build, step) = (self.step.build.0, self.step.number);
+        self.link
+            .forget(|id| id.build == build && id.step == step && done.contains(&id.ordinal));
+        Ok(())
+    }
+
+    fn empty_report(&self) -> StepReport {
+        StepReport {
+            build: self.step.build,
+            step: self.step.id,
+            effects: Vec::new(),
+            saves: Vec::new(),
+            properties: Properties::new(),
+            state_string: None,
+            urls: None,
+        }
+    }
+
+    async fn report(&self, report: StepReport) -> Result<(), HostError> {
+        match self
+            .runner
+            .committer
+            .submit_fact(Input::StepProgress(report))
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) => Err(HostError::Lost {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Why the step may not go on, if it may not.
+    fn ended(&self) -> Option<HostError> {
+        let control = self.control.borrow();
+        let build = &control.assignment.build;
+        if control.over {
+            return Some(HostError::Lost {
+                reason: "the build is over".into(),
+            });
+        }
+        if let Some(reason) = &build.lost {
+            return Some(HostError::Lost {
+                reason: reason.clone(),
+            });
+        }
+        match &build.stop {
+            Some((by, reason)) if self.heeds_stop => Some(HostError::Stopped {
+                by: by.clone(),
+                reason: reason.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    async fn ensure_log(&mut self, name: &str) -> Result<(), HostError> {
+        if self.logs.contains(name) {
+            return Ok(());
+        }
+        let open = Input::OpenLog {
+            build: self.step.build,
+            step: self.step.id,
+            name: name.into(),
+            kind: LogKind::Text,
+        };
+        match self.runner.committer.submit_fact(open).await {
+            Ok(Reply::Log(record)) => {
+                self.logs.create(&self.runner.logs, &self.runner.live, record);
+                Ok(())
+            }
+            Ok(other) => unreachable!("opening a log is answered with the log, not {other:?}"),
+            Err(error) => Err(HostError::Lost {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Takes output until the command has ended.
+    async fn follow(&mut self, id: CommandId, inbox: &Inbox, output: &Output) -> Result<Recorded, HostError> {
+        let (log, capture) = match output {
+            Output::Log(log) => (Some(log.as_str()), None),
+            Output::Capture(max) => (None, Some(*max)),
+            Output::Both(log, max) => (Some(log.as_str()), Some(*max)),
+        };
+        let mut captured = Vec::new();
+        let mut too_much = false;
+        let mut unsynced = 0;
+        let mut flush_at: Option<Instant> = None;
+        let mut control = self.control.clone();
+        let mut stopped = None;
+        loop {
+            let flush = async {
+                match flush_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            if stopped.is_none() {
+                match self.ended() {
+                    Some(HostError::Stopped { by, reason }) => {
+                        self.link.interrupt(id, &reason);
+                        stopped = Some(HostError::Stopped { by, reason });
+                    }
+                    Some(lost) => return Err(lost),
+                    None => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                changed = control.changed() => {
+                    if changed.is_err() {
+                        return Err(HostError::Lost { reason: "the build is over".into() });
+                    }
+                    if let Some(lost @ HostError::Lost { .. }) = self.ended() {
+                        return Err(lost);
+                    }
+                }
+                () = flush => {
+                    flush_at = None;
+                    unsynced = 0;
+                    self.make_durable(id, log, capture.is_some()).await?;
+                }
+                Arrived { chunks, end } = inbox.take() => {
+                    for chunk in &chunks {
+                        if let Some(log) = log {
+                            let start = Position::new(id.ordinal, chunk.offset);
+                            let stream = stream_of(chunk.stream);
+                            self.logs.write(log, |writer| writer.append(start, stream, &chunk.data)).await?;
+                            unsynced += chunk.data.len();
+                        }
+                        if let Some(max) = capture && chunk.stream == ironmaster_wire::Stream::Stdout {
+                            too_much |= captured.len() + chunk.data.len() > max;
+                            let room = max.saturating_sub(captured.len()).min(chunk.data.len());
+                            captured.extend_from_slice(&chunk.data[..room]);
+                        }
+                    }
+                    if too_much && stopped.is_none() {
+                        let reason = format!("the command printed more than the {} bytes that can be captured", capture.unwrap_or(0));
+                        self.link.interrupt(id, &reason);
+                        stopped = Some(HostError::Refused { reason });
+                    }
+                    match end {
+                        None => {
+                            if unsynced >= SYNC_BYTES {
+                                unsynced = 0;
+                                self.make_durable(id, log, capture.is_some()).await?;
+                            }
+                            flush_at.get_or_insert_with(|| Instant::now() + FLUSH_INTERVAL);
+                        }
+                        Some(CommandEnd::Lost(reason)) => return Err(HostError::Lost { reason }),
+                        Some(CommandEnd::Exited(exited)) => {
+                            crash::point("command_exited");
+                            if let Some(log) = log {
+                                let at = Position::new(id.ordinal, exited.output_end);
+                                self.logs.write(log, |writer| writer.end_lines(at)).await?;
+                            }
+                            return match (stopped, exited.outcome) {
+                                (Some(error @ HostError::Refused { .. }), _) | (Some(error), Outcome::Interrupted { .. }) => Err(error),
+                                (_, outcome) => Ok(Recorded { outcome, duration_ms: exited.duration_ms, captured }),
+                            };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes output visible and durable, and tells the worker what it need not keep. Captured output is only in memory
+    /// here: the worker keeps it until the outcome is committed.
+    async fn make_durable(
+        &mut self,
+        id: CommandId,
+        log: Option<&str>,
+        captures: bool,
+    ) -> Result<(), HostError> {
+        let Some(log) = log else { return Ok(()) };
+        self.logs.flush(log, &self.runner.feed).await?;
+        let durable = self.logs.durable(log);
+        crash::point("output_durable");
+        if !captures && durable.ordinal == id.ordinal && durable.offset > 0 {
+            self.link.ack(id, durable.offset);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StepHost for Host {
+    fn environment(&self) -> &StepEnvironment {
+        &self.environment
+    }
+
+    async fn command(&mut self, ordinal: u32, verb: Verb, output: Output) -> Result<CommandDone, HostError> {
+        let digest = verb.digest();
+        if let Some(effect) = self.recorded.get(&ordinal) {
+            return answer(effect, &digest);
+        }
+        if let Some(error) = self.ended() {
+            return Err(error);
+        }
+        self.checkpoint().await?;
+        let from = match &output {
+            Output::Log(log) => {
+                self.ensure_log(log).await?;
+                let accepted = self.logs.accepted(log);
+                match accepted.ordinal.cmp(&ordinal) {
+                    std::cmp::Ordering::Less => From::Offset(0),
+                    std::cmp::Ordering::Equal => From::Offset(accepted.offset),
+                    std::cmp::Ordering::Greater => From::End,
+                }
+            }
+            Output::Both(log, _) => {
+                self.ensure_log(log).await?;
+                From::Offset(0)
+            }
+            Output::Capture(_) => From::Offset(0),
+        };
+        let id = CommandId {
+            build: self.step.build.0,
+            step: self.step.number,
+            ordinal,
+        };
+        let kind = verb.name();
+        crash::point("command_sent");
+        let inbox = self.link.begin(id, &self.instance, verb, digest.clone(), from);
+        let recorded = self.follow(id, &inbox, &output).await?;
+        let effect = EffectRecord {
+            ordinal,
+            kind: kind.into(),
+            digest,
+            outcome: serde_json::to_value(&recorded).unwrap_or(Value::Null),
+        };
+        self.effects.push(effect);
+        Ok(CommandDone {
+            outcome: recorded.outcome,
+            duration_ms: recorded.duration_ms,
+            captured: recorded.captured,
+        })
+    }
+
+    async fn write_log(
+        &mut self,
+        ordinal: u32,
+        log: &str,
+        stream: LogStream,
+        text: &str,
+    ) -> Result<(), HostError> {
+        self.ensure_log(log).await?;
+        let stream = match stream {
+            LogStream::Stdout => Stream::Stdout,
+            LogStream::Stderr => Stream::Stderr,
+            LogStream::Header => Stream::Header,
+        };
+        let start = Position::new(ordinal, 0);
+        self.logs
+            .write(log, |writer| writer.append(start, stream, text.as_bytes()))
+            .await?;
+        self.logs.write(log, LogWriter::flush).await.map(drop)
+    }
+
+    async fn pause(&mut self, time: Duration) -> Result<(), HostError> {
+        let until = Instant::now() + time;
+        loop {
+            if let Some(error) = self.ended() {
+                return Err(error);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                changed = self.control.changed() => if changed.is_err() {
+                    return Err(HostError::Lost { reason: "the build is over".into() });
+                },
+            }
+        }
+    }
+
+    fn set_property(&mut self, name: &str, value: Value, source: &str) {
+        self.environment.properties.set(name, value.clone(), source);
+        self.properties.set(name, value, source);
+    }
+
+    async fn set_state(&mut self, text: &str) -> Result<(), HostError> {
+        self.report(StepReport {
+            state_string: Some(text.into()),
+            ..self.empty_report()
+        })
+        .await
+    }
+
+    fn add_url(&mut self, url: StepUrl) {
+        let urls = self.urls.get_or_insert_with(|| self.step.urls.clone());
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+}
+
+/// The answer on record, if it is one to this request.
+fn answer(effect: &EffectRecord, digest: &str) -> Result<CommandDone, HostError> {
+    if effect.digest != digest {
+        return Err(HostError::Lost {
+            reason: format!(
+                "request {} of the step is not the one that was made before the master restarted (another version of \
+                 the program, or a step that does not ask for the same things in the same order)",
+                effect.ordinal
+            ),
+        });
+    }
+    let recorded: Recorded =
+        serde_json::from_value(effect.outcome.clone()).map_err(|error| HostError::Lost {
+            reason: format!("the outcome on record cannot be read: {error}"),
+        })?;
+    Ok(CommandDone {
+        outcome: recorded.outcome,
+        duration_ms: recorded.duration_ms,
+        captured: recorded.captured,
+    })
+}

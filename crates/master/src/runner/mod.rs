@@ -1,0 +1,111 @@
+//! The runner: one task a build. Committed events tell it what to begin, stop or give up; what comes of it goes
+//! back as inputs. It decides nothing.
+
+mod build;
+mod host;
+mod step_logs;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use ironmaster_engine::{Assignment, State};
+use ironmaster_logs::LogStore;
+use ironmaster_model::{BuildId, Event, WorkerInfo};
+use ironmaster_store::Reader;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{committer::Committer, feed::Feed, logs::LiveLogs, workers::Workers};
+
+/// What every build needs.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    pub(crate) committer: Committer,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) logs: LogStore,
+    pub(crate) live: Arc<LiveLogs>,
+    pub(crate) reader: Reader,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) builds: Mutex<BTreeMap<BuildId, watch::Sender<Control>>>,
+}
+
+/// What a build's task is told. Always the newest: nothing queues up.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    /// The build with its running step.
+    pub(crate) assignment: Arc<Assignment>,
+    /// What its worker says of itself.
+    pub(crate) worker: Arc<WorkerInfo>,
+    /// Whether the build is over.
+    pub(crate) over: bool,
+}
+
+impl Runner {
+    /// Acts on one committed event. `state` is that after the whole commit.
+    pub(crate) fn act(self: &Arc<Self>, state: &State, event: &Event) {
+        match event {
+            Event::BuildStarted { build } => self.begin(state, build.id, false),
+            Event::StepStarted { step, .. } => self.tell(state, step.build),
+            Event::BuildStopRequested { build, .. } | Event::BuildLost { build, .. } => {
+                self.tell(state, *build);
+            }
+            Event::BuildFinished { build, .. } => {
+                let finished = self
+                    .builds
+                    .lock()
+                    .expect("no panic while holding the lock")
+                    .remove(build);
+                if let Some(control) = finished {
+                    control.send_modify(|control| control.over = true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// After a restart: takes up every build that is under way.
+    pub(crate) fn resume(self: &Arc<Self>, state: &State) {
+        for build in state.active_builds() {
+            self.begin(state, build.id, true);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, state: &State, build: BuildId, resumed: bool) {
+        // None if the build was over at once.
+        let Some(control) = control(state, build) else {
+            return;
+        };
+        let (sender, receiver) = watch::channel(control);
+        self.builds
+            .lock()
+            .expect("no panic while holding the lock")
+            .insert(build, sender);
+        let task = build::run(self.clone(), receiver, resumed);
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    fn tell(&self, state: &State, build: BuildId) {
+        let builds = self.builds.lock().expect("no panic while holding the lock");
+        if let (Some(sender), Some(control)) = (builds.get(&build), control(state, build)) {
+            sender.send_replace(control);
+        }
+    }
+}
+
+fn control(state: &State, build: BuildId) -> Option<Control> {
+    let assignment = state.assignment(build)?;
+    let worker = state
+        .worker(assignment.worker_id)
+        .map(|worker| worker.info.clone())
+        .unwrap_or_default();
+    Some(Control {
+        assignment: Arc::new(assignment),
+        worker: Arc::new(worker),
+        over: false,
+    })
+}

@@ -1,0 +1,352 @@
+//! One connection of a native worker: carries frames between the WebSocket (which `api` owns), the sans-I/O
+//! session of `wire`, and the worker's link.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use ironmaster_engine::{ConnectedWorker, Input, Reply};
+use ironmaster_model::{Plan, WorkerConnection, WorkerId, WorkerInfo};
+use ironmaster_wire::{Frame, Hello, Limits, MasterEvent, MasterSession, Welcome};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    committer::{Committer, SubmitError},
+    workers::{WorkerLink, Workers},
+};
+
+/// What every session needs.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pub(crate) committer: Committer,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) refusals: RefusalLog,
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the worker closed the connection")]
+    Closed,
+    #[error("the worker said goodbye: {0}")]
+    Goodbye(String),
+    #[error("{0}")]
+    Protocol(#[from] ironmaster_wire::ProtocolError),
+    #[error("the connection does not take what is sent")]
+    Stuck,
+    #[error("another connection of the same worker took its place, or the master ended it")]
+    Replaced,
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("output came in too many small pieces")]
+    Crumbs,
+    #[error("{0}")]
+    Submit(#[from] SubmitError),
+}
+
+impl Sessions {
+    /// Runs one connection until it ends.
+    pub(crate) async fn serve(
+        &self,
+        plan: &Plan,
+        peer: String,
+        incoming: mpsc::Receiver<Frame>,
+        outgoing: mpsc::Sender<Frame>,
+    ) {
+        let mut connection = Running {
+            epoch: Instant::now(),
+            session: MasterSession::new(Limits::default(), Duration::ZERO),
+            incoming,
+            outgoing,
+            send_within: self.heartbeat * 3,
+            end: self.stop.child_token(),
+        };
+        let Some(hello) = connection.hello().await else {
+            return;
+        };
+        let name = hello.name.clone();
+        let instance = hello.instance.clone();
+        if let Err(reason) = authenticate(plan, &hello) {
+            self.refusals.note(&peer, &name, &reason);
+            // Wrong credentials do not become right by trying again; the configuration may change, though.
+            connection.refuse(&reason, false).await;
+            return;
+        }
+        let link = self.workers.link(&name);
+        if link.rival(&instance).is_some() {
+            let reason = format!(
+                "another process is connected as worker \"{name}\"; stop it, or give this one a name of its own"
+            );
+            self.refusals.note(&peer, &name, &reason);
+            connection.refuse(&reason, true).await;
+            return;
+        }
+        let serial = link.attach(&instance, connection.end.clone());
+        let mut worker = None;
+        let end = match self.connect(&mut connection, &link, hello, &mut worker).await {
+            Ok(()) => connection.pump(&link).await,
+            Err(end) => end,
+        };
+        connection.session.goodbye(end.to_string());
+        connection.flush_last().await;
+        tracing::info!(worker = name, peer, reason = %end, "worker disconnected");
+        if link.detach(serial)
+            && let Some(worker) = worker
+        {
+            let gone = Input::WorkerDisconnected {
+                worker,
+                instance,
+                reason: end.to_string(),
+            };
+            // At a stop of the master there is nobody to tell; the next start takes all workers for disconnected.
+            let _ = self.committer.submit_fact(gone).await;
+        }
+    }
+
+    /// From a good hello to an open connection.
+    async fn connect(
+        &self,
+        connection: &mut Running,
+        link: &WorkerLink,
+        hello: Hello,
+        worker: &mut Option<WorkerId>,
+    ) -> Result<(), End> {
+        let connected = ConnectedWorker {
+            name: hello.name.clone(),
+            connection: WorkerConnection {
+                instance: hello.instance.clone(),
+                boot: hello.boot.clone(),
+                resumes: hello.capabilities.resumes,
+                connected: true,
+            },
+            info: info(&hello),
+        };
+        match self.committer.submit(Input::WorkerConnected(connected)).await {
+            Ok(Reply::Worker(id)) => *worker = Some(id),
+            Ok(other) => unreachable!("a connected worker is answered with its id, not {other:?}"),
+            Err(error) => {
+                connection.refuse(&error.to_string(), true).await;
+                return Err(End::Refused(error.to_string()));
+            }
+        }
+        let instance = hello.instance.clone();
+        let live = self
+            .committer
+            .look(move |state| {
+                state
+                    .active_builds()
+                    .filter(|build| build.instance == instance)
+                    .map(|build| build.id)
+                    .collect()
+            })
+            .await?;
+        let welcome = Welcome {
+            lease_ms: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
+            heartbeat_ms: u64::try_from(self.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            ..Welcome::new(format!(
+                "{}-{}",
+                hello.name,
+                &hello.instance.get(..8).unwrap_or_default()
+            ))
+        };
+        connection.session.welcome(welcome, connection.now())?;
+        tracing::info!(
+            worker = hello.name,
+            commands = hello.commands.len(),
+            "worker connected"
+        );
+        link.open(hello.commands, &live, &hello.instance);
+        Ok(())
+    }
+}
+
+/// One connection.
+struct Running {
+    epoch: Instant,
+    session: MasterSession,
+    incoming: mpsc::Receiver<Frame>,
+    outgoing: mpsc::Sender<Frame>,
+    send_within: Duration,
+    end: CancellationToken,
+}
+
+impl Running {
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// The first message; none if the connection ends before.
+    async fn hello(&mut self) -> Option<Hello> {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                if let MasterEvent::Hello(hello) = event {
+                    return Some(*hello);
+                }
+            }
+            if let Err(end) = self.turn(None).await {
+                self.session.goodbye(end.to_string());
+                self.flush_last().await;
+                return None;
+            }
+        }
+    }
+
+    /// The life of an open connection.
+    async fn pump(&mut self, link: &WorkerLink) -> End {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                match event {
+                    MasterEvent::Output(chunk) => {
+                        if !link.output(chunk) {
+                            return End::Crumbs;
+                        }
+                    }
+                    MasterEvent::Exited(exited) => link.exited(exited),
+                    MasterEvent::Lost { id, reason } => link.lost(id, reason),
+                    MasterEvent::Goodbye { reason } => return End::Goodbye(reason),
+                    MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
+                }
+            }
+            if let Err(error) = link.pump(&mut self.session) {
+                return error.into();
+            }
+            if let Err(end) = self.turn(Some(link)).await {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what is to be sent, then waits for the next thing to happen.
+    async fn turn(&mut self, link: Option<&WorkerLink>) -> Result<(), End> {
+        self.flush().await?;
+        let timeout = self
+            .session
+            .poll_timeout()
+            .map_or(Duration::from_hours(1), |at| at.saturating_sub(self.now()));
+        tokio::select! {
+            frame = self.incoming.recv() => {
+                let Some(frame) = frame else { return Err(End::Closed) };
+                let now = self.now();
+                self.session.feed(frame, now)?;
+                // What else has arrived already, so that one turn serves many frames.
+                for _ in 0..32 {
+                    let Ok(frame) = self.incoming.try_recv() else { break };
+                    self.session.feed(frame, now)?;
+                }
+            }
+            () = async { match link { Some(link) => link.wake.notified().await, None => std::future::pending().await } } => {}
+            () = tokio::time::sleep(timeout) => {
+                let now = self.now();
+                self.session.handle_timeout(now)?;
+            }
+            () = self.end.cancelled() => return Err(End::Replaced),
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        while let Some(frame) = self.session.poll_send() {
+            match tokio::time::timeout(self.send_within, self.outgoing.send(frame)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(End::Closed),
+                Err(_) => return Err(End::Stuck),
+            }
+        }
+        Ok(())
+    }
+
+    async fn refuse(&mut self, reason: &str, retry: bool) {
+        self.session.refuse(reason, retry);
+        self.flush_last().await;
+    }
+
+    /// Sends the last words, if the other side still takes them.
+    async fn flush_last(&mut self) {
+        let _ = self.flush().await;
+    }
+}
+
+/// Whether the worker is configured, and its token right. The reason does not tell which of both is wrong.
+fn authenticate(plan: &Plan, hello: &Hello) -> Result<(), String> {
+    let wrong = || {
+        format!(
+            "worker \"{}\" is not configured on this master, or its token is not the configured one",
+            hello.name
+        )
+    };
+    let worker = plan.workers.get(&hello.name).ok_or_else(wrong)?;
+    let given = hex::encode(Sha256::digest(hello.token.as_bytes()));
+    if bool::from(given.as_bytes().ct_eq(worker.token_sha256.as_bytes())) {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
+fn info(hello: &Hello) -> WorkerInfo {
+    let mut facts = BTreeMap::new();
+    if let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&hello.info) {
+        facts.extend(map);
+    }
+    WorkerInfo {
+        admin: hello.info.admin.clone(),
+        host: hello
+            .info
+            .host
+            .clone()
+            .or_else(|| Some(hello.info.hostname.clone()).filter(|name| !name.is_empty())),
+        access_uri: None,
+        version: Some(hello.version.clone()).filter(|version| !version.is_empty()),
+        facts,
+    }
+}
+
+/// Says who was refused, at most once a while for each address, so that a misconfigured worker cannot flood the log.
+#[derive(Debug, Default)]
+pub(crate) struct RefusalLog(Mutex<BTreeMap<String, (Instant, u64)>>);
+
+impl RefusalLog {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    const ADDRESSES_MAX: usize = 1024;
+
+    fn note(&self, peer: &str, worker: &str, reason: &str) {
+        // Not the port, which is another one each time.
+        let address = peer
+            .parse::<std::net::SocketAddr>()
+            .map_or_else(|_| peer.to_owned(), |peer| IpAddr::to_string(&peer.ip()));
+        let mut noted = self.0.lock().expect("no panic while holding the lock");
+        if noted.len() >= Self::ADDRESSES_MAX {
+            noted.retain(|_, (at, _)| at.elapsed() < Self::INTERVAL);
+        }
+        if noted.len() >= Self::ADDRESSES_MAX && !noted.contains_key(&address) {
+            return;
+        }
+        let now = Instant::now();
+        let (at, unsaid) = noted
+            .entry(address.clone())
+            .or_insert((now.checked_sub(Self::INTERVAL).unwrap_or(now), 0));
+        if at.elapsed() < Self::INTERVAL {
+            *unsaid += 1;
+            return;
+        }
+        let unsaid_before = std::mem::take(unsaid);
+        *at = now;
+        drop(noted);
+        tracing::warn!(
+            peer = address,
+            worker,
+            reason,
+            unsaid_before,
+            "a worker was refused"
+        );
+    }
+}

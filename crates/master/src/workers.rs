@@ -1,0 +1,489 @@
+//! What the master knows of its workers' commands, across connections.
+//!
+//! The runner begins a command here and takes its output from an [`Inbox`]; whichever connection the worker has
+//! at the time carries it. When a connection is lost, nothing happens here but a pause: the next one resumes each
+//! command where its output stopped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ironmaster_model::BuildId;
+use ironmaster_wire::{CommandId, CommandReport, Exited, MasterSession, OutputChunk, ProtocolError, Verb};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::crash;
+
+/// Output that may wait in one inbox, in chunks: a worker that cuts its output into crumbs is disconnected.
+const CHUNKS_MAX: usize = 64 * 1024;
+
+/// All workers, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Workers(Mutex<BTreeMap<String, Arc<WorkerLink>>>);
+
+impl Workers {
+    /// The link to the worker with that (configured) name.
+    pub(crate) fn link(&self, name: &str) -> Arc<WorkerLink> {
+        let mut links = self.0.lock().expect("no panic while holding the lock");
+        links.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Ends all connections; commands go on.
+    pub(crate) fn disconnect_all(&self) {
+        for link in self.0.lock().expect("no panic while holding the lock").values() {
+            link.disconnect();
+        }
+    }
+}
+
+/// One worker, connected or not.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerLink {
+    state: Mutex<LinkState>,
+    /// Wakes the connection when there is something to send.
+    pub(crate) wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct LinkState {
+    connection: Option<Connection>,
+    commands: BTreeMap<CommandId, Command>,
+    /// Commands that the worker process reported, and that nobody here has asked for yet.
+    reports: BTreeMap<CommandId, CommandReport>,
+    /// Commands with something to send. Bounded by the commands themselves.
+    dirty: BTreeSet<CommandId>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// Tells this connection from others of the same process.
+    serial: u64,
+    instance: String,
+    /// Whether commands may be sent: after the welcome.
+    open: bool,
+    end: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Command {
+    /// The worker process that it belongs to.
+    instance: String,
+    digest: String,
+    verb: Verb,
+    /// Where its output is wanted from next.
+    from: From,
+    /// Whether this connection carries it.
+    attached: bool,
+    /// Whether it was sent, or reported, over any connection that we know of.
+    known_there: bool,
+    ack: u64,
+    interrupt: Option<String>,
+    forget: bool,
+    inbox: Arc<Inbox>,
+}
+
+/// Where output is wanted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    /// That byte.
+    Offset(u64),
+    /// All of it was had before; only the outcome is wanted.
+    End,
+}
+
+/// Output and outcome of one command, on their way to the runner. Bounded by the worker's window.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    state: Mutex<InboxState>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct InboxState {
+    chunks: VecDeque<OutputChunk>,
+    end: Option<CommandEnd>,
+}
+
+/// How a command's story ended.
+#[derive(Clone, Debug)]
+pub(crate) enum CommandEnd {
+    /// With an outcome. All its output came before.
+    Exited(Exited),
+    /// The worker does not have it, or it is not what was asked for.
+    Lost(String),
+}
+
+/// What [`Inbox::take`] found.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) chunks: VecDeque<OutputChunk>,
+    pub(crate) end: Option<CommandEnd>,
+}
+
+impl Inbox {
+    /// Waits until there is something, then takes all of it. Cancel safe.
+    pub(crate) async fn take(&self) -> Arrived {
+        loop {
+            let filled = self.filled.notified();
+            {
+                let mut state = self.state.lock().expect("no panic while holding the lock");
+                if !state.chunks.is_empty() || state.end.is_some() {
+                    return Arrived {
+                        chunks: std::mem::take(&mut state.chunks),
+                        end: state.end.take(),
+                    };
+                }
+            }
+            filled.await;
+        }
+    }
+
+    /// False if too many chunks wait.
+    fn push(&self, chunk: OutputChunk) -> bool {
+        let mut state = self.state.lock().expect("no panic while holding the lock");
+        if state.chunks.len() >= CHUNKS_MAX {
+            return false;
+        }
+        state.chunks.push_back(chunk);
+        drop(state);
+        self.filled.notify_one();
+        true
+    }
+
+    fn end(&self, end: CommandEnd) {
+        self.state.lock().expect("no panic while holding the lock").end = Some(end);
+        self.filled.notify_one();
+    }
+}
+
+impl WorkerLink {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().expect("no panic while holding the lock")
+    }
+
+    /// Begins a command, or takes it up again if the worker has it already.
+    pub(crate) fn begin(
+        &self,
+        id: CommandId,
+        instance: &str,
+        verb: Verb,
+        digest: String,
+        from: From,
+    ) -> Arc<Inbox> {
+        let inbox = Arc::new(Inbox::default());
+        let command = Command {
+            instance: instance.to_owned(),
+            digest,
+            verb,
+            from,
+            attached: false,
+            known_there: false,
+            ack: 0,
+            interrupt: None,
+            forget: false,
+            inbox: inbox.clone(),
+        };
+        let mut state = self.state();
+        state.commands.insert(id, command);
+        state.dirty.insert(id);
+        drop(state);
+        self.wake.notify_one();
+        inbox
+    }
+
+    /// Says that output below `offset` is durable.
+    pub(crate) fn ack(&self, id: CommandId, offset: u64) {
+        self.change(id, |command| command.ack = command.ack.max(offset));
+    }
+
+    /// Asks the worker to end a command.
+    pub(crate) fn interrupt(&self, id: CommandId, reason: &str) {
+        self.change(id, |command| {
+            command.interrupt.get_or_insert_with(|| reason.to_owned());
+        });
+    }
+
+    fn change(&self, id: CommandId, change: impl FnOnce(&mut Command)) {
+        let mut state = self.state();
+        let Some(command) = state.commands.get_mut(&id) else {
+            return;
+        };
+        change(command);
+        state.dirty.insert(id);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Says that nobody wants these commands any more: their outcome is durable, or the attempt was given up. What still
+    /// runs of them is killed. Said again after a reconnect as long as the worker reports them.
+    pub(crate) fn forget(&self, which: impl Fn(CommandId) -> bool) {
+        let mut state = self.state();
+        let LinkState {
+            commands,
+            reports,
+            dirty,
+            ..
+        } = &mut *state;
+        for (id, command) in commands.iter_mut().filter(|(id, _)| which(**id)) {
+            command.forget = true;
+            dirty.insert(*id);
+        }
+        let unclaimed: Vec<CommandId> = reports.keys().copied().filter(|id| which(*id)).collect();
+        for id in unclaimed {
+            let report = reports.remove(&id).expect("the key was just seen");
+            commands.insert(id, Command::unwanted(report));
+            dirty.insert(id);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Whether another process of this worker is connected; `None` if the given one may connect.
+    pub(crate) fn rival(&self, instance: &str) -> Option<String> {
+        let state = self.state();
+        let connection = state.connection.as_ref()?;
+        if connection.instance == instance {
+            // The same process comes anew: it knows best that its old connection is dead.
+            connection.end.cancel();
+            return None;
+        }
+        Some(connection.instance.clone())
+    }
+
+    /// A connection was accepted but not yet welcomed. Takes the place of an older one.
+    pub(crate) fn attach(&self, instance: &str, end: CancellationToken) -> u64 {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        if let Some(old) = state.connection.take() {
+            old.end.cancel();
+        }
+        for command in state.commands.values_mut() {
+            command.attached = false;
+        }
+        state.reports.clear();
+        state.connection = Some(Connection {
+            serial,
+            instance: instance.to_owned(),
+            open: false,
+            end,
+        });
+        serial
+    }
+
+    /// The connection is welcomed: sorts what the worker reported. `live` says which builds still run on this process.
+    pub(crate) fn open(&self, reports: Vec<CommandReport>, live: &BTreeSet<BuildId>, instance: &str) {
+        let mut state = self.state();
+        let state = &mut *state;
+        for report in reports {
+            let id = report.id;
+            if let Some(command) = state
+                .commands
+                .get_mut(&id)
+                .filter(|command| command.instance == instance)
+            {
+                command.known_there = true;
+                if !command.forget && command.digest != report.digest {
+                    command.inbox.end(CommandEnd::Lost(
+                        "the worker runs something else under this command's number than what the step asks for now".into(),
+                    ));
+                    command.forget = true;
+                }
+                state.reports.insert(id, report);
+            } else if live.contains(&BuildId(id.build)) {
+                state.reports.insert(id, report);
+            } else {
+                state.commands.insert(id, Command::unwanted(report));
+            }
+        }
+        // What was begun before, and is not there any more.
+        for (id, command) in &mut state.commands {
+            if command.instance != instance || !command.known_there || state.reports.contains_key(id) {
+                continue;
+            }
+            if command.from == From::Offset(0) && !command.forget {
+                // It may never have arrived; if it did, the worker would have said so.
+                command.known_there = false;
+            } else if !command.forget {
+                command
+                    .inbox
+                    .end(CommandEnd::Lost("the worker has lost this command".into()));
+            }
+        }
+        state
+            .commands
+            .retain(|id, command| !command.forget || state.reports.contains_key(id) || command.is_unwanted());
+        state.dirty = state.commands.keys().copied().collect();
+        if let Some(connection) = state.connection.as_mut() {
+            connection.open = true;
+        }
+        self.wake.notify_one();
+    }
+
+    /// A connection has ended. False if another one has taken its place already.
+    pub(crate) fn detach(&self, serial: u64) -> bool {
+        let mut state = self.state();
+        if state
+            .connection
+            .as_ref()
+            .is_none_or(|connection| connection.serial != serial)
+        {
+            return false;
+        }
+        state.connection = None;
+        for command in state.commands.values_mut() {
+            command.attached = false;
+        }
+        true
+    }
+
+    /// Ends the connection, if there is one.
+    pub(crate) fn disconnect(&self) {
+        if let Some(connection) = &self.state().connection {
+            connection.end.cancel();
+        }
+    }
+
+    /// Hands what there is to say to the session of the open connection.
+    pub(crate) fn pump(&self, session: &mut MasterSession) -> Result<(), ProtocolError> {
+        let mut state = self.state();
+        let LinkState {
+            connection,
+            commands,
+            reports,
+            dirty,
+        } = &mut *state;
+        let Some(connection) = connection.as_ref().filter(|connection| connection.open) else {
+            return Ok(());
+        };
+        for id in std::mem::take(dirty) {
+            let Some(command) = commands.get_mut(&id) else {
+                continue;
+            };
+            if command.forget && !command.is_unwanted() && command.instance != connection.instance {
+                // The process that had it is gone, and all that it ran.
+                commands.remove(&id);
+                continue;
+            }
+            if command.forget {
+                crash::point("forget");
+                session.forget(id);
+                reports.remove(&id);
+                commands.remove(&id);
+                continue;
+            }
+            if command.instance != connection.instance {
+                continue;
+            }
+            if !command.attached {
+                match begin(session, id, command, reports.remove(&id)) {
+                    Ok(()) => command.attached = true,
+                    Err(ProtocolError::Closed) => return Ok(()),
+                    Err(error @ (ProtocolError::TooLarge { .. } | ProtocolError::CannotResume { .. })) => {
+                        command.inbox.end(CommandEnd::Lost(error.to_string()));
+                        command.forget = true;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if let Some(reason) = command.interrupt.take() {
+                session.interrupt(id, reason);
+            }
+            if command.ack > 0 {
+                session.ack(id, command.ack);
+                crash::point("output_acknowledged");
+            }
+        }
+        Ok(())
+    }
+
+    /// The next bytes of a command's output. False if the worker sends them in too many pieces.
+    pub(crate) fn output(&self, chunk: OutputChunk) -> bool {
+        let mut state = self.state();
+        let Some(command) = state
+            .commands
+            .get_mut(&chunk.id)
+            .filter(|command| !command.forget)
+        else {
+            return true;
+        };
+        command.from = From::Offset(chunk.end());
+        command.inbox.push(chunk)
+    }
+
+    /// A command has ended.
+    pub(crate) fn exited(&self, exited: Exited) {
+        if let Some(command) = self.state().commands.get_mut(&exited.id) {
+            command.from = From::End;
+            command.inbox.end(CommandEnd::Exited(exited));
+        }
+    }
+
+    /// The worker does not have a command.
+    pub(crate) fn lost(&self, id: CommandId, reason: String) {
+        if let Some(command) = self.state().commands.get_mut(&id) {
+            command.inbox.end(CommandEnd::Lost(reason));
+        }
+    }
+}
+
+impl Command {
+    /// Something that the worker still has, and that is to be killed and forgotten.
+    fn unwanted(report: CommandReport) -> Self {
+        Self {
+            instance: String::new(),
+            digest: report.digest,
+            verb: Verb::Info,
+            from: From::End,
+            attached: false,
+            known_there: true,
+            ack: 0,
+            interrupt: None,
+            forget: true,
+            inbox: Arc::default(),
+        }
+    }
+
+    /// The worker has something else under this number.
+    fn mismatched(&mut self) {
+        let reason =
+            "the worker runs something else under this command's number than what the step asks for now";
+        self.inbox.end(CommandEnd::Lost(reason.into()));
+        self.forget = true;
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.instance.is_empty()
+    }
+}
+
+/// Attaches a command to a connection: resumes it if the worker has it, starts it otherwise.
+fn begin(
+    session: &mut MasterSession,
+    id: CommandId,
+    command: &mut Command,
+    report: Option<CommandReport>,
+) -> Result<(), ProtocolError> {
+    let Some(report) = report else {
+        session.start(id, command.digest.clone(), command.verb.clone())?;
+        command.known_there = true;
+        crash::point("command_started");
+        return Ok(());
+    };
+    if report.digest != command.digest {
+        command.mismatched();
+        return Ok(());
+    }
+    let offset = match command.from {
+        From::Offset(offset) => offset,
+        From::End => report.output_end,
+    };
+    command.known_there = true;
+    session.resume(id, offset)
+}
