@@ -1,0 +1,1 @@
+//! Tests that run the real programs: a master and workers as processes, spoken to over HTTP. See `tests/it`.

@@ -1,0 +1,135 @@
+//! The promise that nobody else gives: a build survives `kill -9` of its master. Killed at random moments and at each
+//! named point, every accepted request ends exactly once in SUCCESS, every command runs exactly once, and no byte of a
+//! log is missing or doubled.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    fleet::Fleet,
+    rng::Rng,
+    witness::{built_exactly_once, configuration},
+};
+
+/// Kills at random moments; `IRONMASTER_KILLS` asks for more.
+const KILLS: u64 = 50;
+const WORKERS: [&str; 2] = ["w1", "w2"];
+const BUILDERS: [&str; 3] = ["small", "large", "steps"];
+
+/// The points of the master's code at which it may be made to die, with the passages that are tried.
+const POINTS: [(&str, &[u32]); 11] = [
+    ("before_commit", &[4, 9]),
+    ("after_commit", &[4, 9]),
+    ("command_sent", &[1, 3]),
+    ("command_started", &[1, 3]),
+    ("output_durable", &[1, 2]),
+    ("output_acknowledged", &[1, 2]),
+    ("command_exited", &[1, 3]),
+    ("effects_committed", &[1]),
+    ("step_ended", &[1, 3]),
+    ("outcome_committed", &[1, 3]),
+    ("forget", &[1, 3]),
+];
+
+async fn fleet() -> Fleet {
+    let mut fleet = Fleet::new("heartbeat = \"1s\"\ndead_after = \"3s\"", "");
+    let toml = configuration(fleet.path("ci.toml").parent().expect("a directory"), &WORKERS, 2);
+    fleet.configure("heartbeat = \"1s\"\ndead_after = \"3s\"", &toml);
+    fleet.start_master().await;
+    for worker in WORKERS {
+        fleet.spawn_worker(worker);
+    }
+    fleet.workers_connected(&WORKERS).await;
+    fleet
+}
+
+/// Accepted requests: (builder, tag, request).
+async fn request(fleet: &Fleet, rng: &mut Rng, n: u64, accepted: &mut Vec<(&'static str, String, u64)>) {
+    for _ in 0..n {
+        let builder = BUILDERS[rng.between(0, 3) as usize];
+        let tag = format!("t{:x}", rng.next());
+        // What was not acknowledged may or may not exist; only what was is promised.
+        if let Some(request) = fleet
+            .force(&format!("force-{builder}"), json!({"tag": tag}))
+            .await
+        {
+            accepted.push((builder, tag, request));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_survive_kills_at_random_moments() {
+    let wanted = std::env::var("IRONMASTER_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS);
+    let seed = std::env::var("IRONMASTER_KILL_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
+    let mut rng = Rng::new(seed);
+    let mut fleet = fleet().await;
+    let mut accepted = Vec::new();
+    let mut kills = 0;
+    while kills < wanted {
+        request(&fleet, &mut rng, 3, &mut accepted).await;
+        tokio::time::sleep(Duration::from_millis(rng.between(1, 400))).await;
+        fleet.kill_master();
+        kills += 1;
+        if rng.between(0, 4) == 0 {
+            // While it starts, too.
+            fleet.spawn_master(None);
+            tokio::time::sleep(Duration::from_millis(rng.between(1, 120))).await;
+            fleet.kill_master();
+            kills += 1;
+        }
+        fleet.start_master().await;
+    }
+    assert!(
+        accepted.len() as u64 >= wanted,
+        "too few requests were accepted for this to mean anything"
+    );
+    for (builder, tag, request) in &accepted {
+        built_exactly_once(&fleet, builder, tag, *request).await;
+    }
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+    println!("{kills} kills, {} requests", accepted.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_survive_a_kill_at_each_named_point() {
+    let mut rng = Rng::new(2);
+    let mut fleet = fleet().await;
+    fleet.kill_master();
+    let mut accepted = Vec::new();
+    for (point, passages) in POINTS {
+        for passage in passages {
+            let began = accepted.len();
+            fleet.spawn_master(Some(&format!("{point}:{passage}")));
+            fleet
+                .until(
+                    &format!("the master serves or has died at {point}:{passage}"),
+                    async |fleet| fleet.get("/api/v2/builders").await.is_some() || fleet.master_is_gone(),
+                )
+                .await;
+            request(&fleet, &mut rng, 4, &mut accepted).await;
+            let status = fleet.master_ended().await;
+            assert!(!status.success(), "the master was to die at {point}:{passage}");
+            fleet.start_master().await;
+            for (builder, tag, request) in &accepted[began..] {
+                built_exactly_once(&fleet, builder, tag, *request).await;
+            }
+            fleet.kill_master();
+        }
+    }
+    // What was accepted before each crash is there after all of them.
+    fleet.start_master().await;
+    for (builder, tag, request) in &accepted {
+        built_exactly_once(&fleet, builder, tag, *request).await;
+    }
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+}

@@ -1,0 +1,11 @@
+//! The real programs, as processes, the way users run them. Nothing here links against them.
+
+mod fleet;
+mod kills;
+mod main_job;
+mod network;
+mod proxy;
+mod refusals;
+mod rng;
+mod witness;
+mod worker_loss;
