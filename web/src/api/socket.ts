@@ -223,7 +223,7 @@ export class EventSocket {
   #beat(): void {
     clearTimeout(this.#heartbeat)
     this.#heartbeat = setTimeout(() => {
-      void this.#request({ cmd: 'ping' })
+      // Set before asking: the answer starts the next beat and clears this.
       this.#heartbeat = setTimeout(() => {
         const socket = this.#socket
         if (socket === undefined) return
@@ -231,6 +231,7 @@ export class EventSocket {
         socket.close()
         this.#lost()
       }, PONG_WITHIN_MS)
+      void this.#request({ cmd: 'ping' })
     }, PING_EVERY_MS)
   }
 

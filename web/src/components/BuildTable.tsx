@@ -40,7 +40,7 @@ export function BuildTable({
       <caption className="visually-hidden">{caption}</caption>
       <thead>
         <tr>
-          <th className={css.status}>Result</th>
+          <th className={css.status}>State</th>
           <th className={showBuilder ? css.build : css.number}>Build</th>
           <th>What</th>
           {anySource && <th className={css.source}>Source</th>}

@@ -171,7 +171,8 @@ function Leaf({ field, values, errors, set, name }: FieldProps & { name: string 
     )
   }
   const help =
-    field.tooltip || (field.type === 'username' && field.need_email ? 'Name <mail@example.org>' : undefined)
+    field.tooltip ||
+    (field.type === 'username' && field.need_email ? 'as Name <mail@example.org>' : undefined)
   return (
     <Field label={label} help={help} error={error} required={field.required}>
       {(wiring) => <Input {...wiring} field={field} value={value} set={(next) => set(field, next)} />}

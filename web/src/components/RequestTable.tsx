@@ -63,6 +63,7 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
               <td className={css.took}>
                 <Button
                   small
+                  kind="quiet"
                   busy={cancel.isPending && cancel.variables === id}
                   onClick={() => cancel.mutate(id)}
                   aria-label={`Cancel request ${id}`}

@@ -60,6 +60,11 @@ export function localProblems(fields: readonly ForceField[], values: FormValues)
   return problems
 }
 
+/** Stock forms write these three in small letters, as the names of properties are. */
+const COMMON = /^(username|reason|priority)$/
+
 /** Labels come as the configuration's author wrote them, often with a colon. */
-export const labelOf = (field: ForceField): string =>
-  (field.label || field.name).trim().replace(/\s*:$/, '') || field.name
+export function labelOf(field: ForceField): string {
+  const label = (field.label || field.name).trim().replace(/\s*:$/, '') || field.name
+  return COMMON.test(label) ? label.charAt(0).toUpperCase() + label.slice(1) : label
+}

@@ -89,6 +89,8 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
   const [widest, setWidest] = useState(0)
   const settle = useRef<ReturnType<typeof setTimeout>>(undefined)
   const placed = useRef(false)
+  // The end was asked for: it stays on screen when the height of the view changes.
+  const atEnd = useRef(false)
 
   const count = store.count
   const g: Geometry = useMemo(() => ({ lines: count, lineHeight: LINE_HEIGHT, viewport }), [count, viewport])
@@ -115,6 +117,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
 
   const goToLine = useCallback(
     (line: number) => {
+      atEnd.current = false
       setFollowing(false)
       moveTo(positionOfLine(line, g))
     },
@@ -127,8 +130,11 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
     if (!placed.current) {
       placed.current = true
       if (selected !== undefined) moveTo(positionOfLine(selected.first, g))
-      else if (startAt === 'end') moveTo(positionOfEnd(g))
-    } else if (following) moveTo(positionOfEnd(g))
+      else if (startAt === 'end') {
+        atEnd.current = true
+        moveTo(positionOfEnd(g))
+      }
+    } else if (following || atEnd.current) moveTo(positionOfEnd(g))
   }, [g, viewport, count, following, selected, startAt, moveTo])
 
   // A line selected from outside: the address was edited, or a link followed.
@@ -150,6 +156,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
     const next = scrolled(position, element.scrollTop, g)
     const back = next.virtualTop < position.virtualTop
     // In the same frame as the scroll, or the lines would trail behind it.
+    atEnd.current = isAtEnd(next, g) && log.complete
     flushSync(() => {
       setPosition(next)
       if (following && back && !isAtEnd(next, g)) setFollowing(false)
@@ -184,15 +191,18 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
         ? { first: Math.min(selected.first, line), last: Math.max(selected.first, line) }
         : { first: line, last: line }
     shownRange.current = formatRange(next)
+    atEnd.current = false
     setFollowing(false)
     onSelect(next)
   }
 
   const toStart = () => {
+    atEnd.current = false
     setFollowing(false)
     moveTo({ virtualTop: 0, scrollTop: 0 })
   }
   const toEnd = () => {
+    atEnd.current = true
     moveTo(positionOfEnd(g))
     if (!log.complete) setFollowing(true)
   }

@@ -20,7 +20,7 @@ import { Ago, Duration } from '../components/Time'
 import { formatDate, formatDuration, shortRevision } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { builtRevision, textProperty } from '../lib/properties'
-import { buildStatus, statusWord } from '../lib/results'
+import { buildStatus, type Status, statusWord } from '../lib/results'
 import css from './Build.module.css'
 import { useBuilderId } from './useBuilderId'
 
@@ -111,7 +111,16 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
           <strong data-status={status} className={css.result}>
             {statusWord(status)}
           </strong>
-          {build.state_string && <span>{build.state_string}</span>}
+          {stateText(build.state_string, status) && <span>{stateText(build.state_string, status)}</span>}
+          <span>
+            {build.complete ? 'took ' : 'for '}
+            <Duration from={build.started_at} to={build.complete_at} />
+            {build.locks_duration_s > 0 &&
+              `, of it ${formatDuration(build.locks_duration_s)} waiting for locks`}
+          </span>
+          <span>
+            started <Ago at={build.started_at} />
+          </span>
         </span>
       }
       actions={
@@ -193,6 +202,14 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
   )
 }
 
+/** The state without what the word beside it says already. */
+function stateText(state: string, status: Status): string {
+  const trivial = /^(build successful|finished|success|running|building)$/i
+  const word = statusWord(status).toLowerCase()
+  if (trivial.test(state) && status !== 'running') return ''
+  return state.toLowerCase().startsWith(`${word} `) ? state.slice(word.length + 1) : state
+}
+
 /** To the build before and the build after. */
 function Neighbours({ build }: { build: Build }) {
   const to = (number: number, label: string, text: string) => (
@@ -253,24 +270,7 @@ function Facts({
       </Link>,
     ],
     ['Owner', owner],
-    [
-      'Started',
-      <span key="s">
-        {formatDate(build.started_at)}{' '}
-        <span className={css.ago}>
-          (<Ago at={build.started_at} />)
-        </span>
-      </span>,
-    ],
-    [
-      build.complete ? 'Took' : 'Running for',
-      <span key="d">
-        <Duration from={build.started_at} to={build.complete_at} />
-        {build.locks_duration_s > 0 && (
-          <span className={css.ago}> ({formatDuration(build.locks_duration_s)} waiting for locks)</span>
-        )}
-      </span>,
-    ],
+    ['Started', formatDate(build.started_at)],
     ['Patch', stamps.some((each) => each.patch !== null) ? 'with a patch (try)' : undefined],
   ]
   return (

@@ -84,7 +84,7 @@ export function Builders() {
                 }
                 aside={
                   builds.data && builds.data.items.length >= LATEST_BUILDS
-                    ? `among the newest ${counted(LATEST_BUILDS, 'build')}`
+                    ? `last builds: from the newest ${counted(LATEST_BUILDS, 'build')} of all`
                     : undefined
                 }
               >
@@ -195,7 +195,7 @@ function Rows({
       <thead>
         <tr aria-rowindex={1}>
           <th>Builder</th>
-          <th className={css.now}>Now</th>
+          <th className={css.now}>State</th>
           <th className={css.squares}>Last builds</th>
           <th className={css.ago}>Last started</th>
         </tr>
