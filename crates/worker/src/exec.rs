@@ -393,24 +393,29 @@ impl Running<'_> {
                     });
             }
             self.kill();
-        } else if let Phase::Free = self.phase {
-            let text = format!(
-                "asked to end with SIG{}, {} s of grace\n",
-                self.exec.interrupt_signal,
-                grace.as_secs_f64()
-            );
-            self.entry.header(&if matches!(cause, Cause::Interrupt(_)) {
-                format!(": {text}")
-            } else {
-                text
-            });
-            let _ = kill_process_group(self.group, self.signal);
-            let now = Instant::now();
-            self.phase = Phase::Asked {
-                kill_at: now.checked_add(grace).unwrap_or(now + Duration::from_hours(24)),
-            };
         } else {
-            self.entry.header("\n");
+            let now = Instant::now();
+            let mut kill_at = now.checked_add(grace).unwrap_or(now + Duration::from_hours(24));
+            if let Phase::Asked { kill_at: earlier } = self.phase {
+                // Asked before; a second request can only make it sooner.
+                kill_at = kill_at.min(earlier);
+                self.entry.header("\n");
+            } else {
+                let text = format!(
+                    "asked to end with SIG{}, {} s of grace\n",
+                    self.exec.interrupt_signal,
+                    grace.as_secs_f64()
+                );
+                self.entry.header(&if matches!(cause, Cause::Interrupt(_)) {
+                    format!(": {text}")
+                } else {
+                    text
+                });
+                let _ = kill_process_group(self.group, self.signal);
+            }
+            if self.phase != Phase::Killed {
+                self.phase = Phase::Asked { kill_at };
+            }
         }
         if matches!(cause, Cause::Drop) {
             self.cause = Some(cause);

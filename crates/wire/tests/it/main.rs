@@ -1,5 +1,6 @@
 //! The two ends of a connection against each other, against tables of misbehaviour, and against noise.
 
+mod document;
 mod order;
 mod properties;
 
