@@ -1,0 +1,124 @@
+//! Slows down guessing: each address has a few failed tries, which come back one by one.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+/// Failed tries in a row that are free.
+const BURST: u32 = 10;
+/// How long one of them takes to come back.
+const REFILL: Duration = Duration::from_secs(6);
+/// Addresses remembered. When there are more, those that failed longest ago are forgotten.
+const ADDRESSES_MAX: usize = 4096;
+
+/// Counts failed tries per address.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    failures: Mutex<BTreeMap<IpAddr, Failures>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    /// When the count last changed.
+    since: Instant,
+}
+
+impl Limiter {
+    /// How long this address has to wait before its next try, if it has to.
+    pub(super) fn wait(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
+        let failures = self.failures.lock().expect("no panic while holding the lock");
+        let failures = failures.get(&network(peer))?.at(now);
+        (failures.count >= BURST)
+            .then(|| REFILL.saturating_sub(now.saturating_duration_since(failures.since)))
+    }
+
+    /// Notes a failed try. Returns whether it is worth a line in the log (the first one, and each that exhausts the
+    /// tries), so that a guesser cannot fill the disk.
+    pub(super) fn failed(&self, peer: IpAddr, now: Instant) -> bool {
+        let mut all = self.failures.lock().expect("no panic while holding the lock");
+        if all.len() >= ADDRESSES_MAX {
+            all.retain(|_, failures| failures.at(now).count > 0);
+        }
+        if all.len() >= ADDRESSES_MAX
+            && let Some(oldest) = all
+                .iter()
+                .min_by_key(|(_, failures)| failures.since)
+                .map(|(peer, _)| *peer)
+        {
+            all.remove(&oldest);
+        }
+        let failures = all
+            .entry(network(peer))
+            .or_insert(Failures { count: 0, since: now });
+        *failures = failures.at(now);
+        failures.count += 1;
+        failures.since = now;
+        failures.count == 1 || failures.count == BURST
+    }
+}
+
+impl Failures {
+    /// What is left of them at `now`.
+    fn at(self, now: Instant) -> Self {
+        let elapsed = now.saturating_duration_since(self.since);
+        let refilled = u32::try_from(elapsed.as_secs() / REFILL.as_secs()).unwrap_or(u32::MAX);
+        if refilled == 0 {
+            return self;
+        }
+        Self {
+            count: self.count.saturating_sub(refilled),
+            since: self.since + REFILL * refilled.min(self.count.max(1)),
+        }
+    }
+}
+
+/// One customer of an IPv6 provider has a whole /64.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(bits))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_back_with_time() {
+        let limiter = Limiter::default();
+        let peer: IpAddr = "2001:db8::1".parse().unwrap();
+        let start = Instant::now();
+        for _ in 0..BURST {
+            assert_eq!(limiter.wait(peer, start), None);
+            limiter.failed(peer, start);
+        }
+        assert_eq!(limiter.wait(peer, start), Some(REFILL));
+        assert!(
+            limiter.wait("2001:db8::2".parse().unwrap(), start).is_some(),
+            "the same network"
+        );
+        assert_eq!(limiter.wait("2001:db8:0:1::1".parse().unwrap(), start), None);
+        assert_eq!(limiter.wait(peer, start + REFILL), None);
+        limiter.failed(peer, start + REFILL);
+        assert!(limiter.wait(peer, start + REFILL).is_some());
+        assert_eq!(limiter.wait(peer, start + REFILL * 100), None);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let limiter = Limiter::default();
+        let now = Instant::now();
+        for n in 0..(ADDRESSES_MAX as u32 + 100) {
+            limiter.failed(IpAddr::V4(n.into()), now);
+        }
+        assert!(limiter.failures.lock().unwrap().len() <= ADDRESSES_MAX);
+    }
+}

@@ -1,0 +1,181 @@
+//! What each action does: one input for the master.
+
+use ironmaster_engine::{Input, Refusal, Reply};
+use ironmaster_master::SubmitError;
+use ironmaster_model::{BuildId, BuildRequestId, SchedulerId, SchedulerKind, WorkerId};
+use ironmaster_store::{Query, Reader, Resource};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    app::Shared,
+    auth::Identity,
+    error::ApiError,
+    registry::{Found, Operation},
+    rest::{query_error, targets},
+};
+
+/// Carries out the action; returns its result.
+pub(super) async fn run(
+    app: &Shared,
+    identity: &Identity,
+    found: &Found,
+    params: Map<String, Value>,
+) -> Result<Value, ApiError> {
+    let by = identity.owner().to_owned();
+    let reason = match params.get("reason") {
+        Some(Value::String(reason)) => reason.clone(),
+        _ => "no reason".to_owned(),
+    };
+    match found.method.operation {
+        Operation::Force => {
+            let scheduler = found
+                .captures
+                .text("schedulername")
+                .unwrap_or_default()
+                .to_owned();
+            let plan = app.master.plan();
+            let is_force = |def: &ironmaster_model::SchedulerDef| matches!(def.kind, SchedulerKind::Force(_));
+            if !plan.schedulers.get(&scheduler).is_some_and(is_force) {
+                return Err(ApiError::NotFound(format!(
+                    "there is no force scheduler '{scheduler}'"
+                )));
+            }
+            let owner = identity.name().map(String::from);
+            buildset(
+                submit(
+                    app,
+                    Input::Force {
+                        scheduler,
+                        params,
+                        owner,
+                    },
+                )
+                .await?,
+            )
+        }
+        Operation::StopBuild => {
+            let build = BuildId(target(app, found, Resource::Builds, "buildid").await?);
+            over_is_fine(app.master.submit(Input::StopBuild { build, by, reason }).await)
+        }
+        Operation::Rebuild => {
+            let build = BuildId(target(app, found, Resource::Builds, "buildid").await?);
+            buildset(app.master.rebuild(build, &by).await.map_err(refused)?)
+        }
+        Operation::CancelRequest => {
+            let request =
+                BuildRequestId(target(app, found, Resource::BuildRequests, "buildrequestid").await?);
+            over_is_fine(
+                app.master
+                    .submit(Input::CancelRequest { request, by, reason })
+                    .await,
+            )
+        }
+        Operation::SetPriority => {
+            let request =
+                BuildRequestId(target(app, found, Resource::BuildRequests, "buildrequestid").await?);
+            let priority = params.get("priority").and_then(Value::as_i64).unwrap_or_default();
+            match submit(app, Input::SetPriority { request, priority }).await {
+                // It exists, as was checked above.
+                Err(ApiError::NotFound(_)) => {
+                    Err(ApiError::Conflict(format!("build request {request} is complete")))
+                }
+                other => other.map(|_| Value::Null),
+            }
+        }
+        operation @ (Operation::PauseWorker | Operation::UnpauseWorker) => {
+            let worker = WorkerId(target(app, found, Resource::Workers, "workerid").await?);
+            let paused = operation == Operation::PauseWorker;
+            submit(
+                app,
+                Input::PauseWorker {
+                    worker,
+                    paused,
+                    reason,
+                },
+            )
+            .await
+            .map(|_| Value::Null)
+        }
+        Operation::StopWorker => {
+            let worker = WorkerId(target(app, found, Resource::Workers, "workerid").await?);
+            submit(app, Input::StopWorker { worker })
+                .await
+                .map(|_| Value::Null)
+        }
+        Operation::KillWorker => {
+            let id = target(app, found, Resource::Workers, "workerid").await?;
+            let name = app.master.read(move |reader| worker_name(reader, id)).await?;
+            tracing::info!(worker = %name, %by, %reason, "disconnected");
+            app.master.disconnect_worker(&name);
+            Ok(Value::Null)
+        }
+        Operation::EnableScheduler => {
+            let scheduler = SchedulerId(target(app, found, Resource::Schedulers, "schedulerid").await?);
+            let enabled = params.get("enabled").and_then(Value::as_bool).unwrap_or_default();
+            submit(app, Input::EnableScheduler { scheduler, enabled })
+                .await
+                .map(|_| Value::Null)
+        }
+        reading => unreachable!("{reading:?} is not an action"),
+    }
+}
+
+async fn target(app: &Shared, found: &Found, resource: Resource, id: &'static str) -> Result<u64, ApiError> {
+    let captures = found.captures.clone();
+    let target = app
+        .master
+        .read(move |reader| targets(reader, resource, id, &captures))
+        .await?;
+    Ok(target.0)
+}
+
+fn worker_name(reader: &Reader, id: u64) -> Result<String, ApiError> {
+    let page = reader
+        .query(Resource::Workers, &Query::of("workerid", id))
+        .map_err(query_error)?;
+    page.items
+        .first()
+        .and_then(|item| item["name"].as_str())
+        .map(String::from)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no worker {id}")))
+}
+
+async fn submit(app: &Shared, input: Input) -> Result<Reply, ApiError> {
+    app.master.submit(input).await.map_err(refused)
+}
+
+/// `[bsid, {"<builderid>": buildrequestid}]`.
+fn buildset(reply: Reply) -> Result<Value, ApiError> {
+    match reply {
+        Reply::Buildset { buildset, requests } => {
+            let requests: Map<String, Value> = requests
+                .into_iter()
+                .map(|(builder, request)| (builder.to_string(), request.0.into()))
+                .collect();
+            Ok(json!([buildset.0, requests]))
+        }
+        other => Err(ApiError::internal(
+            "an action was answered",
+            &std::io::Error::other(format!("{other:?} is no buildset")),
+        )),
+    }
+}
+
+/// Stopping what is over already is not a mistake: somebody was faster, or the end was. (That it exists was checked before.)
+fn over_is_fine(answer: Result<Reply, SubmitError>) -> Result<Value, ApiError> {
+    match answer {
+        Ok(_) | Err(SubmitError::Refused(Refusal::NotLive { .. } | Refusal::NotFound { .. })) => {
+            Ok(Value::Null)
+        }
+        Err(other) => Err(refused(other)),
+    }
+}
+
+/// Why the master did not take an input.
+pub(crate) fn refused(error: SubmitError) -> ApiError {
+    match error {
+        SubmitError::Refused(refusal) => refusal.into(),
+        SubmitError::Unavailable { reason } => ApiError::Unavailable(reason),
+        SubmitError::Stopping => ApiError::Unavailable("the master is stopping".into()),
+    }
+}

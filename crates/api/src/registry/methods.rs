@@ -1,0 +1,304 @@
+//! The list of methods.
+
+use ironmaster_store::Resource;
+
+use super::{Idempotency, Kind, Method, Operation, Param, ParamKind, Permission};
+use crate::types::{self, ResourceType};
+
+const REASON: Param = Param {
+    name: "reason",
+    kind: ParamKind::String,
+    required: false,
+    docs: "Why, in your words; shown to others.",
+};
+
+const BUILD_PATHS: &[&str] = &[
+    "builds/n:buildid",
+    "builders/n:builderid/builds/n:build_number",
+    "builders/s:buildername/builds/n:build_number",
+];
+const REQUEST_PATHS: &[&str] = &["buildrequests/n:buildrequestid"];
+const WORKER_PATHS: &[&str] = &[
+    "workers/n:workerid",
+    "workers/i:workername",
+    "builders/n:builderid/workers/n:workerid",
+    "builders/n:builderid/workers/i:workername",
+    "masters/n:masterid/workers/n:workerid",
+    "masters/n:masterid/workers/i:workername",
+    "masters/n:masterid/builders/n:builderid/workers/n:workerid",
+    "masters/n:masterid/builders/n:builderid/workers/i:workername",
+];
+const SCHEDULER_PATHS: &[&str] = &[
+    "schedulers/n:schedulerid",
+    "masters/n:masterid/schedulers/n:schedulerid",
+];
+
+macro_rules! step_paths {
+    ($tail:literal) => {
+        &[
+            concat!("steps/n:stepid", $tail),
+            concat!("builds/n:buildid/steps/n:step_number", $tail),
+            concat!("builds/n:buildid/steps/i:step_name", $tail),
+            concat!(
+                "builders/n:builderid/builds/n:build_number/steps/n:step_number",
+                $tail
+            ),
+            concat!(
+                "builders/n:builderid/builds/n:build_number/steps/i:step_name",
+                $tail
+            ),
+            concat!(
+                "builders/s:buildername/builds/n:build_number/steps/n:step_number",
+                $tail
+            ),
+            concat!(
+                "builders/s:buildername/builds/n:build_number/steps/i:step_name",
+                $tail
+            ),
+        ]
+    };
+}
+
+macro_rules! log_paths {
+    ($tail:literal) => {
+        &[
+            concat!("logs/n:logid", $tail),
+            concat!("steps/n:stepid/logs/i:log_slug", $tail),
+            concat!("builds/n:buildid/steps/n:step_number/logs/i:log_slug", $tail),
+            concat!("builds/n:buildid/steps/i:step_name/logs/i:log_slug", $tail),
+            concat!(
+                "builders/n:builderid/builds/n:build_number/steps/n:step_number/logs/i:log_slug",
+                $tail
+            ),
+            concat!(
+                "builders/n:builderid/builds/n:build_number/steps/i:step_name/logs/i:log_slug",
+                $tail
+            ),
+            concat!(
+                "builders/s:buildername/builds/n:build_number/steps/n:step_number/logs/i:log_slug",
+                $tail
+            ),
+            concat!(
+                "builders/s:buildername/builds/n:build_number/steps/i:step_name/logs/i:log_slug",
+                $tail
+            ),
+        ]
+    };
+}
+
+macro_rules! build_paths {
+    ($tail:literal) => {
+        &[
+            concat!("builds/n:buildid", $tail),
+            concat!("builders/n:builderid/builds/n:build_number", $tail),
+            concat!("builders/s:buildername/builds/n:build_number", $tail),
+        ]
+    };
+}
+
+const fn read(
+    name: &'static str,
+    kind: Kind,
+    resource: &'static ResourceType,
+    operation: Operation,
+    paths: &'static [&'static str],
+    docs: &'static str,
+) -> Method {
+    Method {
+        name,
+        docs,
+        kind,
+        resource,
+        paths,
+        permission: Permission::Read,
+        params: &[],
+        idempotency: Idempotency::Safe,
+        operation,
+    }
+}
+
+const fn control(
+    name: &'static str,
+    action: &'static str,
+    resource: &'static ResourceType,
+    operation: Operation,
+    paths: &'static [&'static str],
+    idempotency: Idempotency,
+    params: &'static [Param],
+    docs: &'static str,
+) -> Method {
+    Method {
+        name,
+        docs,
+        kind: Kind::Control(action),
+        resource,
+        paths,
+        permission: Permission::Control,
+        params,
+        idempotency,
+        operation,
+    }
+}
+
+use Kind::{Collection, Raw, Single};
+use Operation::{Nothing, Rows};
+
+/// Every method, in the order of the reference.
+#[rustfmt::skip]
+pub(super) static METHODS: &[Method] = &[
+    read("rootlinks.list", Collection, &types::ROOTLINK, Operation::RootLinks, &[""],
+        "Names of the top-level collections."),
+    read("specs.list", Collection, &types::SPEC, Operation::Spec, &["application.spec"],
+        "Every readable path with the type of its items."),
+    read("builders.list", Collection, &types::BUILDER, Rows(Resource::Builders),
+        &["builders", "masters/n:masterid/builders", "projects/n:projectid/builders", "workers/n:workerid/builders"],
+        "Builders: all, those configured on a master, or those that a worker may build."),
+    read("builders.get", Single, &types::BUILDER, Rows(Resource::Builders),
+        &["builders/n:builderid", "builders/s:buildername", "masters/n:masterid/builders/n:builderid"],
+        "One builder, by id or name."),
+    read("builds.list", Collection, &types::BUILD, Rows(Resource::Builds),
+        &["builds", "builders/n:builderid/builds", "builders/s:buildername/builds",
+          "buildrequests/n:buildrequestid/builds", "changes/n:changeid/builds", "workers/n:workerid/builds",
+          "builds/n:parent_buildid/triggered_builds"],
+        "Builds: all, or those of a builder, request, change, worker, or triggered by a build."),
+    read("builds.get", Single, &types::BUILD, Rows(Resource::Builds), BUILD_PATHS,
+        "One build, by id, or by builder and number."),
+    read("properties.get", Single, &types::PROPERTIES, Operation::Properties,
+        &["builds/n:buildid/properties", "builders/n:builderid/builds/n:build_number/properties",
+          "builders/s:buildername/builds/n:build_number/properties", "buildsets/n:bsid/properties",
+          "buildrequests/n:buildrequestid/properties"],
+        "All properties of a build, a buildset, or a request (those of its buildset), as one object."),
+    read("properties.list", Collection, &types::PROPERTY, Operation::PropertyList,
+        &["builds/n:buildid/property_list", "buildsets/n:bsid/properties_list", "changes/n:changeid/properties_list"],
+        "The properties of a build, buildset or change as a list that can be filtered; values are JSON text."),
+    read("changes.list", Collection, &types::CHANGE, Rows(Resource::Changes),
+        &["changes", "builds/n:buildid/changes", "builders/n:builderid/builds/n:build_number/changes",
+          "builders/s:buildername/builds/n:build_number/changes", "sourcestamps/n:ssid/changes"],
+        "Changes, newest first unless ordered: all, or those of a build or source stamp."),
+    read("changes.get", Single, &types::CHANGE, Rows(Resource::Changes), &["changes/n:changeid"],
+        "One change."),
+    read("steps.list", Collection, &types::STEP, Rows(Resource::Steps), build_paths!("/steps"),
+        "The steps of a build."),
+    read("steps.get", Single, &types::STEP, Rows(Resource::Steps), step_paths!(""),
+        "One step, by id, or by build and number or name."),
+    read("logs.list", Collection, &types::LOG, Rows(Resource::Logs), step_paths!("/logs"),
+        "The logs of a step."),
+    read("logs.get", Single, &types::LOG, Rows(Resource::Logs), log_paths!(""),
+        "One log, by id, or by step and slug."),
+    read("logs.contents", Single, &types::LOGCHUNK, Operation::LogContents, log_paths!("/contents"),
+        "Whole lines of a log from `offset` on, at most `limit`, each with its stream letter in logs of type s. \
+         The lines of a running step are there too."),
+    read("logs.raw", Raw, &types::LOGCHUNK, Operation::LogRaw { inline: false }, log_paths!("/raw"),
+        "The bytes of a log as a download; byte ranges are supported."),
+    read("logs.raw_inline", Raw, &types::LOGCHUNK, Operation::LogRaw { inline: true }, log_paths!("/raw_inline"),
+        "The bytes of a log for a browser to show; byte ranges are supported."),
+    read("logchunks.get", Single, &types::LOGCHUNK, Nothing, &["logchunks"],
+        "Always not found: a piece of a log is read through the log."),
+    read("buildrequests.list", Collection, &types::BUILDREQUEST, Rows(Resource::BuildRequests),
+        &["buildrequests", "builders/n:builderid/buildrequests"],
+        "Build requests: all, or those of a builder."),
+    read("buildrequests.get", Single, &types::BUILDREQUEST, Rows(Resource::BuildRequests), REQUEST_PATHS,
+        "One build request."),
+    read("buildsets.list", Collection, &types::BUILDSET, Rows(Resource::Buildsets), &["buildsets"],
+        "Buildsets with their source stamps."),
+    read("buildsets.get", Single, &types::BUILDSET, Rows(Resource::Buildsets), &["buildsets/n:bsid"],
+        "One buildset with its source stamps."),
+    read("sourcestamps.list", Collection, &types::SOURCESTAMP, Rows(Resource::SourceStamps), &["sourcestamps", "buildsets/n:bsid/sourcestamps"],
+        "Source stamps: all, or those of a buildset."),
+    read("sourcestamps.get", Single, &types::SOURCESTAMP, Rows(Resource::SourceStamps), &["sourcestamps/n:ssid"],
+        "One source stamp with its patch."),
+    read("workers.list", Collection, &types::WORKER, Rows(Resource::Workers),
+        &["workers", "builders/n:builderid/workers", "masters/n:masterid/workers",
+          "masters/n:masterid/builders/n:builderid/workers"],
+        "Workers: all, or those that may build for a builder."),
+    read("workers.get", Single, &types::WORKER, Rows(Resource::Workers), WORKER_PATHS,
+        "One worker, by id, or by name if that is an identifier."),
+    read("masters.list", Collection, &types::MASTER, Rows(Resource::Masters), &["masters", "builders/n:builderid/masters"],
+        "Masters that share the database."),
+    read("masters.get", Single, &types::MASTER, Rows(Resource::Masters), &["masters/n:masterid", "builders/n:builderid/masters/n:masterid"],
+        "One master."),
+    read("schedulers.list", Collection, &types::SCHEDULER, Rows(Resource::Schedulers), &["schedulers", "masters/n:masterid/schedulers"],
+        "Schedulers with whether they are switched on."),
+    read("schedulers.get", Single, &types::SCHEDULER, Rows(Resource::Schedulers), SCHEDULER_PATHS,
+        "One scheduler."),
+    read("forceschedulers.list", Collection, &types::FORCESCHEDULER, Operation::ForceSchedulers,
+        &["forceschedulers", "builders/n:builderid/forceschedulers", "builders/s:buildername/forceschedulers"],
+        "Force schedulers with their forms: all, or those that can build a builder."),
+    read("forceschedulers.get", Single, &types::FORCESCHEDULER, Operation::ForceSchedulers,
+        &["forceschedulers/i:schedulername"],
+        "One force scheduler with its form."),
+    read("changesources.list", Collection, &types::CHANGESOURCE, Rows(Resource::ChangeSources),
+        &["changesources", "masters/n:masterid/changesources"],
+        "Change sources."),
+    read("changesources.get", Single, &types::CHANGESOURCE, Rows(Resource::ChangeSources),
+        &["changesources/n:changesourceid", "masters/n:masterid/changesources/n:changesourceid"],
+        "One change source."),
+
+    control("forceschedulers.force", "force", &types::FORCESCHEDULER, Operation::Force,
+        &["forceschedulers/i:schedulername"], Idempotency::ByKey,
+        &[Param { name: "builderid", kind: ParamKind::Integer, required: false, docs: "Build with this builder only." },
+          Param { name: "builderNames", kind: ParamKind::Strings, required: false, docs: "Build with these builders only." }],
+        "Asks for a build with the values of the form, each under its `fullName`. Answers the buildset and its requests."),
+    control("builds.stop", "stop", &types::BUILD, Operation::StopBuild, BUILD_PATHS, Idempotency::Natural, &[REASON],
+        "Stops a build; a finished one stays as it is. The answer does not wait for the end."),
+    control("builds.rebuild", "rebuild", &types::BUILD, Operation::Rebuild, BUILD_PATHS, Idempotency::ByKey, &[],
+        "Builds the same source stamps with the same properties again. Answers the buildset and its requests."),
+    control("buildrequests.cancel", "cancel", &types::BUILDREQUEST, Operation::CancelRequest, REQUEST_PATHS,
+        Idempotency::Natural, &[REASON],
+        "Cancels a request; if it is being built, its build is stopped."),
+    control("buildrequests.set_priority", "set_priority", &types::BUILDREQUEST, Operation::SetPriority, REQUEST_PATHS,
+        Idempotency::Natural,
+        &[Param { name: "priority", kind: ParamKind::Integer, required: true, docs: "Higher goes first." }],
+        "Changes the priority of a waiting request."),
+    control("workers.pause", "pause", &types::WORKER, Operation::PauseWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
+        "Gives a worker no new builds until it is unpaused."),
+    control("workers.unpause", "unpause", &types::WORKER, Operation::UnpauseWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
+        "Lets a paused worker build again."),
+    control("workers.stop", "stop", &types::WORKER, Operation::StopWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
+        "Lets a worker finish what it builds, then shuts it down."),
+    control("workers.kill", "kill", &types::WORKER, Operation::KillWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
+        "Cuts the connection of a worker now. A native worker connects again by itself and its commands go on; \
+         to end what it runs, stop its builds."),
+    control("schedulers.enable", "enable", &types::SCHEDULER, Operation::EnableScheduler, SCHEDULER_PATHS, Idempotency::Natural,
+        &[Param { name: "enabled", kind: ParamKind::Boolean, required: true, docs: "On or off." }],
+        "Switches a scheduler on or off."),
+
+    read("projects.list", Collection, &types::PROJECT, Nothing, &["projects"],
+        "Projects; this version has none."),
+    read("projects.get", Single, &types::PROJECT, Nothing, &["projects/n:projectid", "projects/i:projectname"],
+        "One project; this version has none."),
+    read("codebases.list", Collection, &types::CODEBASE, Nothing, &["codebases", "projects/n:projectid/codebases"],
+        "Codebases; this version has none."),
+    read("codebases.get", Single, &types::CODEBASE, Nothing,
+        &["codebases/n:codebaseid", "projects/n:projectid/codebases/i:codebasename"],
+        "One codebase; this version has none."),
+    read("branches.list", Collection, &types::BRANCH, Nothing, &["codebases/n:codebaseid/branches"],
+        "Branches of a codebase; this version has none."),
+    read("branches.get", Single, &types::BRANCH, Nothing, &["branches/n:branchid"],
+        "One branch; this version has none."),
+    read("commits.list", Collection, &types::COMMIT, Nothing, &["codebases/n:codebaseid/commits"],
+        "Commits of a codebase; this version has none."),
+    read("commits.get", Single, &types::COMMIT, Nothing,
+        &["commits/n:commitid", "codebases/n:codebaseid/commits_by_revision/s:revision",
+          "codebases/n:codebaseid/commits_by_revision/n:revision"],
+        "One commit; this version has none."),
+    read("commit_graphs.get", Single, &types::COMMIT_GRAPH, Nothing,
+        &["codebases/n:codebaseid/commit_range/n:commitid1/n:commitid2/commits_common_parent"],
+        "How two commits are related; this version has no commits."),
+    read("build_data.list", Collection, &types::BUILD_DATA, Nothing, build_paths!("/data"),
+        "Data that a build keeps; this version has none."),
+    read("build_data.get", Single, &types::BUILD_DATA, Nothing, build_paths!("/data/i:data_name"),
+        "One piece of data of a build; this version has none."),
+    read("build_data.value", Raw, &types::BUILD_DATA, Nothing, build_paths!("/data/i:data_name/value"),
+        "The bytes of a build's data; this version has none."),
+    read("test_result_sets.list", Collection, &types::TEST_RESULT_SET, Nothing,
+        &["test_result_sets", "builders/n:builderid/test_result_sets", "builders/s:buildername/test_result_sets",
+          "builds/n:buildid/test_result_sets", "steps/n:stepid/test_result_sets",
+          "codebases/n:codebaseid/commit_range/n:commitid1/n:commitid2/test_result_sets"],
+        "Sets of test results; this version has none."),
+    read("test_result_sets.get", Single, &types::TEST_RESULT_SET, Nothing, &["test_result_sets/n:test_result_setid"],
+        "One set of test results; this version has none."),
+    read("test_results.list", Collection, &types::TEST_RESULT, Nothing,
+        &["test_result_sets/n:test_result_setid/results"],
+        "Results of single tests; this version has none."),
+];
