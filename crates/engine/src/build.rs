@@ -82,7 +82,7 @@ pub fn next_step(builder: &BuilderDef, from: usize, only_always_run: bool) -> Op
 }
 
 /// An identifier for a log made from its name, of at most 50 characters, unlike those that are `taken`.
-pub fn slug<'a>(name: &str, taken: impl Fn(&str) -> bool + 'a) -> String {
+pub fn slug(name: &str, taken: impl Fn(&str) -> bool) -> String {
     const MAX: usize = 50;
     let mut base: String = name
         .chars()
@@ -102,14 +102,16 @@ pub fn slug<'a>(name: &str, taken: impl Fn(&str) -> bool + 'a) -> String {
     if !taken(&base) {
         return base;
     }
-    (1_u64..)
-        .map(|n| {
-            let suffix = format!("_{n}");
-            let keep = base.len().min(MAX - suffix.len());
-            format!("{}{suffix}", &base[..keep])
-        })
-        .find(|slug| !taken(slug))
-        .unwrap_or(base)
+    let mut n = 0_u64;
+    loop {
+        n += 1;
+        let suffix = format!("_{n}");
+        let keep = base.len().min(MAX - suffix.len());
+        let slug = format!("{}{suffix}", &base[..keep]);
+        if !taken(&slug) {
+            return slug;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ use crate::{Input, Refusal, Reply, Tx};
 pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
     let before = tx.len();
     let answer = match input {
-        Input::MasterStart { name, lease } => master::start(tx, name, lease),
-        Input::MasterStop => master::stop(tx),
+        Input::MasterStart { name, lease } => Ok(master::start(tx, name, lease)),
+        Input::MasterStop => Ok(master::stop(tx)),
         Input::Configure { plan } => configure::configure(tx, &plan),
         Input::Change(change) => change::add(tx, change),
         Input::Force {
@@ -69,7 +69,7 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
         } => step::open_log(tx, build, step, name, kind),
         Input::StepProgress(report) => step::progress(tx, report),
         Input::StepEnded { report, outcome } => step::ended(tx, report, outcome),
-        Input::Tick => tick::tick(tx),
+        Input::Tick => Ok(tick::tick(tx)),
     };
     match answer {
         Ok(reply) => {

@@ -22,6 +22,7 @@ mod decide;
 pub mod filter;
 mod hash;
 pub mod input;
+pub mod invariant;
 pub mod planted;
 mod queue;
 pub mod schedulers;

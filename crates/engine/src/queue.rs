@@ -16,6 +16,8 @@ use std::{
 
 use ironmaster_model::{BuildId, BuildRequestId, BuilderId, Timestamp, WorkerId};
 
+use crate::planted::{Bug, planted};
+
 /// How many workers a builder remembers as having a warm checkout.
 const WARM_MAX: usize = 8;
 
@@ -255,7 +257,8 @@ impl Queue {
         let slot = warm
             .map(|(_, slot)| *slot)
             .filter(|slot| *slot < worker.slots && !worker.used.contains_key(slot))
-            .or_else(|| (0..worker.slots).find(|slot| !worker.used.contains_key(slot)))?;
+            .or_else(|| (0..worker.slots).find(|slot| !worker.used.contains_key(slot)))
+            .or_else(|| planted(Bug::DoubleStart).then_some(0))?;
         Some((id, slot))
     }
 
@@ -425,6 +428,7 @@ impl BuilderQueue {
 impl WorkerSlots {
     fn room_now(&self, id: WorkerId) -> Option<Room> {
         let running = self.used.len() as u32;
-        (self.available && running < self.slots).then_some((running, self.last_used, id))
+        let slots = self.slots + u32::from(planted(Bug::DoubleStart));
+        (self.available && running < slots).then_some((running, self.last_used, id))
     }
 }

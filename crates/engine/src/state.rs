@@ -18,6 +18,7 @@ use ironmaster_model::{
 use crate::{
     deadlines::{Deadlines, Due},
     filter::Filters,
+    planted::{Bug, planted},
     queue::{Place, Queue},
 };
 
@@ -584,7 +585,11 @@ impl State {
 
     pub(crate) fn place_of(request: &BuildRequestRecord) -> Place {
         Place {
-            priority: std::cmp::Reverse(request.priority),
+            priority: std::cmp::Reverse(if planted(Bug::PriorityIgnored) {
+                0
+            } else {
+                request.priority
+            }),
             submitted_at: request.submitted_at,
             request: request.id,
         }
@@ -657,6 +662,9 @@ impl State {
     }
 
     fn lease_end(&self, id: WorkerId) -> Option<Timestamp> {
+        if planted(Bug::LeaseForgotten) {
+            return None;
+        }
         let gone = self.workers.get(&id)?.disconnected_at?;
         let master = self.master()?;
         self.queue

@@ -83,6 +83,11 @@ impl<'a> Tx<'a> {
         ChangeId(self.next_id(Counter::Change))
     }
 
+    /// What was emitted so far.
+    pub fn events(&self) -> &[Sequenced] {
+        &self.events
+    }
+
     /// How many events were emitted so far.
     pub fn len(&self) -> usize {
         self.events.len()

@@ -500,7 +500,7 @@ fn base_json(
     item
 }
 
-fn group(name: &str, label: &str, columns: u32, fields: Vec<Value>) -> Value {
+fn group(name: &str, label: &str, columns: u32, fields: &[Value]) -> Value {
     let full_name = (!name.is_empty()).then_some(name);
     let mut item = base_json(name, full_name, label, "nested", &json!(""));
     item.insert("layout".into(), json!("vertical"));
@@ -522,8 +522,8 @@ pub fn force_fields(definition: &SchedulerDef) -> Vec<Value> {
         format!("Codebase: {codebase}")
     };
     let mut all = vec![
-        group("", "", 1, shown(general(definition, form))),
-        group(codebase, &label, 2, shown(source(form))),
+        group("", "", 1, &shown(general(definition, form))),
+        group(codebase, &label, 2, &shown(source(form))),
     ];
     all.extend(form.fields.iter().map(|field| Field::own(field).json()));
     all

@@ -3,9 +3,9 @@
 use ironmaster_model::{Counter, Duration, Event, MasterId, MasterRecord};
 
 use super::lifecycle;
-use crate::{Refusal, Reply, Tx};
+use crate::{Reply, Tx};
 
-pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Result<Reply, Refusal> {
+pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
     // The database has one decider at a time: whoever else still counts as running has died.
     let dead: Vec<MasterRecord> = tx
         .state()
@@ -54,10 +54,10 @@ pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Result<Re
         let reason = format!("the master restarted, and worker \"{name}\" cannot resume commands");
         lifecycle::lose_all_on(tx, worker, None, &reason);
     }
-    Ok(Reply::Done)
+    Reply::Done
 }
 
-pub(super) fn stop(tx: &mut Tx<'_>) -> Result<Reply, Refusal> {
+pub(super) fn stop(tx: &mut Tx<'_>) -> Reply {
     if let Some(master) = tx.state().master().cloned() {
         let last_active = tx.now();
         tx.emit(Event::MasterStopped {
@@ -68,5 +68,5 @@ pub(super) fn stop(tx: &mut Tx<'_>) -> Result<Reply, Refusal> {
             },
         });
     }
-    Ok(Reply::Done)
+    Reply::Done
 }

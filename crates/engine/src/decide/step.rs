@@ -3,6 +3,7 @@
 
 use ironmaster_model::{
     BuildId, Cause, Counter, Event, LogId, LogKind, LogRecord, Results, StepId, StepRecord,
+    properties::COUNT_MAX,
 };
 
 use super::{invalid, lifecycle, not_live};
@@ -112,6 +113,18 @@ fn check(tx: &Tx<'_>, report: &StepReport) -> Result<(), Refusal> {
     let Some(entry) = tx.state().builds.get(&report.build) else {
         return Err(not_live(tx, report.build));
     };
+    let known = &entry.record.properties.0;
+    let added = report
+        .properties
+        .0
+        .keys()
+        .filter(|name| !known.contains_key(*name));
+    if known.len() + added.count() > COUNT_MAX {
+        return Err(invalid(
+            "properties",
+            format!("a build has at most {COUNT_MAX} properties"),
+        ));
+    }
     for save in &report.saves {
         if !entry.logs.contains_key(&save.log) {
             return Err(Refusal::NotLive {
@@ -122,7 +135,8 @@ fn check(tx: &Tx<'_>, report: &StepReport) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes durable what a report carries. A finished log stays as it is.
+/// Makes durable what a report carries. A log only grows, and once finished stays as it is: what says otherwise is
+/// old news.
 fn record(tx: &mut Tx<'_>, report: StepReport) {
     let StepReport {
         build,
@@ -136,7 +150,11 @@ fn record(tx: &mut Tx<'_>, report: StepReport) {
         tx.emit(Event::EffectsRecorded { build, step, effects });
     }
     if let Some(entry) = tx.state().builds.get(&build) {
-        saves.retain(|save| entry.logs.get(&save.log).is_some_and(|log| !log.complete));
+        saves.retain(|save| {
+            entry.logs.get(&save.log).is_some_and(|log| {
+                !log.complete && save.num_lines >= log.num_lines && save.raw_bytes >= log.raw_bytes
+            })
+        });
         let known = &entry.record.properties.0;
         properties
             .0

@@ -1,10 +1,10 @@
 //! Time has passed.
 
-use crate::{Refusal, Reply, Tx, deadlines::Due, schedulers};
+use crate::{Reply, Tx, deadlines::Due, schedulers};
 
 use super::lifecycle;
 
-pub(super) fn tick(tx: &mut Tx<'_>) -> Result<Reply, Refusal> {
+pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
     while let Some((at, due)) = tx.state().deadlines.next()
         && at <= tx.now()
     {
@@ -26,5 +26,5 @@ pub(super) fn tick(tx: &mut Tx<'_>) -> Result<Reply, Refusal> {
             "a deadline was met and did not move"
         );
     }
-    Ok(Reply::Done)
+    Reply::Done
 }

@@ -3,7 +3,10 @@
 use ironmaster_model::{Event, WorkerId, WorkerRecord};
 
 use super::lifecycle;
-use crate::{ConnectedWorker, Refusal, Reply, Tx};
+use crate::{
+    ConnectedWorker, Refusal, Reply, Tx,
+    planted::{Bug, planted},
+};
 
 pub(super) fn connected(tx: &mut Tx<'_>, worker: ConnectedWorker) -> Result<Reply, Refusal> {
     let Some(record) = tx
@@ -25,7 +28,9 @@ pub(super) fn connected(tx: &mut Tx<'_>, worker: ConnectedWorker) -> Result<Repl
         info: worker.info,
     });
     let reason = format!("worker \"{}\" was restarted", worker.name);
-    lifecycle::lose_all_on(tx, id, Some(&instance), &reason);
+    if !planted(Bug::FencedKeepsBuilds) {
+        lifecycle::lose_all_on(tx, id, Some(&instance), &reason);
+    }
     Ok(Reply::Worker(id))
 }
 

@@ -1,0 +1,77 @@
+//! Who goes first: higher priority, then longer waiting, among all that could have had the worker.
+
+use std::cmp::Reverse;
+
+use ironmaster_model::{BuildRecord, BuildRequestId};
+
+use super::{Checker, Request};
+
+type Place = (Reverse<i64>, ironmaster_model::Timestamp, BuildRequestId);
+
+impl Checker {
+    fn place(id: BuildRequestId, request: &Request) -> Place {
+        (Reverse(request.priority), request.submitted_at, id)
+    }
+
+    pub(super) fn enter_queue(&mut self, id: BuildRequestId) {
+        if let Some(request) = self.requests.get(&id) {
+            let place = Self::place(id, request);
+            self.builders
+                .entry(request.builder)
+                .or_default()
+                .queued
+                .insert(place);
+        }
+    }
+
+    pub(super) fn leave_queue(&mut self, id: BuildRequestId) {
+        if let Some(request) = self.requests.get(&id) {
+            let place = Self::place(id, request);
+            self.builders
+                .entry(request.builder)
+                .or_default()
+                .queued
+                .remove(&place);
+        }
+    }
+
+    /// Called before the build takes its slot and its request leaves the queue.
+    pub(super) fn check_order(&mut self, build: &BuildRecord) {
+        let Some(request) = self.requests.get(&build.request) else {
+            return;
+        };
+        let place = Self::place(build.request, request);
+        let head = |id| {
+            self.builders
+                .get(&id)
+                .and_then(|builder| builder.queued.first().copied())
+        };
+        let mut better = head(build.builder).filter(|head| *head < place);
+        if let (None, Some(plan), Some(worker)) = (better, &self.plan, self.workers.get(&build.worker)) {
+            better = worker
+                .builders
+                .iter()
+                .filter(|id| {
+                    self.builders.get(id).is_some_and(|builder| {
+                        let max = plan
+                            .builders
+                            .get(&builder.name)
+                            .and_then(|definition| definition.builds_max);
+                        max.is_none_or(|max| builder.running < max)
+                    })
+                })
+                .filter_map(|id| head(*id))
+                .filter(|head| *head < place)
+                .min();
+        }
+        if let Some((.., better)) = better {
+            self.violate(
+                "the request that goes first is started first",
+                format!(
+                    "request {} was started on worker {} before request {better}",
+                    build.request, build.worker
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The simulator: one seed drives the engine through hundreds of inputs with every fault that it must bear, beside
+//! a reference model, a naive row store and the checker of invariants. At last all faults are healed, and everything
+//! must end.
+//!
+//! `IRONMASTER_SIM_SEEDS=n` sets how many seeds are run, `IRONMASTER_SIM_SEED=n` runs one and shows its inputs.
+
+mod inputs;
+mod model;
+mod plans;
+mod rng;
+mod rows;
+mod world;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use ironmaster_engine::planted::{Bug, plant};
+
+/// Seeds in the normal test run.
+const SEEDS: u64 = 1000;
+
+/// Runs one seed; on failure says what broke, after which inputs.
+fn run(seed: u64) -> Result<world::Tally, String> {
+    let mut world = world::World::new(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let problem = match outcome {
+        Ok(Ok(())) => return Ok(world.tally),
+        Ok(Err(problem)) => problem,
+        Err(panic) => panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic".into()),
+    };
+    Err(format!(
+        "seed {seed}: {problem}\n\nthe last inputs:\n{}\nreplay with:\n  IRONMASTER_SIM_SEED={seed} cargo test -p \
+         ironmaster-engine --test it sim::every_seed -- --nocapture\n",
+        world.last_inputs()
+    ))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    if let Some(seed) = number("IRONMASTER_SIM_SEED") {
+        match run(seed) {
+            Ok(tally) => println!("seed {seed} is fine: {tally:?}"),
+            Err(problem) => panic!("{problem}"),
+        }
+        return;
+    }
+    let seeds = number("IRONMASTER_SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let (tally, failures) = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut tally = world::Tally::default();
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= seeds {
+                            return (tally, None);
+                        }
+                        match run(seed) {
+                            Ok(one) => tally.add(&one),
+                            Err(problem) => {
+                                next.store(seeds, Ordering::Relaxed);
+                                return (tally, Some(problem));
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut all = world::Tally::default();
+        let mut failures = Vec::new();
+        for handle in handles {
+            let (tally, failure) = handle.join().expect("a thread of the simulator ends");
+            all.add(&tally);
+            failures.extend(failure);
+        }
+        (all, failures)
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{seeds} seeds: {tally:?}");
+    assert!(
+        tally.inputs >= 200 * seeds,
+        "every seed has at least 200 inputs: {tally:?}"
+    );
+    // A simulator that never meets a case proves nothing about it.
+    if seeds >= 100 {
+        for (what, count) in tally.cases() {
+            assert!(count > 0, "no seed met the case: {what}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_events() {
+    for seed in 0..3 {
+        let feed = |seed| {
+            let mut world = world::World::new(seed);
+            world.keep_feed = true;
+            world.run().expect("the seed is fine");
+            world.feed
+        };
+        assert_eq!(feed(seed), feed(seed));
+    }
+}
+
+/// Each planted bug is found within this many seeds.
+const FOUND_WITHIN: u64 = 100;
+
+fn is_found(bug: Bug) {
+    // The thread is this test's own, and so is the bug.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            plant(Some(bug));
+            let found = (0..FOUND_WITHIN).find_map(|seed| run(seed).err());
+            plant(None);
+            let problem =
+                found.unwrap_or_else(|| panic!("{bug:?} was not found within {FOUND_WITHIN} seeds"));
+            println!("{bug:?}: {}", problem.lines().next().unwrap_or_default());
+        });
+    });
+}
+
+macro_rules! planted {
+    ($($name:ident: $bug:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                is_found(Bug::$bug);
+            }
+        )*
+    };
+}
+
+planted! {
+    a_slot_given_away_twice_is_found: DoubleStart;
+    a_lost_requeue_is_found: LostRequeue;
+    an_ignored_priority_is_found: PriorityIgnored;
+    merging_that_drops_both_is_found: CollapseDropsBoth;
+    one_attempt_too_many_is_found: AttemptsOffByOne;
+    a_timer_that_fires_early_is_found: TimerFiresEarly;
+    a_forgotten_lease_is_found: LeaseForgotten;
+    an_ignored_halt_is_found: HaltIgnored;
+    a_replaced_process_that_keeps_its_builds_is_found: FencedKeepsBuilds;
+}

@@ -1,0 +1,376 @@
+//! Inputs made from a seed: mostly sensible ones, aimed at what is there, and now and then late or wrong ones.
+
+use std::sync::Arc;
+
+use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport};
+use ironmaster_model::{
+    BuildId, BuildRequestId, Counter, EffectRecord, LogContent, LogKind, LogSave, NewSourceStamp, Properties,
+    Results, StepId, StepUrl, WorkerConnection, WorkerInfo,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    plans::{self, BRANCHES, WORKERS},
+    rng::Rng,
+};
+
+/// Makes inputs.
+pub(crate) struct Inputs {
+    pub(crate) rng: Rng,
+    /// Processes that each worker has had.
+    instances: [u64; 4],
+    revisions: u64,
+    pub(crate) plans: u64,
+    /// Steps that once ran.
+    pub(crate) old_steps: Vec<(BuildId, StepId)>,
+}
+
+impl Inputs {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            instances: [0; 4],
+            revisions: 0,
+            plans: 0,
+            old_steps: Vec::new(),
+        }
+    }
+
+    /// Any input.
+    pub(crate) fn any(&mut self, state: &State) -> Input {
+        match self.rng.below(100) {
+            0..42 => self.runner(state).unwrap_or_else(|| self.change()),
+            42..46 => self.stale(state),
+            46..59 => self.change(),
+            59..67 => self.force(state),
+            67..71 => Input::CancelRequest {
+                request: self.request(state),
+                by: "ann".into(),
+                reason: "changed her mind".into(),
+            },
+            71..75 => Input::SetPriority {
+                request: self.request(state),
+                priority: self.rng.below(9) as i64 - 4,
+            },
+            75..78 => Input::StopBuild {
+                build: self.build(state),
+                by: "bob".into(),
+                reason: "wrong branch".into(),
+            },
+            78..80 => {
+                let ids: Vec<_> = state.schedulers().map(|scheduler| scheduler.id).collect();
+                match ids.is_empty() {
+                    true => self.change(),
+                    false => Input::EnableScheduler {
+                        scheduler: *self.rng.pick(&ids),
+                        enabled: self.rng.chance(70),
+                    },
+                }
+            }
+            80..84 => self.worker_state(state),
+            84..93 => {
+                let index = self.rng.below(4) as usize;
+                self.connect(index)
+            }
+            93..97 => self.disconnect(state),
+            97 => self.rebuild(state),
+            98 => self.configure(),
+            _ => Input::Tick,
+        }
+    }
+
+    /// A new configuration, mostly with something left out.
+    pub(crate) fn configure(&mut self) -> Input {
+        self.plans += 1;
+        let plan = plans::plan(&mut self.rng, self.plans, false);
+        Input::Configure { plan: Arc::new(plan) }
+    }
+
+    /// A configuration with everything in it and no period.
+    pub(crate) fn configure_whole(&mut self) -> Input {
+        self.plans += 1;
+        let plan = plans::plan(&mut self.rng, self.plans, true);
+        Input::Configure { plan: Arc::new(plan) }
+    }
+
+    /// A worker connects: the process that was there, or another one.
+    pub(crate) fn connect(&mut self, index: usize) -> Input {
+        if self.instances[index] == 0 || self.rng.chance(35) {
+            self.instances[index] += 1;
+        }
+        let name = WORKERS[index];
+        let instance = self.instances[index];
+        Input::WorkerConnected(ConnectedWorker {
+            name: name.into(),
+            connection: WorkerConnection {
+                instance: format!("{name}#{instance}"),
+                boot: "boot".into(),
+                // One of them cannot resume, and one only sometimes.
+                resumes: !(index == 3 || (index == 2 && instance % 2 == 0)),
+                connected: true,
+            },
+            info: WorkerInfo {
+                facts: [("basedir".to_owned(), json!("/srv/w"))].into(),
+                ..WorkerInfo::default()
+            },
+        })
+    }
+
+    fn disconnect(&mut self, state: &State) -> Input {
+        let index = self.rng.below(4) as usize;
+        let Some(worker) = state.worker_by_name(WORKERS[index]) else {
+            return self.connect(index);
+        };
+        // Late news of an earlier process now and then.
+        let instance = self.instances[index].saturating_sub(u64::from(self.rng.chance(15)));
+        Input::WorkerDisconnected {
+            worker: worker.id,
+            instance: format!("{}#{instance}", WORKERS[index]),
+            reason: "connection reset".into(),
+        }
+    }
+
+    fn worker_state(&mut self, state: &State) -> Input {
+        let Some(worker) = state.worker_by_name(self.rng.pick::<&str>(WORKERS)) else {
+            return Input::Tick;
+        };
+        if self.rng.chance(25) {
+            return Input::StopWorker { worker: worker.id };
+        }
+        Input::PauseWorker {
+            worker: worker.id,
+            paused: self.rng.chance(40),
+            reason: "maintenance".into(),
+        }
+    }
+
+    fn change(&mut self) -> Input {
+        self.revisions += 1;
+        let files = match self.rng.below(4) {
+            0 => vec!["docs/a.md".to_owned()],
+            1 => vec!["docs/a.md".to_owned(), "src/a.rs".to_owned()],
+            2 => Vec::new(),
+            _ => vec!["src/b.rs".to_owned()],
+        };
+        let mut properties = Properties::new();
+        properties.set("ticket", self.revisions, "Change");
+        Input::Change(NewChange {
+            author: format!("author{}", self.rng.below(3)),
+            files,
+            // The same commit is told of twice now and then.
+            revision: Some(format!("r{}", self.revisions - u64::from(self.rng.chance(10)))),
+            branch: self.rng.pick(BRANCHES).map(str::to_owned),
+            repository: "repo".into(),
+            properties,
+            ..NewChange::default()
+        })
+    }
+
+    fn force(&mut self, state: &State) -> Input {
+        let mut params = Map::new();
+        if self.rng.chance(60) {
+            let ids: Vec<u64> = state
+                .builders()
+                .map(|builder| builder.id.0)
+                .chain([999])
+                .collect();
+            params.insert("builderid".into(), json!(self.rng.pick(&ids)));
+        }
+        for (name, values) in [
+            ("reason", vec![json!("again"), json!("nightly")]),
+            ("priority", vec![json!(7), json!(0), json!("many")]),
+            ("branch", vec![json!("main")]),
+            ("revision", vec![json!("r1"), json!("r2")]),
+            ("jobs", vec![json!(4), json!("many")]),
+        ] {
+            if self.rng.chance(25) {
+                let value: Value = self.rng.pick(&values).clone();
+                params.insert(name.into(), value);
+            }
+        }
+        Input::Force {
+            scheduler: if self.rng.chance(95) {
+                "s-force"
+            } else {
+                "s-single"
+            }
+            .into(),
+            params,
+            owner: self.rng.chance(50).then(|| "carla".into()),
+        }
+    }
+
+    fn rebuild(&mut self, state: &State) -> Input {
+        let ids: Vec<_> = state.builders().map(|builder| builder.id).collect();
+        if ids.is_empty() {
+            return Input::Tick;
+        }
+        Input::Rebuild {
+            rebuilt: BuildId(1),
+            builder: *self.rng.pick(&ids),
+            sourcestamps: vec![NewSourceStamp {
+                branch: Some("main".into()),
+                revision: Some("r1".into()),
+                repository: "repo".into(),
+                ..NewSourceStamp::default()
+            }],
+            properties: Properties::new(),
+            owner: "dora".into(),
+        }
+    }
+
+    /// Any request that ever was, and one that was not; those that wait more often.
+    fn request(&mut self, state: &State) -> BuildRequestId {
+        let open: Vec<_> = state.requests().map(|request| request.id).collect();
+        if !open.is_empty() && self.rng.chance(80) {
+            return *self.rng.pick(&open);
+        }
+        BuildRequestId(1 + self.rng.below(state.counters()[&Counter::BuildRequest]))
+    }
+
+    fn build(&mut self, state: &State) -> BuildId {
+        let active: Vec<_> = state.active_builds().map(|build| build.id).collect();
+        if !active.is_empty() && self.rng.chance(90) {
+            return *self.rng.pick(&active);
+        }
+        BuildId(1 + self.rng.below(state.counters()[&Counter::Build]))
+    }
+
+    /// The runner of some active build has something to say.
+    fn runner(&mut self, state: &State) -> Option<Input> {
+        let active: Vec<_> = state.active_builds().map(|build| build.id).collect();
+        if active.is_empty() {
+            return None;
+        }
+        let assignment = state.assignment(*self.rng.pick(&active))?;
+        let build = assignment.build.id;
+        let step = assignment.step?.id;
+        self.old_steps.push((build, step));
+        let mut report = report(build, step);
+        let ends = if assignment.build.lost.is_some() || assignment.build.stop.is_some() {
+            80
+        } else {
+            60
+        };
+        if !self.rng.chance(ends) {
+            return Some(match self.rng.below(10) {
+                0 => Input::BuildLost {
+                    build,
+                    reason: "the command's process is unknown".into(),
+                },
+                1..4 => Input::OpenLog {
+                    build,
+                    step,
+                    name: (*self.rng.pick(&["stdio", "test.log", "test log", "9"])).into(),
+                    kind: LogKind::Text,
+                },
+                _ => {
+                    for log in &assignment.logs {
+                        if self.rng.chance(60) {
+                            report.saves.push(LogSave {
+                                log: log.id,
+                                num_lines: log.num_lines + self.rng.below(10),
+                                raw_bytes: log.raw_bytes + self.rng.below(500),
+                                complete: self.rng.chance(20),
+                                content: LogContent::File,
+                            });
+                        }
+                    }
+                    if self.rng.chance(30) {
+                        report.state_string = Some("compiling".into());
+                    }
+                    if self.rng.chance(10) {
+                        report.urls = Some(vec![StepUrl {
+                            name: "report".into(),
+                            url: "http://localhost/".into(),
+                        }]);
+                    }
+                    if self.rng.chance(30) {
+                        report.properties.set("got_revision", self.rng.below(3), "git");
+                    }
+                    Input::StepProgress(report)
+                }
+            });
+        }
+        let results = if assignment.build.lost.is_some() {
+            if self.rng.chance(90) {
+                Results::Retry
+            } else {
+                Results::Success
+            }
+        } else if assignment.build.stop.is_some() {
+            if self.rng.chance(80) {
+                Results::Cancelled
+            } else {
+                Results::Success
+            }
+        } else {
+            match self.rng.below(100) {
+                0..58 => Results::Success,
+                58..70 => Results::Failure,
+                70..79 => Results::Warnings,
+                79..84 => Results::Skipped,
+                84..88 => Results::Exception,
+                88..97 => Results::Retry,
+                _ => Results::Cancelled,
+            }
+        };
+        report.effects.push(EffectRecord {
+            ordinal: 0,
+            kind: "exec".into(),
+            digest: String::new(),
+            outcome: json!({"code": 0}),
+        });
+        Some(ended(report, results))
+    }
+
+    /// A report of an attempt that is over, or of a step that is.
+    fn stale(&mut self, state: &State) -> Input {
+        if self.old_steps.is_empty() {
+            return Input::Tick;
+        }
+        let (build, step) = *self.rng.pick(&self.old_steps);
+        let running = state
+            .assignment(build)
+            .and_then(|assignment| assignment.step)
+            .is_some_and(|running| running.id == step);
+        if running {
+            return Input::Tick;
+        }
+        let report = report(build, step);
+        match self.rng.below(3) {
+            0 => Input::StepProgress(report),
+            1 => Input::OpenLog {
+                build,
+                step,
+                name: "late".into(),
+                kind: LogKind::Text,
+            },
+            _ => ended(report, Results::Success),
+        }
+    }
+}
+
+pub(crate) fn report(build: BuildId, step: StepId) -> StepReport {
+    StepReport {
+        build,
+        step,
+        effects: Vec::new(),
+        saves: Vec::new(),
+        properties: Properties::new(),
+        state_string: None,
+        urls: None,
+    }
+}
+
+pub(crate) fn ended(report: StepReport, results: Results) -> Input {
+    Input::StepEnded {
+        report,
+        outcome: StepOutcome {
+            results,
+            cause: None,
+            state_string: results.word().into(),
+            hidden: false,
+        },
+    }
+}

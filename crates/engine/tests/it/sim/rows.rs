@@ -1,0 +1,274 @@
+//! The database as the simulator sees it: what events do to rows, written down a second time, naively, without
+//! looking at `State`.
+
+use ironmaster_model::{Counter, Event, LogSave, RequestPhase, Sequenced, Snapshot};
+
+/// Does to the rows what a batch of events does.
+pub(crate) fn fold(rows: &mut Snapshot, events: &[Sequenced]) {
+    for sequenced in events {
+        one(rows, sequenced);
+    }
+    // Loading takes only what is active.
+    let waiting: Vec<_> = rows
+        .schedulers
+        .iter()
+        .flat_map(|scheduler| scheduler.state.waiting.values())
+        .flat_map(|waiting| waiting.changes.clone())
+        .collect();
+    rows.changes.retain(|change| waiting.contains(&change.id));
+    let mut stamps: Vec<_> = rows.changes.iter().map(|change| change.sourcestamp).collect();
+    for buildset in &rows.buildsets {
+        stamps.extend(&buildset.sourcestamps);
+    }
+    rows.sourcestamps.retain(|stamp| stamps.contains(&stamp.id));
+    let used: Vec<_> = rows.builds.iter().map(|build| build.config.clone()).collect();
+    let current = rows.config.clone();
+    rows.plans
+        .retain(|digest, _| *digest == current || used.contains(digest));
+    rows.steps.sort_by_key(|step| (step.build, step.number));
+    rows.logs.sort_by_key(|log| (log.build, log.id));
+}
+
+fn took(rows: &mut Snapshot, counter: Counter, id: u64) {
+    rows.counters.insert(counter, id + 1);
+}
+
+fn put<T: Clone, K: Ord + Copy>(rows: &mut Vec<T>, row: &T, id: impl Fn(&T) -> K) -> bool {
+    match rows.iter_mut().find(|other| id(other) == id(row)) {
+        Some(other) => {
+            *other = row.clone();
+            false
+        }
+        None => {
+            rows.push(row.clone());
+            true
+        }
+    }
+}
+
+fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
+    let at = sequenced.at;
+    rows.seq = sequenced.seq;
+    rows.now = at;
+    match &sequenced.event {
+        Event::MasterStarted { master } => {
+            if put(&mut rows.masters, master, |master| master.id) {
+                took(rows, Counter::Master, master.id.0);
+            }
+            for worker in &mut rows.workers {
+                if let Some(connection) = &mut worker.connection
+                    && connection.connected
+                {
+                    connection.connected = false;
+                    worker.disconnected_at = Some(at);
+                }
+            }
+        }
+        Event::MasterStopped { master } => {
+            put(&mut rows.masters, master, |master| master.id);
+        }
+        Event::Configured { digest, plan } => {
+            rows.config.clone_from(digest);
+            rows.plans.insert(digest.clone(), plan.clone());
+        }
+        Event::BuilderSet { builder } => {
+            if put(&mut rows.builders, builder, |builder| builder.id) {
+                took(rows, Counter::Builder, builder.id.0);
+            }
+        }
+        Event::WorkerSet { worker } => {
+            if put(&mut rows.workers, worker, |worker| worker.id) {
+                took(rows, Counter::Worker, worker.id.0);
+            }
+        }
+        Event::SchedulerSet { scheduler } => {
+            if put(&mut rows.schedulers, scheduler, |scheduler| scheduler.id) {
+                took(rows, Counter::Scheduler, scheduler.id.0);
+            }
+        }
+        Event::ChangeSourceSet { change_source } => {
+            if put(&mut rows.change_sources, change_source, |source| source.id) {
+                took(rows, Counter::ChangeSource, change_source.id.0);
+            }
+        }
+        Event::SchedulerMoved { scheduler, state } => {
+            for row in rows.schedulers.iter_mut().filter(|row| row.id == *scheduler) {
+                row.state = state.clone();
+            }
+        }
+        Event::WorkerConnected {
+            worker,
+            connection,
+            info,
+        } => {
+            for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
+                row.connection = Some(connection.clone());
+                row.info = info.clone();
+                row.disconnected_at = None;
+                row.graceful = false;
+            }
+        }
+        Event::WorkerDisconnected { worker, .. } => {
+            for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
+                if let Some(connection) = &mut row.connection {
+                    connection.connected = false;
+                }
+                row.disconnected_at = Some(at);
+            }
+        }
+        Event::WorkerStateChanged {
+            worker,
+            paused,
+            pause_reason,
+            graceful,
+        } => {
+            for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
+                row.paused = *paused;
+                row.pause_reason.clone_from(pause_reason);
+                row.graceful = *graceful;
+            }
+        }
+        Event::SourceStampAdded { sourcestamp } => {
+            took(rows, Counter::SourceStamp, sourcestamp.id.0);
+            rows.sourcestamps.push(sourcestamp.clone());
+        }
+        Event::ChangeAdded { change } => {
+            took(rows, Counter::Change, change.id.0);
+            rows.changes.push(change.clone());
+        }
+        Event::BuildsetCreated { buildset } => {
+            took(rows, Counter::Buildset, buildset.id.0);
+            rows.buildsets.push(buildset.clone());
+        }
+        Event::RequestQueued { request } => {
+            took(rows, Counter::BuildRequest, request.id.0);
+            rows.requests.push(request.clone());
+        }
+        Event::RequestPrioritised { request, priority } => {
+            for row in rows.requests.iter_mut().filter(|row| row.id == *request) {
+                row.priority = *priority;
+            }
+        }
+        Event::RequestRequeued { request } => {
+            for row in rows.requests.iter_mut().filter(|row| row.id == *request) {
+                row.phase = RequestPhase::Queued;
+            }
+        }
+        Event::RequestCompleted {
+            request,
+            results,
+            cause,
+            ..
+        } => {
+            for row in rows.requests.iter_mut().filter(|row| row.id == *request) {
+                row.phase = RequestPhase::Complete {
+                    results: *results,
+                    at,
+                    cause: cause.clone(),
+                };
+            }
+        }
+        Event::BuildsetCompleted { buildset, .. } => {
+            rows.buildsets.retain(|row| row.id != *buildset);
+            rows.requests.retain(|row| row.buildset != *buildset);
+        }
+        Event::BuildStarted { build } => {
+            took(rows, Counter::Build, build.id.0);
+            for row in rows.builders.iter_mut().filter(|row| row.id == build.builder) {
+                row.next_number = build.number + 1;
+            }
+            for row in rows.requests.iter_mut().filter(|row| row.id == build.request) {
+                row.attempts = build.attempt;
+                row.phase = RequestPhase::Claimed { build: build.id, at };
+            }
+            rows.builds.push(build.clone());
+        }
+        Event::PropertiesSet { build, properties } => {
+            for row in rows.builds.iter_mut().filter(|row| row.id == *build) {
+                row.properties.update(properties);
+            }
+        }
+        Event::BuildStopRequested { build, by, reason } => {
+            for row in rows.builds.iter_mut().filter(|row| row.id == *build) {
+                row.stop = Some((by.clone(), reason.clone()));
+            }
+        }
+        Event::BuildLost { build, reason } => {
+            for row in rows.builds.iter_mut().filter(|row| row.id == *build) {
+                row.lost = Some(reason.clone());
+            }
+        }
+        Event::StepStarted { step, logs } => {
+            took(rows, Counter::Step, step.id.0);
+            rows.steps.push(step.clone());
+            for log in logs {
+                took(rows, Counter::Log, log.id.0);
+                rows.logs.push(log.clone());
+            }
+        }
+        Event::StepUpdated {
+            step,
+            state_string,
+            urls,
+            ..
+        } => {
+            for row in rows.steps.iter_mut().filter(|row| row.id == *step) {
+                row.state_string.clone_from(state_string);
+                row.urls.clone_from(urls);
+            }
+        }
+        Event::LogOpened { log } => {
+            took(rows, Counter::Log, log.id.0);
+            rows.logs.push(log.clone());
+        }
+        Event::LogsSaved { saves, .. } => {
+            for LogSave {
+                log,
+                num_lines,
+                raw_bytes,
+                complete,
+                ..
+            } in saves
+            {
+                for row in rows.logs.iter_mut().filter(|row| row.id == *log) {
+                    row.num_lines = *num_lines;
+                    row.raw_bytes = *raw_bytes;
+                    row.complete = *complete;
+                }
+            }
+        }
+        Event::EffectsRecorded { .. } => {}
+        Event::StepFinished {
+            step,
+            results,
+            cause,
+            state_string,
+            urls,
+            hidden,
+            ..
+        } => {
+            rows.logs.retain(|row| row.step != *step);
+            for row in rows.steps.iter_mut().filter(|row| row.id == *step) {
+                row.complete_at = Some(at);
+                row.results = Some(*results);
+                row.cause.clone_from(cause);
+                row.state_string.clone_from(state_string);
+                row.urls.clone_from(urls);
+                row.hidden = *hidden;
+            }
+        }
+        Event::BuildFinished { build, .. } => {
+            rows.builds.retain(|row| row.id != *build);
+            rows.steps.retain(|row| row.build != *build);
+            rows.logs.retain(|row| row.build != *build);
+        }
+    }
+}
+
+/// Rows of a new database.
+pub(crate) fn empty() -> Snapshot {
+    Snapshot {
+        counters: Counter::ALL.iter().map(|counter| (*counter, 1)).collect(),
+        ..Snapshot::default()
+    }
+}

@@ -1,0 +1,353 @@
+//! One seed's world: the engine, what was committed, and those who watch it.
+
+use std::collections::VecDeque;
+
+use ironmaster_engine::{Input, Refusal, State, Tx, decide, invariant::Checker, snapshot_difference};
+use ironmaster_model::{Duration, Event, Results, Sequenced, Snapshot, Timestamp};
+
+use super::{
+    inputs::{self, Inputs},
+    model::{Model, facts},
+    plans::WORKERS,
+    rows,
+};
+
+/// Inputs of a seed before the healing begins.
+const INPUTS: u64 = 220;
+
+/// What a run has met.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) inputs: u64,
+    refused: u64,
+    fenced: u64,
+    events: u64,
+    builds: u64,
+    retries: u64,
+    exhausted: u64,
+    lost: u64,
+    merged: u64,
+    stopped: u64,
+    restarts: u64,
+    failed_commits: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Tally) {
+        self.inputs += other.inputs;
+        self.refused += other.refused;
+        self.fenced += other.fenced;
+        self.events += other.events;
+        self.builds += other.builds;
+        self.retries += other.retries;
+        self.exhausted += other.exhausted;
+        self.lost += other.lost;
+        self.merged += other.merged;
+        self.stopped += other.stopped;
+        self.restarts += other.restarts;
+        self.failed_commits += other.failed_commits;
+    }
+
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 9] {
+        [
+            ("a refusal", self.refused),
+            ("a fenced-off attempt that reports", self.fenced),
+            ("a repeated attempt", self.retries),
+            ("attempts that ran out", self.exhausted),
+            ("a lost build", self.lost),
+            ("merged requests", self.merged),
+            ("a stopped build", self.stopped),
+            ("a restart", self.restarts),
+            ("a failed commit", self.failed_commits),
+        ]
+    }
+
+    fn count(&mut self, events: &[Sequenced]) {
+        self.events += events.len() as u64;
+        for sequenced in events {
+            match &sequenced.event {
+                Event::BuildStarted { .. } => self.builds += 1,
+                Event::RequestRequeued { .. } => self.retries += 1,
+                Event::BuildLost { .. } => self.lost += 1,
+                Event::BuildStopRequested { .. } => self.stopped += 1,
+                Event::RequestCompleted {
+                    results: Results::Skipped,
+                    ..
+                } => self.merged += 1,
+                Event::BuildFinished {
+                    results: Results::Exception,
+                    cause: Some(ironmaster_model::Cause::Infrastructure { .. }),
+                    ..
+                } => self.exhausted += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct World {
+    inputs: Inputs,
+    now: Timestamp,
+    state: State,
+    /// What was committed.
+    rows: Snapshot,
+    model: Model,
+    checker: Checker,
+    last: VecDeque<String>,
+    batches: u64,
+    pub(crate) tally: Tally,
+    pub(crate) keep_feed: bool,
+    pub(crate) feed: Vec<Sequenced>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            inputs: Inputs::new(seed),
+            now: Timestamp::from_secs(1_700_000_000),
+            state: State::default(),
+            rows: rows::empty(),
+            model: Model::default(),
+            checker: Checker::new(),
+            last: VecDeque::new(),
+            batches: 0,
+            tally: Tally::default(),
+            keep_feed: false,
+            feed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn last_inputs(&self) -> String {
+        self.last.iter().map(|line| format!("  {line}\n")).collect()
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        self.master_start()?;
+        for index in 0..WORKERS.len() {
+            let connect = self.inputs.connect(index);
+            self.batch(vec![connect], true)?;
+        }
+        while self.tally.inputs < INPUTS {
+            self.pass_time();
+            if self.inputs.rng.chance(2) {
+                self.restart()?;
+                continue;
+            }
+            let committed = !self.inputs.rng.chance(3);
+            let count = 1 + self.inputs.rng.below(4);
+            self.random_batch(count, committed)?;
+        }
+        self.heal()
+    }
+
+    fn pass_time(&mut self) {
+        let micros = match self.inputs.rng.below(100) {
+            0..40 => 0,
+            40..85 => self.inputs.rng.below(5_000_000),
+            85..97 => self.inputs.rng.below(90_000_000),
+            // The clock jumps ahead. Back it does not go: the committer sees to that.
+            97..99 => self.inputs.rng.below(3_600_000_000),
+            _ => self.inputs.rng.below(30 * 86_400_000_000),
+        };
+        self.now = self.now + Duration(micros as i64);
+    }
+
+    fn master_start(&mut self) -> Result<(), String> {
+        let start = Input::MasterStart {
+            name: "host:/srv".into(),
+            lease: Duration::from_secs(600),
+        };
+        let configure = self.inputs.configure();
+        self.batch(vec![start], true)?;
+        self.batch(vec![configure], true)
+    }
+
+    /// The master dies, or stops in good order, and another one takes over what was committed.
+    fn restart(&mut self) -> Result<(), String> {
+        self.tally.restarts += 1;
+        if self.inputs.rng.chance(40) {
+            self.batch(vec![Input::MasterStop], true)?;
+        }
+        self.compare()?;
+        self.reload()?;
+        self.pass_time();
+        let start = Input::MasterStart {
+            name: "host:/srv".into(),
+            lease: Duration::from_secs(600),
+        };
+        self.batch(vec![start], true)?;
+        if self.inputs.rng.chance(40) {
+            let configure = self.inputs.configure();
+            self.batch(vec![configure], true)?;
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        self.state = State::load(self.rows.clone()).map_err(|error| format!("loading failed: {error}"))?;
+        Ok(())
+    }
+
+    /// What was committed is what the engine has in memory, and a State loaded from it would decide alike.
+    fn compare(&self) -> Result<(), String> {
+        let live = self.state.to_snapshot();
+        if live != self.rows {
+            return Err(format!(
+                "State is not what was committed: {}",
+                snapshot_difference(&live, &self.rows)
+            ));
+        }
+        let loaded = State::load(live).map_err(|error| format!("loading failed: {error}"))?;
+        match self.state.difference(&loaded) {
+            None => Ok(()),
+            Some(difference) => Err(format!("loaded State differs from live State: {difference}")),
+        }
+    }
+
+    fn random_batch(&mut self, count: u64, committed: bool) -> Result<(), String> {
+        let mut inputs = Vec::new();
+        if self.state.next_deadline().is_some_and(|at| at <= self.now) {
+            inputs.push(Input::Tick);
+        }
+        // Each is aimed at what is there now; what comes before it in the batch may make it late.
+        for _ in 0..count {
+            let input = self.inputs.any(&self.state);
+            inputs.push(input);
+        }
+        self.batch(inputs, committed)
+    }
+
+    /// Decides a batch of inputs and commits it, or fails to.
+    fn batch(&mut self, inputs: Vec<Input>, committed: bool) -> Result<(), String> {
+        let saved = (!committed).then(|| self.model.clone());
+        let mut tx = Tx::new(&mut self.state, self.now);
+        for input in inputs {
+            self.tally.inputs += 1;
+            if self.last.len() == 25 {
+                self.last.pop_front();
+            }
+            let shown = match &input {
+                Input::Configure { plan } => format!("Configure {:?}", plan),
+                other => format!("{other:?}"),
+            };
+            self.last.push_back(format!("{} {shown}", self.now));
+            let before = tx.len();
+            let answer = decide(&mut tx, input.clone());
+            let (happened, placed) = facts(&tx.events()[before..]);
+            let expected = self.model.decide(&input, self.now.0, &placed);
+            match (&answer, expected) {
+                (Ok(_), Ok(expected)) if happened == expected => {}
+                (Ok(_), Ok(expected)) => {
+                    return Err(format!(
+                        "the model says\n    {expected:?}\n  and what happened is\n    {happened:?}"
+                    ));
+                }
+                (Ok(reply), Err(())) => return Err(format!("the model refuses, the engine says {reply:?}")),
+                (Err(refusal), Ok(expected)) => {
+                    return Err(format!("refused: {refusal}; the model says {expected:?}"));
+                }
+                (Err(refusal), Err(())) => {
+                    if tx.len() != before {
+                        return Err(format!("refused ({refusal}), and yet something changed"));
+                    }
+                    self.tally.refused += 1;
+                    self.tally.fenced += u64::from(matches!(refusal, Refusal::NotLive { .. }));
+                }
+            }
+            if answer.is_ok()
+                && let Some(stuck) = tx.state().stuck(self.now).first()
+            {
+                return Err(format!("stuck: {}", stuck.why));
+            }
+        }
+        let events = tx.finish();
+        if let Some(saved) = saved {
+            // The commit failed: memory has run ahead, and nobody has seen it.
+            self.tally.failed_commits += 1;
+            self.model = saved;
+            return self.reload();
+        }
+        rows::fold(&mut self.rows, &events);
+        self.tally.count(&events);
+        for sequenced in &events {
+            self.checker.observe(sequenced);
+        }
+        if let Some(violation) = self.checker.violations().first() {
+            return Err(violation.to_string());
+        }
+        if self.keep_feed {
+            self.feed.extend(events);
+        }
+        self.batches += 1;
+        if self.batches.is_multiple_of(16) {
+            self.compare()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Heals every fault and demands that everything ends.
+    fn heal(&mut self) -> Result<(), String> {
+        let whole = self.inputs.configure_whole();
+        self.batch(vec![whole], true)?;
+        let mut batch = Vec::new();
+        for worker in self.state.workers() {
+            batch.push(Input::PauseWorker {
+                worker: worker.id,
+                paused: false,
+                reason: String::new(),
+            });
+        }
+        for scheduler in self.state.schedulers().filter(|scheduler| scheduler.active) {
+            batch.push(Input::EnableScheduler {
+                scheduler: scheduler.id,
+                enabled: true,
+            });
+        }
+        for index in 0..WORKERS.len() {
+            batch.push(self.inputs.connect(index));
+        }
+        self.batch(batch, true)?;
+        for _ in 0..2000 {
+            let active: Vec<_> = self.state.active_builds().map(|build| build.id).collect();
+            let deadline = self.state.next_deadline();
+            if active.is_empty() && deadline.is_none() {
+                return self.at_rest();
+            }
+            let mut batch = Vec::new();
+            if let Some(at) = deadline {
+                self.now = self.now.max(at);
+                batch.push(Input::Tick);
+            }
+            for build in active {
+                let assignment = self
+                    .state
+                    .assignment(build)
+                    .ok_or("an active build without assignment")?;
+                let step = assignment.step.ok_or("an active build without a running step")?;
+                let results = match (&assignment.build.lost, &assignment.build.stop) {
+                    (Some(_), _) => Results::Retry,
+                    (None, Some(_)) => Results::Cancelled,
+                    (None, None) => Results::Success,
+                };
+                batch.push(inputs::ended(inputs::report(build, step.id), results));
+            }
+            self.batch(batch, true)?;
+        }
+        Err("with all faults healed it does not come to rest".into())
+    }
+
+    fn at_rest(&mut self) -> Result<(), String> {
+        self.compare()?;
+        if let Some(request) = self.state.requests().next() {
+            let why = self.state.why_waiting(request.id);
+            return Err(format!("request {} was left behind: {why}", request.id));
+        }
+        let violations = std::mem::take(&mut self.checker).finish(true);
+        match violations.first() {
+            None => Ok(()),
+            Some(violation) => Err(violation.to_string()),
+        }
+    }
+}
