@@ -4,6 +4,7 @@
  */
 
 let linked: string | undefined
+const listeners = new Set<() => void>()
 
 /** Takes the token out of the address, keeping it in memory. Returns true if there was one. */
 export function captureToken(
@@ -23,6 +24,7 @@ export function captureToken(
     `${location.pathname}${location.search}#/login${rest === '' ? '' : `?${rest}`}`,
   )
   linked = token.trim()
+  for (const listener of listeners) listener()
   return true
 }
 
@@ -31,6 +33,12 @@ export function takeLinkedToken(): string | undefined {
   const token = linked
   linked = undefined
   return token
+}
+
+/** Told when a link was followed while the login page is open already. */
+export function onLinkedToken(listener: () => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
 }
 
 /**

@@ -2,9 +2,10 @@ import { Link, useNavigate } from '@tanstack/react-router'
 import { useEffect, useRef, useState } from 'react'
 import { logIn } from '../api/client'
 import { describeError } from '../api/errors'
+import type { User } from '../api/types'
 import { LoginForm } from '../auth/LoginDialog'
 import { useSession } from '../auth/session'
-import { takeLinkedToken } from '../auth/token'
+import { onLinkedToken, takeLinkedToken } from '../auth/token'
 import { useNotify } from '../components/Notices'
 import { Page, Panel } from '../components/Page'
 import { Loading } from '../components/States'
@@ -16,26 +17,26 @@ export function Login() {
   const notify = useNotify()
   const [trying, setTrying] = useState(false)
   const [problem, setProblem] = useState<string>()
-  const started = useRef(false)
-  const accepted = (user: Parameters<typeof session.accept>[0]) => {
+  const accepted = (user: User) => {
     session.accept(user)
     notify('success', 'You are logged in.')
     void navigate({ to: '/', replace: true })
   }
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the page comes up
-  useEffect(() => {
-    // Strict mode runs effects twice; the token is there only once.
-    if (started.current) return
-    started.current = true
+  const followLink = () => {
     const token = takeLinkedToken()
     if (token === undefined || token === '') return
     setTrying(true)
-    logIn(token)
-      .then(accepted)
-      .catch((error) => {
-        setProblem(describeError(error))
-        setTrying(false)
-      })
+    setProblem(undefined)
+    logIn(token).then(accepted, (error) => {
+      setProblem(describeError(error))
+      setTrying(false)
+    })
+  }
+  const latest = useRef(followLink)
+  latest.current = followLink
+  useEffect(() => {
+    latest.current()
+    return onLinkedToken(() => latest.current())
   }, [])
   return (
     <Page title="Log in">
