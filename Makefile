@@ -1,0 +1,29 @@
+# Each target does its own set-up: see scripts/setup.sh. Nothing is installed outside this folder, apart from
+# missing Debian packages (a C compiler and the like).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench soak clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build everything and run a master with one worker that builds this checkout (DEMO_PORT=8010)
+	@scripts/demo.sh
+
+test: ## Run all checks and tests: what has to pass before a commit is shared
+	@scripts/test.sh
+
+lint: ## Check formatting, lints, licences and the pages' sources, without running tests
+	@scripts/test.sh lint
+
+fmt: ## Format all sources
+	@scripts/fmt.sh
+
+bench: ## Measure how fast logs are written and read
+	@scripts/bench.sh
+
+soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)
+	@scripts/soak.sh
+
+clean: ## Remove everything that the other targets have made, the demo's history included
+	@scripts/clean.sh

@@ -1,0 +1,1 @@
+//! Nothing but tests, in `tests/it`: they keep the repository in order.

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
+# missing. Known names: make, cc, pip, npm.
+set -eu
+
+package_of() {
+    case "$1" in
+        make) echo make ;;
+        cc) echo gcc libc6-dev ;;
+        pip) echo python3 python3-pip ;;
+        npm) echo nodejs npm ;;
+        *) echo "scripts/setup.sh: no package is known for '$1'" >&2; exit 2 ;;
+    esac
+}
+
+is_there() {
+    case "$1" in
+        # A compiler without the C library's headers compiles nothing.
+        cc) command -v cc >/dev/null && echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1 ;;
+        pip) python3 -m pip --version >/dev/null 2>&1 ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+missing=
+for name in "$@"; do
+    packages=$(package_of "$name")
+    is_there "$name" || missing="$missing $packages"
+done
+[ -n "$missing" ] || exit 0
+
+fail() {
+    echo "error: these programs are needed and missing; their Debian packages are:$missing" >&2
+    echo "hint: $1" >&2
+    exit 1
+}
+
+command -v apt-get >/dev/null ||
+    fail "this is not Debian; install what corresponds to them and try again"
+if [ "$(id -u)" = 0 ]; then
+    root=
+elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    root=sudo
+else
+    fail "as root: apt-get update && apt-get install$missing"
+fi
+
+echo "installing the Debian packages:$missing" >&2
+# Only names of packages are split here, none of which has a blank.
+# shellcheck disable=SC2086
+{
+    $root apt-get update -q >&2 &&
+        $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
+} </dev/null || fail "apt-get failed, see above; install them by hand and try again"
+for name in "$@"; do
+    is_there "$name" || fail "'$name' is still missing after that"
+done
