@@ -1,5 +1,9 @@
-//! Change sources: pollers and hook parsers. They say what was committed; whether anything is built because
+//! Change sources: where commits come from. They say what was committed; whether anything is built because
 //! of it is decided elsewhere.
+//!
+//! [`hook`] parses what is told over HTTP, [`poller`] goes and looks. To add a kind of change source: describe
+//! it in [`change_source_kinds`], so that the configuration knows it, and give it a `from_def` and a `poll`
+//! like those of [`GitPoller`].
 
 pub mod hook;
 pub mod poller;
