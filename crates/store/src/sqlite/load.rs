@@ -60,7 +60,7 @@ fn active_builds() -> String {
 fn steps() -> String {
     select(
         Table::Steps,
-        &format!("where build in ({ACTIVE_BUILDS}) order by id"),
+        &format!("where build in ({ACTIVE_BUILDS}) order by build, id"),
     )
 }
 
@@ -68,7 +68,7 @@ fn logs() -> String {
     select(
         Table::Logs,
         &format!(
-            "where step in (select id from steps where build in ({ACTIVE_BUILDS}) and complete_at is null) order by id"
+            "where step in (select id from steps where build in ({ACTIVE_BUILDS}) and complete_at is null) order by build, id"
         ),
     )
 }

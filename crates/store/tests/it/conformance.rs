@@ -1,0 +1,332 @@
+//! What every backend must do, written once: commit, read, crash, open again, read again.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use ironmaster_model::{Counter, Event, LogContent, Sequenced};
+use ironmaster_store::{Batch, CommitError, EventsError, OpenOptions, Reader, SqliteStore, Store};
+
+use crate::{
+    history::{Commit, History},
+    world::World,
+};
+
+/// A database that can be opened, and lost without a word.
+pub(crate) trait Backend {
+    type S: Store;
+    fn open(&mut self) -> (Self::S, Reader);
+    /// The machine loses power: what was not synced is gone, what was is there when it is opened next.
+    fn crash(&mut self, store: Self::S, reader: Reader);
+}
+
+pub(crate) struct Sqlite {
+    directory: tempfile::TempDir,
+    generation: u32,
+}
+
+impl Sqlite {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join(format!("{}.db", self.generation))
+    }
+}
+
+impl Backend for Sqlite {
+    type S = SqliteStore;
+
+    fn open(&mut self) -> (SqliteStore, Reader) {
+        SqliteStore::open(self.path(), OpenOptions::default()).unwrap()
+    }
+
+    /// Goes on with a copy of the files as they are, while the store is still open.
+    fn crash(&mut self, store: SqliteStore, reader: Reader) {
+        let old = self.path();
+        self.generation += 1;
+        for suffix in ["", "-wal"] {
+            let name = |path: &PathBuf| {
+                let mut name = path.clone().into_os_string();
+                name.push(suffix);
+                name
+            };
+            if std::fs::exists(name(&old)).unwrap() {
+                std::fs::copy(name(&old), name(&self.path())).unwrap();
+            }
+        }
+        drop((store, reader));
+    }
+}
+
+/// Commits all, with ids from 1.
+pub(crate) fn commit_all(store: &mut impl Store, commits: &[Commit]) {
+    for (id, commit) in (1..).zip(commits) {
+        commit_one(store, id, commit);
+    }
+}
+
+pub(crate) fn commit_one(store: &mut impl Store, id: u64, commit: &Commit) {
+    store
+        .commit(&Batch {
+            id,
+            events: &commit.events,
+            counters: &commit.counters,
+        })
+        .unwrap();
+}
+
+/// An event as the feed shows it.
+fn shown(event: &Sequenced) -> Sequenced {
+    let mut event = event.clone();
+    match &mut event.event {
+        Event::Configured { plan, .. } => *plan = ironmaster_model::Plan::default(),
+        Event::LogsSaved { saves, .. } => {
+            for save in saves {
+                if let LogContent::Inline(bytes) = &mut save.content {
+                    bytes.clear();
+                }
+            }
+        }
+        _ => {}
+    }
+    event
+}
+
+fn everything_is_there(world: &World, store: &mut impl Store, reader: &Reader) {
+    let (loaded, expected) = (store.load().unwrap(), world.snapshot());
+    assert!(
+        loaded == expected,
+        "{}",
+        ironmaster_engine::snapshot_difference(&loaded, &expected)
+    );
+    assert_eq!(reader.last_seq().unwrap(), world.events.len() as u64);
+    let events: Vec<Sequenced> = world.events.iter().map(shown).collect();
+    let mut cursor = 0;
+    while cursor < events.len() as u64 {
+        let read = reader.events_after(cursor, 7).unwrap();
+        assert!(!read.is_empty() && read.len() <= 7);
+        assert_eq!(read, events[cursor as usize..cursor as usize + read.len()]);
+        cursor += read.len() as u64;
+    }
+    assert_eq!(reader.events_after(cursor, 7).unwrap(), []);
+    for (id, (record, content)) in &world.logs {
+        let stored = reader.log(*id).unwrap().unwrap();
+        assert_eq!((&stored.record, &stored.content), (record, content));
+    }
+    for (id, build) in &world.builds {
+        assert_eq!(reader.build(*id).unwrap().as_ref(), Some(build));
+        let logs: Vec<_> = world
+            .logs
+            .values()
+            .filter(|(log, _)| log.build == *id)
+            .map(|(log, _)| log.clone())
+            .collect();
+        assert_eq!(reader.logs_of_build(*id).unwrap(), logs);
+    }
+    for id in world.steps.keys() {
+        let effects = world.effects.get(id).cloned().unwrap_or_default();
+        assert_eq!(reader.effects(*id).unwrap(), effects);
+    }
+    let ids: Vec<_> = world.changes.keys().copied().collect();
+    let changes: Vec<_> = world.changes.values().cloned().collect();
+    assert_eq!(reader.changes(&ids).unwrap(), changes);
+}
+
+fn story(backend: &mut impl Backend, seed: u64) {
+    let mut history = History::new(seed);
+    let mut world = World::of(&[]);
+    let (mut store, mut reader) = backend.open();
+    assert_eq!(store.load().unwrap(), world.snapshot());
+    for _ in 0..4 {
+        let commits = history.commits(25);
+        // Ids of batches may start again with every opening.
+        commit_all(&mut store, &commits);
+        for commit in &commits {
+            world.commit(commit);
+        }
+        assert!(store.committed(25).unwrap());
+        assert!(!store.committed(26).unwrap());
+        everything_is_there(&world, &mut store, &reader);
+        backend.crash(store, reader);
+        (store, reader) = backend.open();
+        assert!(!store.committed(25).unwrap(), "that was another opening's");
+        everything_is_there(&world, &mut store, &reader);
+    }
+}
+
+#[test]
+fn sqlite_tells_the_story() {
+    for seed in 0..4 {
+        story(&mut Sqlite::new(), seed);
+    }
+}
+
+/// A batch that contradicts the tables changes nothing, and the next one is accepted.
+fn refusals(backend: &mut impl Backend) {
+    let mut history = History::new(1);
+    let commits = history.commits(12);
+    let world = World::of(&commits);
+    let (mut store, reader) = backend.open();
+    commit_all(&mut store, &commits);
+    let next = history.commit(3);
+    let refused = |store: &mut _, id, events: &[Sequenced]| {
+        let batch = Batch {
+            id,
+            events,
+            counters: &next.counters,
+        };
+        let error = Store::commit(store, &batch).unwrap_err();
+        assert!(matches!(error, CommitError::Rejected { .. }), "{error}");
+    };
+    // A batch again, a gap, an event again.
+    refused(&mut store, 12, &next.events);
+    let mut gap = next.events.clone();
+    gap[0].seq += 1;
+    refused(&mut store, 13, &gap);
+    refused(&mut store, 13, &commits[11].events);
+    // An id again, in the middle of a batch.
+    let mut again = next.events.clone();
+    let seq = again.last().unwrap().seq;
+    let at = again.last().unwrap().at;
+    let build = world.builds.values().next().unwrap().clone();
+    again.push(Sequenced {
+        seq: seq + 1,
+        at,
+        event: Event::BuildStarted { build },
+    });
+    refused(&mut store, 13, &again);
+    // A build that does not exist.
+    again.pop();
+    again.push(Sequenced {
+        seq: seq + 1,
+        at,
+        event: Event::BuildLost {
+            build: ironmaster_model::BuildId(1_000_000),
+            reason: "gone".into(),
+        },
+    });
+    refused(&mut store, 13, &again);
+    // A request of a buildset that does not exist.
+    again.pop();
+    let mut request = world.requests.values().next().unwrap().clone();
+    request.id = ironmaster_model::BuildRequestId(1_000_000);
+    request.buildset = ironmaster_model::BuildsetId(1_000_000);
+    again.push(Sequenced {
+        seq: seq + 1,
+        at,
+        event: Event::RequestQueued { request },
+    });
+    refused(&mut store, 13, &again);
+    assert!(!store.committed(13).unwrap());
+    everything_is_there(&world, &mut store, &reader);
+    let mut world = world;
+    commit_one(&mut store, 13, &next);
+    world.commit(&next);
+    everything_is_there(&world, &mut store, &reader);
+}
+
+#[test]
+fn sqlite_refuses_contradictions() {
+    refusals(&mut Sqlite::new());
+}
+
+fn small_things(backend: &mut impl Backend) {
+    let (mut store, reader) = backend.open();
+    assert_eq!(reader.meta("installation").unwrap(), None);
+    store.set_meta("installation", "one").unwrap();
+    store.set_meta("installation", "two").unwrap();
+    assert_eq!(reader.cursor("mail").unwrap(), None);
+    store.save_cursor("mail", 7).unwrap();
+    store.save_cursor("mail", 9).unwrap();
+    store.probe().unwrap();
+    // An empty batch is a commit too.
+    let counters = BTreeMap::from([(Counter::Build, 10)]);
+    let empty = Batch {
+        id: 5,
+        events: &[],
+        counters: &counters,
+    };
+    store.commit(&empty).unwrap();
+    assert!(store.committed(5).unwrap());
+    backend.crash(store, reader);
+    let (mut store, reader) = backend.open();
+    assert_eq!(reader.meta("installation").unwrap().as_deref(), Some("two"));
+    assert_eq!(reader.cursor("mail").unwrap(), Some(9));
+    let snapshot = store.load().unwrap();
+    assert_eq!(snapshot.seq, 0);
+    assert_eq!(snapshot.counters[&Counter::Build], 10);
+    assert_eq!(snapshot.counters[&Counter::Step], 1);
+}
+
+#[test]
+fn sqlite_keeps_small_things() {
+    small_things(&mut Sqlite::new());
+}
+
+fn old_events_go(backend: &mut impl Backend) {
+    let mut history = History::new(3);
+    let (mut store, reader) = backend.open();
+    let mut commits = Vec::new();
+    let mut events = 0;
+    while events < 5000 {
+        let commit = history.trivial_build(2, 2);
+        events += commit.events.len() as u64;
+        commits.push(commit);
+    }
+    // The configuration came with the first.
+    commit_all(&mut store, &commits);
+    let mut calls = 1;
+    while store.prune_events(100).unwrap() {
+        calls += 1;
+    }
+    assert!(calls > 1, "one call removes a bounded number");
+    let first = events - 100 + 1;
+    for cursor in [0, first - 2] {
+        let error = reader.events_after(cursor, 10).unwrap_err();
+        assert!(
+            matches!(error, EventsError::TooOld { oldest } if oldest == first),
+            "{error}"
+        );
+    }
+    assert_eq!(reader.events_after(first - 1, 1000).unwrap().len(), 100);
+    assert!(!store.prune_events(100).unwrap());
+    while store.prune_events(0).unwrap() {}
+    let error = reader.events_after(events - 1, 10).unwrap_err();
+    assert!(
+        matches!(error, EventsError::TooOld { oldest } if oldest == events + 1),
+        "{error}"
+    );
+    assert_eq!(reader.events_after(events, 10).unwrap(), []);
+    let error = reader.events_after(events + 1, 10).unwrap_err();
+    assert!(matches!(error, EventsError::Ahead { .. }), "{error}");
+    // The sequence goes on where it was.
+    backend.crash(store, reader);
+    let (mut store, reader) = backend.open();
+    assert_eq!(store.load().unwrap().seq, events);
+    commit_one(&mut store, 1, &history.trivial_build(2, 2));
+    assert_eq!(reader.events_after(events, 1).unwrap()[0].seq, events + 1);
+}
+
+#[test]
+fn sqlite_forgets_old_events() {
+    old_events_go(&mut Sqlite::new());
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let mut backend = Sqlite::new();
+    let (store, _reader) = backend.open();
+    let error = SqliteStore::open(backend.path(), OpenOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, ironmaster_store::StoreError::InUse { .. }),
+        "{error}"
+    );
+    // Readers are welcome.
+    let reader = Reader::open(backend.path(), OpenOptions::default()).unwrap();
+    assert_eq!(reader.last_seq().unwrap(), 0);
+    drop(store);
+    backend.open();
+}

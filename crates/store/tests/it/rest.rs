@@ -1,0 +1,389 @@
+//! Every REST resource: its items, and every way to ask for them, against the obvious evaluation.
+
+use std::sync::LazyLock;
+
+use ironmaster_store::{
+    Field, FieldKind, Filter, FilterValue, Op, Order, Page, Query, QueryError, Reader, Resource, Store,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    conformance::{Backend as _, Sqlite, commit_all, commit_one},
+    history::History,
+    reference::{evaluate, scope_ids, values},
+    world::World,
+};
+
+/// A database with some history, shared by the tests that only read.
+struct Fixture {
+    world: World,
+    reader: Reader,
+    _keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| fixture(4711));
+
+fn fixture(seed: u64) -> Fixture {
+    let commits = History::new(seed).commits(120);
+    let world = World::of(&commits);
+    let mut backend = Sqlite::new();
+    let (mut store, reader) = backend.open();
+    commit_all(&mut store, &commits);
+    drop(store);
+    Fixture {
+        world,
+        reader,
+        _keep: Box::new(backend),
+    }
+}
+
+fn ask(fixture: &Fixture, resource: Resource, query: &Query) -> Page {
+    fixture
+        .reader
+        .query(resource, query)
+        .unwrap_or_else(|error| panic!("{resource:?} {query:?}: {error}"))
+}
+
+fn collections() -> impl Iterator<Item = Resource> {
+    Resource::ALL
+        .iter()
+        .copied()
+        .filter(|resource| !resource.fields().is_empty())
+}
+
+#[test]
+fn all_items_have_all_fields_and_the_right_values() {
+    for seed in [4711, 1, 2] {
+        let fixture = fixture(seed);
+        for resource in collections() {
+            let query = Query {
+                properties: vec!["*".into()],
+                ..Query::default()
+            };
+            if resource.plural() == "_properties" {
+                continue;
+            }
+            let page = ask(&fixture, resource, &query);
+            assert_eq!(page, evaluate(&fixture.world, resource, &query), "{resource:?}");
+            for item in &page.items {
+                let names: Vec<_> = resource.fields().iter().map(|field| field.name).collect();
+                assert_eq!(item.keys().collect::<Vec<_>>(), names, "{resource:?}");
+                for field in resource.fields() {
+                    assert!(fits(field, &item[field.name]), "{resource:?} {}", field.name);
+                }
+            }
+        }
+    }
+}
+
+fn fits(field: &Field, value: &Value) -> bool {
+    match value {
+        Value::Null => field.nullable,
+        Value::Bool(_) => field.kind == FieldKind::Bool,
+        Value::Number(_) => matches!(field.kind, FieldKind::Int | FieldKind::Date),
+        Value::String(_) => matches!(field.kind, FieldKind::Text | FieldKind::Identifier),
+        Value::Array(_) => field.kind == FieldKind::List,
+        Value::Object(_) => field.kind == FieldKind::Object,
+    }
+}
+
+#[test]
+fn scopes_select_what_belongs_together() {
+    let fixture = &*FIXTURE;
+    let mut found = 0;
+    for resource in collections() {
+        for scope in resource.scopes() {
+            // Nothing to compare with where there are no rows.
+            if resource == Resource::TestResultSets || scope == "buildrequestid" {
+                continue;
+            }
+            for id in scope_ids(&fixture.world, resource, scope) {
+                let query = Query::of(scope, id);
+                let page = ask(fixture, resource, &query);
+                found += page.items.len();
+                assert_eq!(
+                    page,
+                    evaluate(&fixture.world, resource, &query),
+                    "{resource:?} {scope} {id}"
+                );
+            }
+        }
+    }
+    assert!(found > 500, "only {found} items were compared");
+}
+
+#[test]
+fn properties_are_served_as_one_object() {
+    let fixture = &*FIXTURE;
+    for build in fixture.world.builds.values() {
+        let page = ask(
+            fixture,
+            Resource::BuildProperties,
+            &Query::of("buildid", build.id.0),
+        );
+        assert_eq!(page.total, 1);
+        assert_eq!(
+            Value::Object(page.items[0].clone()),
+            serde_json::to_value(&build.properties).unwrap()
+        );
+    }
+    for request in fixture.world.requests.values() {
+        let properties =
+            serde_json::to_value(&fixture.world.buildsets[&request.buildset].properties).unwrap();
+        for (scope, id) in [("bsid", request.buildset.0), ("buildrequestid", request.id.0)] {
+            let page = ask(fixture, Resource::BuildsetProperties, &Query::of(scope, id));
+            assert_eq!(Value::Object(page.items[0].clone()), properties);
+        }
+    }
+    for change in fixture.world.changes.values() {
+        let page = ask(
+            fixture,
+            Resource::ChangeProperties,
+            &Query::of("changeid", change.id.0),
+        );
+        assert_eq!(
+            Value::Object(page.items[0].clone()),
+            serde_json::to_value(&change.properties).unwrap()
+        );
+    }
+    let none = ask(
+        fixture,
+        Resource::BuildProperties,
+        &Query::of("buildid", 1_000_000_u64),
+    );
+    assert_eq!(none, Page::default());
+}
+
+/// One of `from` by a number that proptest shrinks towards zero.
+fn choose<T: Clone>(from: &[T], number: usize) -> T {
+    from[number % from.len()].clone()
+}
+
+const OPS: [Op; 9] = [
+    Op::Eq,
+    Op::Ne,
+    Op::Lt,
+    Op::Le,
+    Op::Gt,
+    Op::Ge,
+    Op::Contains,
+    Op::In,
+    Op::NotIn,
+];
+
+fn filter_of(world: &World, resource: Resource, seeds: (usize, usize, Vec<usize>)) -> Option<Filter> {
+    let fields: Vec<&Field> = resource
+        .fields()
+        .iter()
+        .filter(|field| field.filter_kind().is_some())
+        .collect();
+    let field = choose(&fields, seeds.0);
+    let ops: Vec<Op> = OPS.into_iter().filter(|op| field.allows(*op)).collect();
+    let op = choose(&ops, seeds.1);
+    let candidates: Vec<FilterValue> = values(world, resource, field);
+    let one = matches!(op, Op::Lt | Op::Le | Op::Gt | Op::Ge);
+    let take = if one { 1 } else { seeds.2.len() };
+    let values: Vec<_> = seeds
+        .2
+        .iter()
+        .take(take)
+        .map(|number| choose(&candidates, *number))
+        .collect();
+    (!values.is_empty()).then(|| Filter {
+        field: field.name.into(),
+        op,
+        values,
+    })
+}
+
+fn order_of(resource: Resource, seeds: &[(usize, bool)]) -> Vec<Order> {
+    let fields: Vec<&Field> = resource
+        .fields()
+        .iter()
+        .filter(|field| field.orderable())
+        .collect();
+    seeds
+        .iter()
+        .map(|(number, descending)| Order {
+            field: choose(&fields, *number).name.into(),
+            descending: *descending,
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn queries_equal_the_obvious_evaluation(
+        resource in 0..100_usize,
+        filters in prop::collection::vec(
+            (0..100_usize, 0..100_usize, prop::collection::vec(0..10_000_usize, 1..4)), 0..3),
+        order in prop::collection::vec((0..100_usize, any::<bool>()), 0..3),
+        offset in prop_oneof![Just(0_u64), 0..40_u64, Just(u64::MAX)],
+        limit in prop::option::of(prop_oneof![0..40_u64, Just(u64::MAX)]),
+        fields in prop::option::of(prop::collection::vec(0..100_usize, 0..4)),
+        properties in prop::collection::vec(0..4_usize, 0..3),
+    ) {
+        let fixture = &*FIXTURE;
+        let all: Vec<Resource> = collections()
+            .filter(|resource| resource.plural() != "_properties")
+            .collect();
+        let resource = choose(&all, resource);
+        let names: Vec<String> = resource.fields().iter().map(|field| field.name.to_owned()).collect();
+        let query = Query {
+            scope: Vec::new(),
+            filters: filters
+                .into_iter()
+                .filter_map(|seeds| filter_of(&fixture.world, resource, seeds))
+                .collect(),
+            order: order_of(resource, &order),
+            fields: fields.map(|numbers| numbers.into_iter().map(|number| choose(&names, number)).collect()),
+            offset,
+            limit,
+            properties: properties
+                .into_iter()
+                .map(|number| choose(&["workername", "b\"c", "owner", "*"], number).to_owned())
+                .collect(),
+        };
+        let page = ask(fixture, resource, &query);
+        prop_assert_eq!(page, evaluate(&fixture.world, resource, &query), "{:?} {:?}", resource, query);
+    }
+
+    #[test]
+    fn property_lists_equal_the_obvious_evaluation(
+        build in 0..1000_usize,
+        filters in prop::collection::vec(
+            (0..100_usize, 0..100_usize, prop::collection::vec(0..10_000_usize, 1..4)), 0..3),
+        order in prop::collection::vec((0..100_usize, any::<bool>()), 0..3),
+        limit in prop::option::of(0..10_u64),
+    ) {
+        let fixture = &*FIXTURE;
+        let resource = Resource::BuildPropertyList;
+        let ids: Vec<u64> = fixture.world.builds.keys().map(|id| id.0).collect();
+        let query = Query {
+            filters: filters
+                .into_iter()
+                .filter_map(|seeds| filter_of(&fixture.world, resource, seeds))
+                .collect(),
+            order: order_of(resource, &order),
+            limit,
+            ..Query::of("buildid", choose(&ids, build))
+        };
+        let page = ask(fixture, resource, &query);
+        prop_assert_eq!(page, evaluate(&fixture.world, resource, &query), "{:?}", query);
+    }
+}
+
+/// Totals of long tables are remembered: they must follow every commit.
+#[test]
+fn totals_are_right_after_every_commit() {
+    let mut history = History::new(99);
+    let mut world = World::of(&[]);
+    let mut backend = Sqlite::new();
+    let (mut store, reader) = backend.open();
+    let mut compared = 0;
+    for id in 1..80 {
+        let commit = history.commit(2);
+        commit_one(&mut store, id, &commit);
+        world.commit(&commit);
+        for (resource, filters) in [
+            (Resource::Builds, vec![]),
+            (Resource::Builds, vec![Filter::eq("builderid", 1_u64)]),
+            (Resource::Builds, vec![Filter::eq("complete", true)]),
+            (Resource::Builds, vec![Filter::eq("complete", false)]),
+            (
+                Resource::Builds,
+                vec![Filter::eq("complete", true), Filter::eq("builderid", 2_u64)],
+            ),
+            (Resource::Builds, vec![Filter::eq("results", 0_u64)]),
+            (Resource::BuildRequests, vec![Filter::eq("claimed", true)]),
+            (
+                Resource::BuildRequests,
+                vec![Filter::eq("complete", true), Filter::eq("claimed", false)],
+            ),
+            (Resource::Buildsets, vec![Filter::eq("complete", true)]),
+            (Resource::Changes, vec![]),
+            (Resource::Steps, vec![Filter::eq("hidden", false)]),
+            (Resource::Workers, vec![]),
+        ] {
+            let query = Query {
+                filters,
+                limit: Some(1),
+                ..Query::default()
+            };
+            let page = reader.query(resource, &query).unwrap();
+            assert_eq!(page, evaluate(&world, resource, &query), "{resource:?} {query:?}");
+            compared += page.total;
+        }
+    }
+    assert!(compared > 1000);
+    assert_eq!(store.load().unwrap().seq, world.events.len() as u64);
+}
+
+#[test]
+fn bad_queries_are_refused() {
+    let reader = &FIXTURE.reader;
+    let refuse = |resource, query: &Query| reader.query(resource, query).unwrap_err();
+    let unknown = refuse(Resource::Builds, &Query::of("nonsense", 1_u64));
+    assert_eq!(unknown.to_string(), "no such field 'nonsense'");
+    for query in [
+        Query {
+            order: vec![Order::ascending("id; drop table builds")],
+            ..Query::default()
+        },
+        Query {
+            fields: Some(vec!["nonsense".into()]),
+            ..Query::default()
+        },
+    ] {
+        assert!(matches!(
+            refuse(Resource::Builds, &query),
+            QueryError::NoSuchField { .. }
+        ));
+    }
+    let with = |field: &str, op, values: Vec<FilterValue>| Query {
+        filters: vec![Filter {
+            field: field.into(),
+            op,
+            values,
+        }],
+        ..Query::default()
+    };
+    for query in [
+        with("buildid", Op::Eq, vec!["text".into()]),
+        with("buildid", Op::Eq, vec![]),
+        with("buildid", Op::Lt, vec![1_u64.into(), 2_u64.into()]),
+        with("buildid", Op::Contains, vec![1_u64.into()]),
+        with("complete", Op::Lt, vec![true.into()]),
+        with("complete", Op::Eq, vec![1_u64.into()]),
+        with("started_at", Op::Eq, vec!["now".into()]),
+        with("properties", Op::Eq, vec!["x".into()]),
+    ] {
+        let error = refuse(Resource::Builds, &query);
+        assert!(
+            matches!(error, QueryError::InvalidFilter { .. }),
+            "{query:?}: {error}"
+        );
+    }
+    let error = refuse(Resource::Builders, &with("tags", Op::Eq, vec!["x".into()]));
+    assert_eq!(error.to_string(), "invalid filter value for tags");
+    let ordered = Query {
+        order: vec![Order::ascending("tags")],
+        ..Query::default()
+    };
+    assert!(matches!(
+        refuse(Resource::Builders, &ordered),
+        QueryError::CannotOrder { .. }
+    ));
+    // What has no rows yet is asked in the same way.
+    let error = refuse(Resource::Projects, &Query::of("nonsense", 1_u64));
+    assert!(matches!(error, QueryError::NoSuchField { .. }));
+    assert_eq!(
+        reader
+            .query(Resource::Projects, &Query::of("projectid", 1_u64))
+            .unwrap(),
+        Page::default()
+    );
+}
