@@ -128,7 +128,7 @@ async fn a_lease_that_runs_out_ends_what_runs() {
     let (master, place) = (Master::new().await, Place::new());
     let _worker = Worker::start(&master, &place.base());
     let terms = Welcome {
-        lease_ms: 300,
+        lease_ms: 2000,
         ..Welcome::new("test")
     };
     let (mut conn, _) = master.welcome_with(terms.clone()).await;

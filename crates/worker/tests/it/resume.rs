@@ -208,14 +208,14 @@ async fn silence_while_the_program_waits_for_the_master_is_no_timeout() {
         })
         .await;
     let exec = Exec {
-        timeout_silence_ms: Some(50),
+        timeout_silence_ms: Some(1500),
         ..place.sh("seq 1 200000; echo $$ > ended")
     };
     conn.start(id(0), exec).await;
     conn.start(
         id(1),
         Exec {
-            timeout_silence_ms: Some(200),
+            timeout_silence_ms: Some(4000),
             ..place.sh("sleep 1000")
         },
     )
