@@ -112,7 +112,7 @@ fn rooms_use_only_rooms_below_them() {
             }
             match position(used) {
                 Some(below) if below >= floor => {
-                    findings.push(format!("`{room}` uses `{used}`, which is above it"))
+                    findings.push(format!("`{room}` uses `{used}`, which is above it"));
                 }
                 Some(_) if !ROOMS[floor].1.contains(&used) => {
                     findings.push(format!("`{room}` uses `{used}`, which it does not name"));
