@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use ironmaster_changes::poller::COMMITS_MAX;
+use ironmaster_changes::{PollerState, poller::COMMITS_MAX};
 use ironmaster_model::{Properties, Timestamp};
 use serde_json::json;
 
@@ -151,7 +151,7 @@ async fn of_a_branch_whose_last_revision_is_gone_the_tip_is_told() {
     repository.git(&["checkout", "--quiet", "--orphan", "new"]);
     repository.commit("a", "other one");
     repository.commit("a", "other two");
-    repository.git(&["branch", "--force", "main"]);
+    repository.git(&["checkout", "--quiet", "-B", "main"]);
     let polled = polling.polled().await;
     assert_eq!(messages(&polled), ["main: other two"]);
     assert!(polled.notes[0].contains("gone"), "{:?}", polled.notes);
@@ -180,11 +180,11 @@ async fn branches_come_and_go() {
     // Not polled, nor one level further down.
     repository.git(&["checkout", "--quiet", "-b", "release/2x/deep"]);
     repository.commit("a", "not told");
+    repository.git(&["checkout", "--quiet", "main"]);
     assert_eq!(polling.poll().await, ["main: two", "release/2: three"]);
     assert!(polling.state.heads.contains_key("topic"));
 
     // A branch gives way to a directory of branches.
-    repository.git(&["checkout", "--quiet", "main"]);
     repository.git(&["branch", "--quiet", "-D", "release/2", "topic", "release/2x/deep"]);
     repository.git(&["branch", "topic/x"]);
     polling.reconfigure(
@@ -210,6 +210,7 @@ async fn what_the_default_branch_has_is_not_new_on_a_new_branch() {
     repository.commit("a", "two");
     repository.git(&["checkout", "--quiet", "-b", "release/2"]);
     repository.commit("a", "three");
+    repository.git(&["checkout", "--quiet", "main"]);
     assert_eq!(polling.poll().await, ["release/2: three"]);
 }
 
@@ -307,7 +308,10 @@ async fn pollers_share_a_directory() {
     let pollers = ["a/b", "a_b"].map(|name| poller(name, path, json!({})));
     let mut states = Vec::new();
     for poller in &pollers {
-        let polled = poller.poll(workdir.path(), &Default::default()).await.unwrap();
+        let polled = poller
+            .poll(workdir.path(), &PollerState::default())
+            .await
+            .unwrap();
         states.push(polled.state);
     }
     repository.commit("a", "two");
