@@ -26,6 +26,8 @@ use crate::{
 
 /// How long output is awaited from processes that outlive the command's leader and hold its pipes.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long processes that the leader left behind may take to end by themselves.
+const LINGER: Duration = Duration::from_millis(200);
 /// How long killed processes may take to vanish before the command is declared over all the same.
 const VANISH: Duration = Duration::from_secs(30);
 
@@ -251,7 +253,11 @@ impl Running<'_> {
             // While the spool is full the program waits for us: that is neither silence nor an open end.
             let full = self.entry.is_full() && !dropped;
             if self.exited.is_some() && drain_until.is_none() {
-                drain_until = Some(Instant::now() + DRAIN);
+                // What was asked to end has its grace, also after the leader has gone.
+                drain_until = Some(match self.phase {
+                    Phase::Asked { kill_at } => kill_at + DRAIN,
+                    Phase::Free | Phase::Killed => Instant::now() + DRAIN,
+                });
             }
             let deadline = self.deadline(full, drain_until.filter(|_| !full));
             tokio::select! {
@@ -434,7 +440,15 @@ impl Running<'_> {
 
     /// Makes sure that nothing of the command's session is alive.
     async fn clear_group(&mut self) {
-        let deadline = Instant::now() + VANISH;
+        let now = Instant::now();
+        let deadline = now + VANISH;
+        // Processes may be dying by themselves, or have been asked to just now.
+        let patience = match self.phase {
+            Phase::Free => now + LINGER,
+            Phase::Asked { kill_at } => kill_at,
+            Phase::Killed => now,
+        };
+        let mut pause = Duration::from_millis(2);
         let (group, me) = (self.group, std::process::id() as i32);
         while self.phase == Phase::Killed || test_kill_process_group(group).is_ok() {
             let (registry, id) = (self.context.registry.clone(), self.entry.id.to_string());
@@ -464,6 +478,14 @@ impl Running<'_> {
             if left.is_empty() && marked == 0 {
                 return;
             }
+            pause = (pause * 2).min(Duration::from_millis(100));
+            if self.phase != Phase::Killed && Instant::now() < patience {
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    cause = self.entry.stop_asked() => self.end(cause),
+                }
+                continue;
+            }
             if self.phase != Phase::Killed {
                 self.entry.header(&format!(
                     "{} processes that the command left behind: killed\n",
@@ -474,7 +496,7 @@ impl Running<'_> {
             for process in &left {
                 process.kill();
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline.max(patience + LINGER) {
                 let numbers: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
                 let numbers = numbers.join(", ");
                 tracing::error!(command = %self.entry.id, "processes {numbers} cannot be killed");
@@ -483,7 +505,7 @@ impl Running<'_> {
                 return;
             }
             // The kernel takes a moment to bury the dead and does not say when it is done with a whole group.
-            sleep(Duration::from_millis(5)).await;
+            sleep(pause).await;
         }
     }
 

@@ -38,6 +38,38 @@ async fn an_interrupt_gives_the_command_time_to_end() {
 }
 
 #[tokio::test]
+async fn the_whole_tree_has_the_grace_not_only_its_leader() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    // The leader ends at once; its child takes longer than output is usually awaited after the leader's end.
+    let script =
+        "(trap 'sleep 2.5; echo child done; exit' TERM; echo ready; while :; do sleep 0.05; done) & wait";
+    conn.start(
+        id(0),
+        Exec {
+            grace_ms: 60_000,
+            ..place.sh(script)
+        },
+    )
+    .await;
+    conn.line("ready").await;
+    conn.session.interrupt(id(0), "stop");
+    let done = conn.finish().await;
+    assert_eq!(
+        done.outcome(),
+        Outcome::Interrupted {
+            reason: "stop".into()
+        }
+    );
+    assert_eq!(done.text(Stream::Stdout), "child done\n");
+    assert!(
+        !done.text(Stream::Header).contains("killed"),
+        "{}",
+        done.text(Stream::Header)
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+}
+
+#[tokio::test]
 async fn a_tree_that_ignores_the_interrupt_is_killed_whole() {
     let (_master, place, _worker, mut conn) = connected().await;
     // Children, grandchildren, and one that leaves the session.
