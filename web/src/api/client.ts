@@ -135,6 +135,11 @@ export async function siteConfig(signal?: AbortSignal): Promise<SiteConfig> {
   return (await answer(`${siteRoot()}config`, { signal: signal ?? null })) as SiteConfig
 }
 
+/** The configuration that the server has written into the index page, if it did. */
+export function embeddedConfig(): SiteConfig | undefined {
+  return (globalThis as { buildbotFrontendConfig?: SiteConfig }).buildbotFrontendConfig
+}
+
 /** Exchanges an admin token for a session cookie. */
 export async function logIn(token: string): Promise<User> {
   const body = await answer(`${siteRoot()}auth/token`, {

@@ -4,7 +4,7 @@
  */
 
 import { path } from './base'
-import { get, list, type Page, siteConfig } from './client'
+import { embeddedConfig, get, list, type Page, siteConfig } from './client'
 import type { LiveQuery } from './live'
 import { type ListRules, mergeBuild, mergeLog, mergeRequest, mergeStep, upsert } from './merge'
 import type {
@@ -39,6 +39,8 @@ const put =
 export const configQuery = {
   queryKey: ['config'],
   queryFn: ({ signal }: { signal: AbortSignal }) => siteConfig(signal),
+  // The server may have put it into the page, which saves a request and a flicker.
+  initialData: () => embeddedConfig(),
   staleTime: 5 * 60_000,
 } as const
 
@@ -75,7 +77,8 @@ export const allWorkers = (): LiveQuery<Page<Worker>> => ({
   }),
 })
 
-const BUILD_FIELDS = [
+/** What a square or a row needs of a build; the rest of an item is left out of long lists. */
+export const BUILD_FIELDS = [
   'buildid',
   'number',
   'builderid',

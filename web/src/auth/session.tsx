@@ -117,7 +117,7 @@ export function useControl<A, R>(
 ) {
   const { login } = useSession()
   const notify = useNotify()
-  return useMutation<R, Error, A>({
+  const mutation = useMutation<R, Error, A>({
     mutationFn: async (argument) => {
       try {
         return await action(argument)
@@ -132,9 +132,10 @@ export function useControl<A, R>(
       if (options.done) notify('success', options.done)
       options.onSuccess?.(result, argument)
     },
-    onError: (error) => {
+    onError: (error, argument) => {
       if (options.quiet || error instanceof LoginDeclined) return
-      notify('failure', `Could not ${what}: ${describeError(error)}`)
+      notify('failure', `Could not ${what}: ${describeError(error)}`, () => mutation.mutate(argument))
     },
   })
+  return mutation
 }

@@ -42,7 +42,7 @@ export function BuildTable({
         <tr>
           <th className={css.status}>State</th>
           <th className={showBuilder ? css.build : css.number}>Build</th>
-          <th>What</th>
+          <th>Details</th>
           {anySource && <th className={css.source}>Source</th>}
           {showWorker && <th className={css.worker}>Worker</th>}
           <th className={css.when}>Started</th>

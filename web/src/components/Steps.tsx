@@ -59,6 +59,10 @@ export function Steps({
             span={span}
             open={isOpen(step)}
             toggle={() => setChoice((before) => new Map(before).set(step.number, !isOpen(step)))}
+            // Somebody reads here: it must not fold up when the next step starts.
+            hold={() => {
+              if (!choice.has(step.number)) setChoice((before) => new Map(before).set(step.number, true))
+            }}
           />
         ))}
       </ol>
@@ -79,12 +83,14 @@ function StepRow({
   span,
   open,
   toggle,
+  hold,
 }: {
   build: Build
   step: Step
   span: { from: number; to: number }
   open: boolean
   toggle: () => void
+  hold: () => void
 }) {
   const status = stepStatus(step)
   const id = `step-${step.stepid}`
@@ -119,7 +125,9 @@ function StepRow({
           {step.started_at !== null && <Duration from={step.started_at} to={step.complete_at} />}
         </span>
       </div>
-      <div id={id}>{open && <StepLogs build={build} step={step} />}</div>
+      <div id={id} onWheelCapture={hold} onPointerDownCapture={hold} onKeyDownCapture={hold}>
+        {open && <StepLogs build={build} step={step} />}
+      </div>
     </li>
   )
 }

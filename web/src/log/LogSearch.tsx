@@ -32,7 +32,10 @@ export function LogSearch({
   const [regex, setRegex] = useState(false)
   const [progress, setProgress] = useState<Progress>()
   const [problem, setProblem] = useState<string>()
+  const [failed, setFailed] = useState(false)
   const [at, setAt] = useState<number>()
+  // Another try after a failure.
+  const [attempt, setAttempt] = useState(0)
   const abort = useRef<AbortController>(undefined)
   const latest = useRef({ lines, from, onMatcher, onGo })
   latest.current = { lines, from, onMatcher, onGo }
@@ -42,10 +45,12 @@ export function LogSearch({
     abort.current = undefined
   }, [])
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` starts it again
   useEffect(() => {
     stop()
     setProgress(undefined)
     setProblem(undefined)
+    setFailed(false)
     setAt(undefined)
     if (text === '') {
       latest.current.onMatcher(undefined)
@@ -81,14 +86,16 @@ export function LogSearch({
           }
         },
       }).catch((error) => {
-        if (!isAbort(error)) setProblem(describeError(error))
+        if (isAbort(error)) return
+        setProblem(describeError(error))
+        setFailed(true)
       })
     }, TYPING_MS)
     return () => {
       clearTimeout(timer)
       own.abort()
     }
-  }, [text, caseSensitive, regex, log.logid, log.type, stop])
+  }, [text, caseSensitive, regex, log.logid, log.type, stop, attempt])
 
   const go = (way: 1 | -1) => {
     const line = step(progress?.matches ?? [], at ?? from() - 1, way)
@@ -100,7 +107,7 @@ export function LogSearch({
   const matches = progress?.matches.length ?? 0
   const [stopped, setStopped] = useState(false)
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new search is not stopped
-  useEffect(() => setStopped(false), [text, caseSensitive, regex])
+  useEffect(() => setStopped(false), [text, caseSensitive, regex, attempt])
   const scanning = progress?.state === 'scanning' && !stopped && problem === undefined
   const ordinal = at === undefined ? 0 : (progress?.matches.indexOf(at) ?? -1) + 1
 
@@ -170,6 +177,11 @@ export function LogSearch({
               `${ordinal > 0 ? `${formatCount(ordinal)} of ` : ''}${progress.state === 'full' ? 'more than ' : ''}${counted(matches, 'line')}`
             )}
           </span>
+          {failed && (
+            <Button small onClick={() => setAttempt(attempt + 1)}>
+              Retry
+            </Button>
+          )}
           {scanning && progress.total > 0 && (
             <>
               <progress

@@ -4,7 +4,7 @@ import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
 import { buildChanges, buildProperties, buildSteps, oneBuild, oneBuildset, oneRequest } from '../api/queries'
-import type { Build, Properties, SourceStamp } from '../api/types'
+import type { Build, Buildset, Properties, SourceStamp } from '../api/types'
 import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
 import { ChangeList } from '../components/ChangeList'
@@ -156,7 +156,8 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         build={build}
         properties={properties.data}
         stamps={buildset.data?.sourcestamps ?? []}
-        reason={buildset.data?.reason}
+        buildset={buildset.data}
+        status={status}
       />
       <Panel>
         <Tabs
@@ -231,16 +232,24 @@ function Neighbours({ build }: { build: Build }) {
   )
 }
 
+const BuildLink = ({ id }: { id: number }) => (
+  <Link to="/builds/$buildid" params={{ buildid: String(id) }}>
+    build {id}
+  </Link>
+)
+
 function Facts({
   build,
   properties,
   stamps,
-  reason,
+  buildset,
+  status,
 }: {
   build: Build
   properties: Properties | undefined
   stamps: readonly SourceStamp[]
-  reason: string | undefined
+  buildset: Buildset | undefined
+  status: Status
 }) {
   const workers = useWorkers()
   const owners = properties?.owners?.[0]
@@ -252,7 +261,7 @@ function Facts({
   const branch = textProperty(properties, 'branch') ?? stamp?.branch ?? undefined
   const repository = textProperty(properties, 'repository') ?? (stamp?.repository || undefined)
   const facts: [string, ReactNode][] = [
-    ['Reason', reason || undefined],
+    ['Reason', buildset?.reason || undefined],
     ['Branch', branch],
     ['Revision', revision && <code title={revision}>{shortRevision(revision)}</code>],
     [
@@ -271,6 +280,20 @@ function Facts({
     ],
     ['Owner', owner],
     ['Started', formatDate(build.started_at)],
+    [
+      // Why: so it says in `parent_relationship`, e.g. "Triggered from".
+      buildset?.parent_relationship || 'Triggered from',
+      buildset?.parent_buildid != null && <BuildLink id={buildset.parent_buildid} />,
+    ],
+    ['Rebuild of', buildset?.rebuilt_buildid != null && <BuildLink id={buildset.rebuilt_buildid} />],
+    [
+      'Attempts',
+      status === 'retry' && (
+        <Link to="/buildrequests/$request" params={{ request: String(build.buildrequestid) }}>
+          of request {build.buildrequestid}
+        </Link>
+      ),
+    ],
     ['Patch', stamps.some((each) => each.patch !== null) ? 'with a patch (try)' : undefined],
   ]
   return (

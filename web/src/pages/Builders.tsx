@@ -3,18 +3,19 @@ import { useWindowVirtualizer } from '@tanstack/react-virtual'
 import { useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { useLive } from '../api/live'
 import { LATEST_BUILDS, latestBuilds, pendingRequests } from '../api/queries'
-import type { Builder } from '../api/types'
+import type { Build, Builder } from '../api/types'
 import { Button } from '../components/Button'
 import { Count, Page, Panel } from '../components/Page'
 import { Squares } from '../components/Squares'
 import { Empty, Failure, Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
 import { Ago } from '../components/Time'
-import { counted, formatCount } from '../lib/format'
+import { formatCount } from '../lib/format'
 import { useBuilders } from '../lib/names'
 import { buildStatus } from '../lib/results'
 import { activityByBuilder, type BuilderActivity, NO_ACTIVITY } from '../lib/squares'
 import css from './Builders.module.css'
+import { useQuietBuilds } from './useQuietBuilds'
 
 const SQUARES = 10
 const ROW_HEIGHT = 44
@@ -82,11 +83,6 @@ export function Builders() {
                     <Count>{formatCount(shown.length)}</Count>
                   </>
                 }
-                aside={
-                  builds.data && builds.data.items.length >= LATEST_BUILDS
-                    ? `last builds: from the newest ${counted(LATEST_BUILDS, 'build')} of all`
-                    : undefined
-                }
               >
                 {items.length === 0 ? (
                   <Empty title="No builder is configured yet">
@@ -103,6 +99,7 @@ export function Builders() {
                     builders={shown}
                     activity={activity}
                     loading={builds.data === undefined}
+                    cut={(builds.data?.items.length ?? 0) >= LATEST_BUILDS}
                     toggle={toggleTag}
                   />
                 )}
@@ -166,11 +163,14 @@ function Rows({
   builders,
   activity,
   loading,
+  cut,
   toggle,
 }: {
   builders: readonly Builder[]
   activity: ReadonlyMap<number, BuilderActivity>
   loading: boolean
+  /** There are more builds than were looked at. */
+  cut: boolean
   toggle: (tag: string) => void
 }) {
   const body = useRef<HTMLTableSectionElement>(null)
@@ -187,6 +187,11 @@ function Rows({
     getItemKey: (index) => builders[index]?.builderid ?? index,
   })
   const items = rows.getVirtualItems()
+  const visible = items.flatMap((row) => builders[row.index]?.builderid ?? [])
+  const quiet = useQuietBuilds(
+    cut ? visible.filter((id) => (activity.get(id)?.latest.length ?? 0) === 0) : [],
+    SQUARES,
+  )
   const above = (items[0]?.start ?? margin) - margin
   const below = rows.getTotalSize() - ((items.at(-1)?.end ?? margin) - margin)
   return (
@@ -209,8 +214,8 @@ function Rows({
             <tr key={row.key} aria-rowindex={row.index + 2} className={css.row}>
               <Cells
                 builder={builder}
-                activity={activity.get(builder.builderid) ?? NO_ACTIVITY}
-                loading={loading}
+                activity={withQuiet(activity.get(builder.builderid), quiet.get(builder.builderid))}
+                loading={loading || (cut && !quiet.has(builder.builderid))}
                 toggle={toggle}
               />
             </tr>
@@ -220,6 +225,14 @@ function Rows({
       </tbody>
     </table>
   )
+}
+
+/** Builds found later for a builder that has none among the newest of all. */
+function withQuiet(
+  activity: BuilderActivity = NO_ACTIVITY,
+  quiet: readonly Build[] | undefined,
+): BuilderActivity {
+  return activity.latest.length > 0 || quiet === undefined ? activity : { ...activity, latest: quiet }
 }
 
 function Cells({
@@ -262,7 +275,7 @@ function Cells({
       </td>
       <td className={css.squares}>
         {last === undefined ? (
-          <span className={css.none}>{loading ? '' : 'no recent builds'}</span>
+          <span className={css.none}>{loading ? '' : 'no builds yet'}</span>
         ) : (
           <Squares builds={activity.latest} name={builder.name} />
         )}
