@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, Counter, Event, LogId, MasterId, Plan, Results,
-    SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LogId, MasterId, Plan,
+    Results, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -112,6 +112,7 @@ struct Build {
     builder: BuilderId,
     request: BuildRequestId,
     worker: WorkerId,
+    instance: String,
     slot: u32,
     attempt: u32,
     config: String,
@@ -232,6 +233,25 @@ impl Checker {
                 rule: "an attempt's end settles its request",
                 what: format!("request {request} was left after its attempt ended {results}"),
             });
+        }
+        let kept: Vec<String> = self
+            .builds
+            .iter()
+            .filter(|(_, build)| !build.lost)
+            .filter_map(|(id, build)| {
+                let worker = self.workers.get(&build.worker)?;
+                let instance = worker
+                    .instance
+                    .as_ref()
+                    .filter(|instance| **instance != build.instance)?;
+                Some(format!(
+                    "build {id} of process {} goes on, connected is {instance}",
+                    build.instance
+                ))
+            })
+            .collect();
+        for what in kept {
+            self.violate("a process that was replaced has lost its builds", what);
         }
     }
 
@@ -357,7 +377,17 @@ impl Checker {
             Event::RequestQueued { request } => self.request_queued(request),
             Event::RequestPrioritised { request, priority } => self.request_prioritised(*request, *priority),
             Event::RequestRequeued { request } => self.request_requeued(*request),
-            Event::RequestCompleted { request, results, .. } => self.request_completed(*request, *results),
+            Event::RequestCompleted {
+                request,
+                results,
+                cause,
+                ..
+            } => {
+                if let Some(Cause::Collapsed { into }) = cause {
+                    self.merged(*request, *into);
+                }
+                self.request_completed(*request, *results);
+            }
             Event::BuildsetCompleted { buildset, results } => self.buildset_completed(*buildset, *results),
             Event::BuildStarted { build } => self.build_started(build),
             Event::PropertiesSet { build, .. } => self.live(*build, "properties"),

@@ -170,6 +170,19 @@ impl Checker {
         }
     }
 
+    /// A request is answered by another one, which waits for the same builder.
+    pub(super) fn merged(&mut self, id: BuildRequestId, into: BuildRequestId) {
+        let builder = self.requests.get(&id).map(|request| request.builder);
+        match self.requests.get(&into) {
+            Some(other) if other.phase == Phase::Queued && Some(other.builder) == builder && into != id => {}
+            Some(_) => self.violate(
+                "a request is merged into one that waits",
+                format!("request {id} was merged into {into}"),
+            ),
+            None => self.unknown(format!("request {into}, into which {id} was merged")),
+        }
+    }
+
     pub(super) fn buildset_completed(&mut self, id: BuildsetId, results: Results) {
         let Some(buildset) = self.buildsets.remove(&id) else {
             self.unknown(format!("buildset {id} completed"));

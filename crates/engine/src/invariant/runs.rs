@@ -62,6 +62,7 @@ impl Checker {
                 builder: build.builder,
                 request: build.request,
                 worker: build.worker,
+                instance: build.instance.clone(),
                 slot: build.slot,
                 attempt: build.attempt,
                 config: build.config.clone(),

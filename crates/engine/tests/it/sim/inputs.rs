@@ -59,12 +59,12 @@ impl Inputs {
             },
             78..80 => {
                 let ids: Vec<_> = state.schedulers().map(|scheduler| scheduler.id).collect();
-                match ids.is_empty() {
-                    true => self.change(),
-                    false => Input::EnableScheduler {
-                        scheduler: *self.rng.pick(&ids),
-                        enabled: self.rng.chance(70),
-                    },
+                if ids.is_empty() {
+                    return self.change();
+                }
+                Input::EnableScheduler {
+                    scheduler: *self.rng.pick(&ids),
+                    enabled: self.rng.chance(70),
                 }
             }
             80..84 => self.worker_state(state),
@@ -106,7 +106,7 @@ impl Inputs {
                 instance: format!("{name}#{instance}"),
                 boot: "boot".into(),
                 // One of them cannot resume, and one only sometimes.
-                resumes: !(index == 3 || (index == 2 && instance % 2 == 0)),
+                resumes: !(index == 3 || (index == 2 && instance.is_multiple_of(2))),
                 connected: true,
             },
             info: WorkerInfo {

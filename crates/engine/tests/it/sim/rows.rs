@@ -34,16 +34,12 @@ fn took(rows: &mut Snapshot, counter: Counter, id: u64) {
 }
 
 fn put<T: Clone, K: Ord + Copy>(rows: &mut Vec<T>, row: &T, id: impl Fn(&T) -> K) -> bool {
-    match rows.iter_mut().find(|other| id(other) == id(row)) {
-        Some(other) => {
-            *other = row.clone();
-            false
-        }
-        None => {
-            rows.push(row.clone());
-            true
-        }
+    if let Some(other) = rows.iter_mut().find(|other| id(other) == id(row)) {
+        *other = row.clone();
+        return false;
     }
+    rows.push(row.clone());
+    true
 }
 
 fn one(rows: &mut Snapshot, sequenced: &Sequenced) {

@@ -1,0 +1,228 @@
+//! How many decisions a second, and how many bytes a queued request takes:
+//! `cargo run --release -p ironmaster-engine --example decisions`.
+//!
+//! 1,000 builders in 20 kinds of hardware, 1,000 workers, 100,000 queued requests; then every build that ends is followed by the next one.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Tx, decide};
+use ironmaster_model::{
+    BuilderDef, ChangeFilter, CollapseRule, Duration, Plan, Properties, Results, SchedulerDef, SchedulerKind,
+    StepDef, StepFlags, Timestamp, WorkerConnection, WorkerDef, WorkerInfo, WorkerSelector,
+};
+
+const BUILDERS: usize = 1000;
+const WORKERS: usize = 1000;
+const CHANGES: usize = 100;
+const CLASSES: usize = 20;
+
+/// Counts what is allocated.
+struct Counting;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator can only be written so; this one counts and passes on"
+)]
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as our caller promised.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as our caller promised.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn plan() -> Plan {
+    let class = |index: usize| format!("class{}", index % CLASSES);
+    let builders: BTreeMap<String, BuilderDef> = (0..BUILDERS)
+        .map(|index| {
+            let name = format!("builder{index:04}");
+            let step = StepDef {
+                name: "make".into(),
+                kind: "shell".into(),
+                params: serde_json::Map::new(),
+                flags: StepFlags::default(),
+                logs: vec!["stdio".into()],
+            };
+            let definition = BuilderDef {
+                name: name.clone(),
+                description: None,
+                tags: Vec::new(),
+                workers: vec![WorkerSelector::Label(class(index))],
+                steps: vec![step],
+                properties: BTreeMap::new(),
+                env: BTreeMap::new(),
+                builddir: name.clone(),
+                attempts_max: 3,
+                collapse: CollapseRule::Never,
+                builds_max: None,
+            };
+            (name, definition)
+        })
+        .collect();
+    let workers = (0..WORKERS)
+        .map(|index| {
+            let name = format!("worker{index:04}");
+            let definition = WorkerDef {
+                name: name.clone(),
+                slots: 1,
+                labels: BTreeSet::from([class(index)]),
+                token_sha256: String::new(),
+                properties: BTreeMap::new(),
+            };
+            (name, definition)
+        })
+        .collect();
+    let scheduler = SchedulerDef {
+        name: "all".into(),
+        builders: builders.keys().cloned().collect(),
+        priority: 0,
+        properties: BTreeMap::new(),
+        kind: SchedulerKind::SingleBranch {
+            filter: ChangeFilter::default(),
+            tree_stable: None,
+        },
+    };
+    Plan {
+        digest: "plan".into(),
+        workers,
+        builders,
+        schedulers: BTreeMap::from([("all".into(), scheduler)]),
+        change_sources: BTreeMap::new(),
+    }
+}
+
+fn send(state: &mut State, input: Input) -> usize {
+    let now = state.now() + Duration(1);
+    let mut tx = Tx::new(state, now);
+    decide(&mut tx, input).expect("the input is in order");
+    tx.finish().len()
+}
+
+fn measure(what: &str, decisions: usize, mut work: impl FnMut() -> usize) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this program measures; it decides nothing"
+    )]
+    let begin = std::time::Instant::now();
+    let events = work();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!(
+        "{what}: {decisions} decisions, {events} events in {seconds:.2} s: {:.0} decisions/s, {:.1} µs each",
+        decisions as f64 / seconds,
+        seconds * 1e6 / decisions as f64
+    );
+}
+
+fn change(number: usize) -> Input {
+    Input::Change(NewChange {
+        author: "someone <someone@example.org>".into(),
+        revision: Some(format!("{number:040x}")),
+        branch: Some("main".into()),
+        repository: "https://example.org/project.git".into(),
+        ..NewChange::default()
+    })
+}
+
+fn end_of(state: &State, build: ironmaster_model::BuildId) -> Input {
+    let step = state
+        .assignment(build)
+        .and_then(|assignment| assignment.step)
+        .expect("it runs");
+    Input::StepEnded {
+        report: StepReport {
+            build,
+            step: step.id,
+            effects: Vec::new(),
+            saves: Vec::new(),
+            properties: Properties::new(),
+            state_string: None,
+            urls: None,
+        },
+        outcome: StepOutcome {
+            results: Results::Success,
+            cause: None,
+            state_string: "done".into(),
+            hidden: false,
+        },
+    }
+}
+
+fn main() {
+    let mut state = State::default();
+    {
+        let mut tx = Tx::new(&mut state, Timestamp::from_secs(1_700_000_000));
+        let start = Input::MasterStart {
+            name: "bench:/".into(),
+            lease: Duration::from_secs(660),
+        };
+        decide(&mut tx, start).expect("it starts");
+    }
+    measure("configure", 1, || {
+        send(
+            &mut state,
+            Input::Configure {
+                plan: Arc::new(plan()),
+            },
+        )
+    });
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    measure("queue 1,000 requests a change", CHANGES, || {
+        (0..CHANGES).map(|number| send(&mut state, change(number))).sum()
+    });
+    let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
+    let requests = state.requests().count();
+    println!("{requests} queued requests: {} bytes each", bytes / requests);
+    measure("connect workers", WORKERS, || {
+        (0..WORKERS)
+            .map(|index| {
+                let connect = ConnectedWorker {
+                    name: format!("worker{index:04}"),
+                    connection: WorkerConnection {
+                        instance: format!("process{index}"),
+                        boot: "boot".into(),
+                        resumes: true,
+                        connected: true,
+                    },
+                    info: WorkerInfo::default(),
+                };
+                send(&mut state, Input::WorkerConnected(connect))
+            })
+            .sum()
+    });
+    assert_eq!(state.active_builds().count(), WORKERS);
+    assert!(state.stuck(state.now()).is_empty());
+    // Inputs are made beforehand, so that only deciding is measured.
+    for round in 0..5 {
+        let ends: Vec<Input> = state
+            .active_builds()
+            .map(|build| build.id)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|build| end_of(&state, build))
+            .collect();
+        measure(
+            &format!("round {round}: a step ends, the next build starts"),
+            ends.len(),
+            || ends.iter().map(|end| send(&mut state, end.clone())).sum(),
+        );
+    }
+    println!("{} requests are left", state.requests().count());
+}

@@ -1,0 +1,227 @@
+//! Who goes first, where, and why something waits.
+
+use ironmaster_engine::{Input, Refusal, Waiting};
+use ironmaster_model::{BuildRequestId, CollapseRule, Event, Results, WorkerId, WorkerSelector};
+use serde_json::json;
+
+use super::{Bench, builder, force, names, scheduler, worker};
+
+#[test]
+fn one_decision_starts_the_build_and_its_first_step() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        names(&bench.ok(force(json!({})))),
+        [
+            "source_stamp_added",
+            "buildset_created",
+            "request_queued",
+            "build_started",
+            "step_started"
+        ]
+    );
+    let build = bench.running()[0].clone();
+    let assignment = bench.state.assignment(build.id).expect("it is active");
+    assert_eq!(assignment.builder.name, "a");
+    assert_eq!(assignment.worker_name, "w");
+    assert_eq!(assignment.workdir, "a");
+    assert_eq!(assignment.reason, "A build was forced by 'ann': ");
+    assert_eq!(assignment.logs[0].slug, "stdio");
+    assert_eq!(
+        names(&bench.end(build.id, Results::Success)),
+        [
+            "step_finished",
+            "build_finished",
+            "request_completed",
+            "buildset_completed"
+        ]
+    );
+    assert_eq!(bench.state.assignment(build.id), None);
+}
+
+#[test]
+fn priority_goes_first_then_age() {
+    let mut bench = Bench::new();
+    bench.force(json!({}));
+    let old = bench.force(json!({}));
+    let urgent = bench.force(json!({"priority": 5}));
+    let moved = bench.force(json!({}));
+    bench.ok(Input::SetPriority {
+        request: moved,
+        priority: 9,
+    });
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let build = bench.running()[0].id;
+        bench.end(build, Results::Success);
+        order.push(bench.running()[0].request);
+    }
+    assert_eq!(order, [moved, urgent, old]);
+    assert!(matches!(
+        bench.refused(Input::SetPriority {
+            request: old,
+            priority: 1
+        }),
+        Refusal::Conflict { .. }
+    ));
+    let never = Input::SetPriority {
+        request: BuildRequestId(99),
+        priority: 1,
+    };
+    assert!(matches!(bench.refused(never), Refusal::NotFound { .. }));
+}
+
+#[test]
+fn a_warm_checkout_is_preferred_then_the_idlest_worker() {
+    let mut bench = Bench::new();
+    for name in ["x", "y"] {
+        bench.plan.workers.insert(name.into(), worker(name, 2));
+    }
+    bench.plan.builders.insert("b".into(), builder("b", &["make"]));
+    let form = scheduler("force", &["a", "b"], super::force_form());
+    bench.plan.schedulers.insert("force".into(), form);
+    bench.configure();
+    bench.connect("x", "x#1");
+    bench.connect("y", "y#1");
+    let run = |bench: &mut Bench, builder: u64| {
+        bench.pass(1);
+        bench.force(json!({"builderid": builder}));
+        let build = bench.running().pop().expect("it started");
+        (
+            bench.state.worker(build.worker).expect("known").name.clone(),
+            build,
+        )
+    };
+    let (first, build) = run(&mut bench, 1);
+    bench.end(build.id, Results::Success);
+    let (other, build) = run(&mut bench, 2);
+    assert_ne!(first, other, "the idlest worker gets another builder's build");
+    bench.end(build.id, Results::Success);
+    let (again, build) = run(&mut bench, 1);
+    assert_eq!(first, again, "the checkout is warm");
+    bench.end(build.id, Results::Success);
+}
+
+#[test]
+fn slots_are_directories_of_their_own() {
+    let mut bench = Bench::new();
+    bench.plan.workers.insert("w".into(), worker("w", 2));
+    bench.configure();
+    for _ in 0..3 {
+        bench.force(json!({}));
+    }
+    let running = bench.running();
+    assert_eq!(running.iter().map(|build| build.slot).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(
+        bench.state.assignment(running[1].id).expect("active").workdir,
+        "a@2"
+    );
+    assert_eq!(running[1].properties.get("builddir"), Some(&json!("a@2")));
+    bench.end(running[1].id, Results::Success);
+    assert_eq!(bench.running()[1].slot, 1);
+}
+
+#[test]
+fn it_says_why_a_request_waits() {
+    let mut bench = Bench::new();
+    bench.plan.builders.get_mut("a").expect("a").builds_max = Some(1);
+    bench.configure();
+    bench.force(json!({}));
+    let second = bench.force(json!({}));
+    let third = bench.force(json!({}));
+    let why = |bench: &Bench, request| bench.state.why_waiting(request).to_string();
+    assert_eq!(
+        why(&bench, second),
+        "1 builds of this builder are running, and its limit is 1"
+    );
+    assert!(why(&bench, third).starts_with("1 request of the same builder goes first; request 2: "));
+    bench.plan.builders.get_mut("a").expect("a").builds_max = None;
+    bench.configure();
+    assert_eq!(why(&bench, second), "none of its workers has room (busy: w)");
+    bench.ok(Input::PauseWorker {
+        worker: WorkerId(1),
+        paused: true,
+        reason: "new disk".into(),
+    });
+    assert_eq!(
+        why(&bench, second),
+        "none of its workers has room (paused: w (new disk))"
+    );
+    bench.plan.builders.get_mut("a").expect("a").workers = vec![WorkerSelector::Name("w2".into())];
+    bench.configure();
+    assert_eq!(
+        why(&bench, second),
+        "no worker in the configuration may run builder \"a\""
+    );
+    bench.plan.builders.clear();
+    bench.configure();
+    assert!(matches!(
+        bench.state.why_waiting(second),
+        Waiting::BuilderRemoved { .. }
+    ));
+    bench.ok(Input::MasterStop);
+    assert_eq!(why(&bench, second), "no master is running");
+}
+
+#[test]
+fn requests_of_a_removed_builder_are_kept_until_it_returns() {
+    let mut bench = Bench::new();
+    let kept = bench.plan.clone();
+    bench.force(json!({}));
+    bench.force(json!({}));
+    bench.plan.builders.clear();
+    bench.configure();
+    let build = bench.running()[0].id;
+    bench.end(build, Results::Success);
+    assert_eq!(bench.running(), []);
+    bench.plan.builders = kept.builders;
+    let events = bench.configure();
+    assert!(
+        names(&events).ends_with(&["build_started", "step_started"]),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn nothing_changed_is_no_event() {
+    let mut bench = Bench::new();
+    let plan = std::sync::Arc::new(bench.plan.clone());
+    assert_eq!(bench.ok(Input::Configure { plan }), []);
+    assert_eq!(names(&bench.configure()), ["configured"]);
+}
+
+#[test]
+fn merging_keeps_the_place_in_the_queue() {
+    let mut bench = Bench::new();
+    bench.plan.builders.get_mut("a").expect("a").collapse = CollapseRule::SameBranch;
+    bench.configure();
+    bench.force(json!({"branch": "main"}));
+    let first = bench.force(json!({"branch": "main", "priority": 3}));
+    let other = bench.force(json!({"branch": "other"}));
+    let fixed = bench.force(json!({"branch": "main", "revision": "r1"}));
+    bench.pass(10);
+    let events = bench.ok(force(json!({"branch": "main"})));
+    let queued = events
+        .iter()
+        .find_map(|event| match event {
+            Event::RequestQueued { request } => Some(request.clone()),
+            _ => None,
+        })
+        .expect("queued");
+    assert_eq!(queued.priority, 3);
+    assert_eq!(
+        names(&events)[1..],
+        ["request_queued", "request_completed", "buildset_completed"]
+    );
+    assert_eq!(bench.state.request(first), None);
+    assert!(
+        bench.state.request(other).is_some(),
+        "another branch is another thing"
+    );
+    assert!(
+        bench.state.request(fixed).is_some(),
+        "a revision that somebody asked for is built"
+    );
+    let build = bench.running()[0].id;
+    bench.end(build, Results::Success);
+    assert_eq!(bench.running()[0].request, queued.id);
+}
