@@ -23,18 +23,19 @@ pub(crate) fn page(
     let mut page = reader.lines(from, count.unwrap_or(u64::MAX), max_bytes)?;
     let mut text = String::new();
     for line in &mut page.lines {
-        if line.offset == 0 && reader.kind().has_streams() {
-            text.push(line.stream.letter());
-        }
         if !line.complete
             && let Some(next) = &mut page.next
         {
             // Do not cut a character in two: what is begun here comes whole with the next page.
             let begun = incomplete_suffix(&line.bytes);
-            if begun < line.bytes.len() {
-                line.bytes.truncate(line.bytes.len() - begun);
-                next.offset -= begun as u64;
+            line.bytes.truncate(line.bytes.len() - begun);
+            next.offset -= begun as u64;
+            if line.bytes.is_empty() {
+                break;
             }
+        }
+        if line.offset == 0 && reader.kind().has_streams() {
+            text.push(line.stream.letter());
         }
         text.push_str(&String::from_utf8_lossy(&line.bytes));
         if line.complete {

@@ -14,6 +14,7 @@ use crate::{
 pub(crate) struct Shared {
     log_id: u64,
     kind: LogKind,
+    block_bytes: usize,
     view: Mutex<View>,
 }
 
@@ -29,19 +30,22 @@ impl Shared {
     pub(crate) fn new(
         log_id: u64,
         kind: LogKind,
+        block_bytes: usize,
         content: Content,
         tally: Tally,
         position: Position,
     ) -> Self {
+        let view = Mutex::new(View {
+            content,
+            tally,
+            position,
+            finished: false,
+        });
         Self {
             log_id,
             kind,
-            view: Mutex::new(View {
-                content,
-                tally,
-                position,
-                finished: false,
-            }),
+            block_bytes,
+            view,
         }
     }
 
@@ -150,6 +154,7 @@ impl LiveLog {
             tally: view.tally,
             position: view.position,
             finished: view.finished,
+            block_bytes: self.0.block_bytes,
         })
     }
 }

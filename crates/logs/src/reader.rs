@@ -77,6 +77,8 @@ pub(crate) struct Snapshot {
     pub(crate) tally: Tally,
     pub(crate) position: Position,
     pub(crate) finished: bool,
+    /// [`Options::block_bytes`](crate::Options::block_bytes): how much of an open line a walk keeps.
+    pub(crate) block_bytes: usize,
 }
 
 /// Reads everything that was flushed when it was made. Cheap to clone; methods do not disturb each other.
@@ -101,6 +103,7 @@ impl LogReader {
                     tally: log.tally,
                     position: log.position,
                     finished: log.finished,
+                    block_bytes: store.options().block_bytes,
                 }))
             }
             LogSource::File { key, log_id } => open_file(store, key, log_id).map(Self::new),
@@ -234,6 +237,7 @@ fn open_file(store: &LogStore, key: u64, log_id: u64) -> Result<Snapshot> {
             tally: meta.tally,
             position: meta.position,
             finished: true,
+            block_bytes: store.options().block_bytes,
         });
     }
     let log = scan(&*file, Some(log_id), marks)
@@ -253,6 +257,7 @@ fn open_file(store: &LogStore, key: u64, log_id: u64) -> Result<Snapshot> {
         tally: log.tally,
         position: log.position,
         finished: log.finished.is_some(),
+        block_bytes: store.options().block_bytes,
     })
 }
 

@@ -14,6 +14,8 @@ pub(crate) const MAX_META: usize = 512;
 pub(crate) const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 /// Upper limit of a block's decompressed length.
 pub(crate) const MAX_BLOCK: u64 = 2 * 1024 * 1024;
+/// Upper limit of all counts (64 PiB, a century at 20 MB/s): sums of a few of them cannot overflow.
+const MAX_COUNT: u64 = 1 << 56;
 /// Bytes of the trailer at the end of an index record's payload.
 pub(crate) const TRAILER: usize = 8;
 
@@ -222,9 +224,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Record> {
             let sane = block.flags <= (FRAME_START | BEGIN | ENDED)
                 && block.store_len <= MAX_BLOCK
                 && block.lines_len <= block.store_len
-                && block.store.checked_add(block.store_len)?.checked_add(1).is_some()
-                && block.lines.checked_add(block.lines_len).is_some()
-                && block.raw.checked_add(block.raw_len).is_some()
+                && [block.store, block.lines, block.raw, block.raw_len]
+                    .iter()
+                    .all(|count| *count < MAX_COUNT)
+                && block.open.iter().flatten().all(|line| {
+                    let store = block.store + block.store_len;
+                    line.start < store && line.len <= store
+                })
                 && (block.flags & FRAME_START != 0) == (block.frame_back == 0)
                 && (block.flags & BEGIN == 0
                     || (block.flags & FRAME_START != 0 && block.continues(&Tally::default())));

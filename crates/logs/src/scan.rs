@@ -42,6 +42,8 @@ pub(crate) struct Scan {
 /// Reads forward through a file in large steps.
 struct Window<'a> {
     file: &'a dyn DiskFile,
+    /// Length of the file.
+    len: u64,
     buf: Vec<u8>,
     at: u64,
 }
@@ -49,9 +51,10 @@ struct Window<'a> {
 impl<'a> Window<'a> {
     const STEP: usize = 256 * 1024;
 
-    fn new(file: &'a dyn DiskFile) -> Self {
+    fn new(file: &'a dyn DiskFile, len: u64) -> Self {
         Self {
             file,
+            len,
             buf: Vec::new(),
             at: 0,
         }
@@ -59,12 +62,14 @@ impl<'a> Window<'a> {
 
     /// Up to `len` bytes at `at`, fewer at the end of the file.
     fn get(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let rest = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        let len = len.min(rest);
         let inside = at
             .checked_sub(self.at)
             .filter(|skip| skip + len as u64 <= self.buf.len() as u64);
         if inside.is_none() {
             let mut buf = std::mem::take(&mut self.buf);
-            read_up_to(self.file, &mut buf, at, len.max(Self::STEP))?;
+            read_up_to(self.file, &mut buf, at, len.max(Self::STEP).min(rest))?;
             (self.buf, self.at) = (buf, at);
         }
         let skip = (at - self.at) as usize;
@@ -102,7 +107,7 @@ pub(crate) fn read_head(file: &dyn DiskFile, at: u64, buf: &mut Vec<u8>) -> io::
 /// Walks the file. With `only`, keeps what concerns that log.
 pub(crate) fn scan(file: &dyn DiskFile, only: Option<u64>, index_marks: usize) -> io::Result<Scan> {
     let len = file.len()?;
-    let mut window = Window::new(file);
+    let mut window = Window::new(file, len);
     let mut scan = Scan::default();
     let mut at = 0;
     while at < len {
@@ -211,7 +216,7 @@ impl Scan {
 /// Looks for a whole record head behind damage.
 pub(crate) fn find_record(file: &dyn DiskFile, from: u64) -> io::Result<Option<u64>> {
     let len = file.len()?;
-    let mut window = Window::new(file);
+    let mut window = Window::new(file, len);
     let mut at = from;
     while at < len {
         let bytes = window.get(at, Window::STEP)?;

@@ -131,6 +131,7 @@ fn check_log(file: &Arc<dyn DiskFile>, path: &Path, log_id: u64, log: ScannedLog
         tally: log.tally,
         position: log.position,
         finished: log.finished.is_some(),
+        block_bytes: 0,
     });
     let mut blocks = Blocks::new(&snapshot);
     if let Some(mark) = snapshot.locate(|tally| tally.store == 0)? {

@@ -17,10 +17,8 @@ use crate::{
     tally::{Mark, OpenLine, Tally},
 };
 
-/// Open lines up to this long are kept, so that most lines need no second look.
-const CARRY: usize = 64 * 1024;
-/// How far back the walk begins early to see the beginning of lines that are open where it should begin.
-const WARM_UP: u64 = 256 * 1024;
+/// How many blocks early the walk begins, at most, to see the beginning of lines that are open where it should begin.
+const WARM_UP: u64 = 4;
 
 /// Bytes that follow each other in the raw form, of one stream, from one or more lines.
 #[derive(Debug, Clone)]
@@ -60,16 +58,17 @@ struct Carry {
 }
 
 impl Carry {
-    fn begin(&mut self, start: u64, bytes: &[u8]) {
+    /// A line begins. Open lines up to `limit` are kept, so that most lines need no second look.
+    fn begin(&mut self, start: u64, bytes: &[u8], limit: usize) {
         self.clear();
-        if bytes.len() <= CARRY {
+        if bytes.len() <= limit {
             self.start = Some(start);
             self.bytes.extend_from_slice(bytes);
         }
     }
 
-    fn go_on(&mut self, line: OpenLine, bytes: &[u8]) {
-        if self.holds(line) && self.bytes.len() + bytes.len() <= CARRY {
+    fn go_on(&mut self, line: OpenLine, bytes: &[u8], limit: usize) {
+        if self.holds(line) && self.bytes.len() + bytes.len() <= limit {
             self.bytes.extend_from_slice(bytes);
         } else {
             self.clear();
@@ -270,6 +269,7 @@ impl Walker {
             Ok(head) => head,
             Err(what) => return Err(self.blocks.snapshot().corrupt(self.store, what)),
         };
+        let limit = self.blocks.snapshot().block_bytes;
         let start = self.store;
         let body = self.at + head.head_len..self.at + head.head_len + head.body_len;
         self.at = body.end;
@@ -288,12 +288,12 @@ impl Walker {
                 if rest.is_empty() {
                     carry.clear();
                 } else {
-                    carry.begin(start, &self.blocks.bytes()[rest]);
+                    carry.begin(start, &self.blocks.bytes()[rest], limit);
                 }
             }
             None => match head.cont {
-                Some(line) => self.carry[head.stream].go_on(line, bytes),
-                None => self.carry[head.stream].begin(start, bytes),
+                Some(line) => self.carry[head.stream].go_on(line, bytes, limit),
+                None => self.carry[head.stream].begin(start, bytes, limit),
             },
         }
         Ok(())
@@ -367,8 +367,9 @@ impl Walker {
 
 /// Where to begin instead of `mark` to see the beginnings of lines that are open there, if that is not far.
 fn warm_up(snapshot: &Snapshot, mark: Mark) -> Result<Mark> {
-    let from = mark.before.store.saturating_sub(WARM_UP);
-    let near = |line: &&OpenLine| line.start >= from && line.len <= CARRY as u64;
+    let block = snapshot.block_bytes as u64;
+    let from = mark.before.store.saturating_sub(WARM_UP * block);
+    let near = |line: &&OpenLine| line.start >= from && line.len <= block;
     let first = mark
         .before
         .open

@@ -129,7 +129,14 @@ impl LogWriter {
             accepted: start,
             tally,
             target: Target::Memory(Vec::new()),
-            shared: Arc::new(Shared::new(log_id, kind, content, tally, start)),
+            shared: Arc::new(Shared::new(
+                log_id,
+                kind,
+                store.options().block_bytes,
+                content,
+                tally,
+                start,
+            )),
             durable: start,
             state: State::Open,
         }
@@ -168,6 +175,7 @@ impl LogWriter {
                 writer.shared = Arc::new(Shared::new(
                     log_id,
                     inline.kind,
+                    store.options().block_bytes,
                     content,
                     inline.tally,
                     inline.position,
@@ -199,6 +207,7 @@ impl LogWriter {
         self.shared = Arc::new(Shared::new(
             self.log_id,
             found.kind,
+            self.store.options().block_bytes,
             content,
             found.tally,
             found.position,
