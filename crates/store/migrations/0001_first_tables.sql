@@ -143,7 +143,8 @@ create table buildrequests (
 create index buildrequests_buildset     on buildrequests (buildset);
 create index buildrequests_builder      on buildrequests (builder);
 create index buildrequests_submitted_at on buildrequests (submitted_at);
-create index buildrequests_active       on buildrequests (builder) where complete_at is null;
+create index buildrequests_active       on buildrequests (id)      where complete_at is null;
+create index buildrequests_active_of    on buildrequests (builder) where complete_at is null;
 
 create table builds (
     id           integer primary key,

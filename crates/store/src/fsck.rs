@@ -1,6 +1,6 @@
 //! What a database must always satisfy.
 
-use crate::{error::StoreError, reader::Reader};
+use crate::{error::StoreError, reader::Reader, sqlite::check};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,14 @@ pub enum Severity {
     Error,
 }
 
-/// Checks the whole database; the work grows with history. Empty = all is well.
-#[expect(clippy::unimplemented, unused_variables, reason = "being written")]
+/// Checks the whole database as of one moment, with a master at work on it or not; the work grows with history. Empty =
+/// all is well.
+///
+/// It looks at the file itself, at references between rows, at rows against the states that they stand for (a complete
+/// buildset has only complete requests, a request at most one running build …), at counters against ids and at the
+/// feed for gaps.
 pub fn fsck(reader: &Reader) -> Result<Vec<Finding>, StoreError> {
-    unimplemented!()
+    check::check(reader.pool())
 }
 
 impl std::fmt::Display for Finding {

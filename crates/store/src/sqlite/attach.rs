@@ -11,6 +11,8 @@ use crate::{
     resource::{Attach, Field, Resource, Source},
 };
 
+type Item = Map<String, Value>;
+
 /// Keys of related rows, noted while the page's rows are read.
 pub(super) struct Attached {
     wanted: Vec<Wanted>,
@@ -193,7 +195,7 @@ fn related(
     key: &str,
     from: &str,
     params: impl Params,
-) -> Result<Vec<(u64, Map<String, Value>)>, StoreError> {
+) -> Result<Vec<(u64, Item)>, StoreError> {
     let fields: Vec<_> = resource.fields().iter().collect();
     let columns: Vec<_> = fields.iter().map(|field| select::expression(field)).collect();
     let sql = format!("select {}, {key} from {from}", columns.join(", "));

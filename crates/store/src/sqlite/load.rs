@@ -15,6 +15,7 @@ const ACTIVE_BUILDSETS: &str = "select id from buildsets where complete_at is nu
 const ACTIVE_BUILDS: &str = "select id from builds where complete_at is null";
 
 /// The statements that [`load`] runs against tables of history, for the test that looks at their plans.
+#[cfg(test)]
 pub(super) fn statements() -> Vec<String> {
     vec![
         active_plans(),

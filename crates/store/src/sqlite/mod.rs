@@ -4,12 +4,15 @@
 //! acknowledged survives loss of power. Readers never wait for it, nor it for them.
 
 mod attach;
+pub(crate) mod check;
 mod condition;
 mod counts;
 mod error;
 mod execute;
 mod load;
 mod migrate;
+#[cfg(test)]
+mod plans;
 mod pool;
 pub(crate) mod read;
 mod rows;
@@ -49,7 +52,7 @@ const STATEMENTS_MAX: usize = 128;
 const CACHE_KIB: i64 = 16 * 1024;
 
 /// How a database is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
     /// Connections for readers; a reader waits while all are busy.
     pub readers: usize,
@@ -63,7 +66,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             readers: 4,
-            busy_timeout: Duration::from_secs(60),
+            busy_timeout: Duration::from_mins(1),
             max_pages: None,
         }
     }

@@ -42,7 +42,7 @@ impl Pool {
     pub(super) fn new(path: &Path, options: &OpenOptions) -> Self {
         Self {
             path: path.into(),
-            options: options.clone(),
+            options: *options,
             idle: Mutex::default(),
             returned: Condvar::new(),
             counts: Counts::default(),
@@ -115,10 +115,6 @@ impl Pool {
             path: self.path.clone(),
             source: source.into(),
         })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     attach::{Attached, attach},
-    condition::{Conditions, where_all},
+    condition::{Conditions, Term, where_all},
     counts::Known,
     error::reading,
     pool::Pool,
@@ -175,47 +175,62 @@ impl Plan {
             // The page reaches the end.
             return Ok(query.offset + items);
         }
-        let terms = &self.conditions.terms;
-        let mut changing = terms.iter().filter(|term| !term.fixed);
-        if self.descriptor.key == "t.id" {
-            match (changing.next(), changing.next()) {
-                (None, _) => return self.count_fixed(connection, pool, from),
-                // All but the few that are not: those that are complete, of a long history.
-                (Some(term), None) if term.opposite.is_some() => {
-                    let all = self.count_fixed(connection, pool, from)?;
-                    let few = where_all(terms.iter().map(|term| {
-                        term.opposite
-                            .as_deref()
-                            .filter(|_| !term.fixed)
-                            .unwrap_or(&term.sql)
-                    }));
-                    let few =
-                        self.count(connection, &format!("select count(*), 0 from {from}{few}"), None)?;
-                    return Ok(all.saturating_sub(few.rows));
-                }
-                _ => {}
+        match self.counting(from) {
+            Counting::All(sql) => Ok(self.count(connection, &sql, None)?.rows),
+            Counting::Fixed(fixed) => self.count_fixed(connection, pool, &fixed),
+            Counting::AllBut { fixed, but } => {
+                let all = self.count_fixed(connection, pool, &fixed)?;
+                let but = self.count(connection, &but, None)?;
+                Ok(all.saturating_sub(but.rows))
             }
         }
-        let sql = format!("select count(*), 0 from {from}{}", self.conditions.sql());
-        Ok(self.count(connection, &sql, None)?.rows)
     }
 
-    /// Counts the rows that satisfy the fixed conditions: those that came since they were counted last.
-    fn count_fixed(&self, connection: &Connection, pool: &Pool, from: &str) -> Result<u64, StoreError> {
+    /// How the rows are to be counted.
+    fn counting(&self, from: &str) -> Counting {
+        let terms = &self.conditions.terms;
+        let mut changing = terms.iter().filter(|term| !term.fixed);
+        let but = match (changing.next(), changing.next()) {
+            (None, _) => None,
+            (
+                Some(Term {
+                    opposite: Some(_), ..
+                }),
+                None,
+            ) => Some(where_all(
+                terms
+                    .iter()
+                    .map(|term| term.opposite.as_deref().unwrap_or(&term.sql)),
+            )),
+            _ => return Counting::All(format!("select count(*), 0 from {from}{}", self.conditions.sql())),
+        };
+        if self.descriptor.key != "t.id" {
+            return Counting::All(format!("select count(*), 0 from {from}{}", self.conditions.sql()));
+        }
         let fixed = where_all(
-            self.conditions
-                .terms
+            terms
                 .iter()
                 .filter(|term| term.fixed)
                 .map(|term| term.sql.as_str()),
         );
-        let condition = format!("{from}{fixed} {:?}", self.conditions.params);
-        let known = pool.counts.get(&condition);
         let glue = if fixed.is_empty() { "where" } else { "and" };
         let since = self.conditions.params.len() + 1;
-        let sql =
+        let fixed =
             format!("select count(*), coalesce(max(t.id), 0) from {from}{fixed} {glue} t.id > ?{since}");
-        let new = self.count(connection, &sql, Some(known.upto))?;
+        match but {
+            None => Counting::Fixed(fixed),
+            Some(but) => Counting::AllBut {
+                fixed,
+                but: format!("select count(*), 0 from {from}{but}"),
+            },
+        }
+    }
+
+    /// Counts the rows that satisfy the fixed conditions: those that came since they were counted last.
+    fn count_fixed(&self, connection: &Connection, pool: &Pool, sql: &str) -> Result<u64, StoreError> {
+        let condition = format!("{sql} {:?}", self.conditions.params);
+        let known = pool.counts.get(&condition);
+        let new = self.count(connection, sql, Some(known.upto))?;
         let known = Known {
             upto: known.upto.max(new.upto),
             rows: known.rows + new.rows,
@@ -247,6 +262,33 @@ impl Plan {
             upto,
             rows: rows.cast_unsigned(),
         })
+    }
+}
+
+/// Statements that count rows.
+enum Counting {
+    /// All at once.
+    All(String),
+    /// Those that satisfy conditions which never change, from an id on.
+    Fixed(String),
+    /// The same without those few, of a long history, that satisfy the opposite of one more condition.
+    AllBut { fixed: String, but: String },
+}
+
+/// The statement that reads a page.
+#[cfg(test)]
+pub(super) fn statement(resource: Resource, query: &Query) -> String {
+    let plan = Plan::new(resource, query).unwrap();
+    plan.sql(resource.descriptor().from.unwrap())
+}
+
+/// The statements that count its rows.
+#[cfg(test)]
+pub(super) fn counts(resource: Resource, query: &Query) -> Vec<String> {
+    let plan = Plan::new(resource, query).unwrap();
+    match plan.counting(resource.descriptor().from.unwrap()) {
+        Counting::All(sql) | Counting::Fixed(sql) => vec![sql],
+        Counting::AllBut { fixed, but } => vec![fixed, but],
     }
 }
 

@@ -8,7 +8,7 @@ use ironmaster_model::{
     EffectRecord, Event, LogContent, LogId, LogKind, LogRecord, LogSave, MasterId, MasterRecord,
     NewSourceStamp, Patch, Plan, Properties, RequestPhase, Results, SchedulerId, SchedulerRecord,
     SchedulerState, Sequenced, SourceStampId, SourceStampRecord, StepId, StepRecord, StepUrl, Timestamp,
-    WaitingChanges, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 use serde_json::json;
 
@@ -132,6 +132,20 @@ impl History {
         }
         self.end_build(running, Results::Success, Some(Results::Success));
         let _ = buildset;
+        Commit {
+            events: std::mem::take(&mut self.events),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// A build that has begun its first step.
+    pub(crate) fn request_and_start(&mut self) -> Commit {
+        let stamp = self.add_stamp();
+        let builder = self.builders[0].id;
+        let worker = self.workers[0].id;
+        let (_, requests) = self.add_buildset(vec![stamp], Vec::new(), Properties::new(), &[builder]);
+        self.start_build(requests[0], worker);
+        self.start_step(0);
         Commit {
             events: std::mem::take(&mut self.events),
             counters: self.counters.clone(),
@@ -453,10 +467,7 @@ impl History {
                 let fire_at = Some(Timestamp(self.now + 60_000_000));
                 let key = if self.chance(50) { "" } else { "main" };
                 let state = &mut self.schedulers[index].state;
-                let waiting = state
-                    .waiting
-                    .entry(key.into())
-                    .or_insert_with(WaitingChanges::default);
+                let waiting = state.waiting.entry(key.into()).or_default();
                 waiting.changes.push(id);
                 waiting.fire_at = fire_at;
                 self.scheduler_moved(index);
@@ -676,13 +687,13 @@ impl History {
         let index = self.below(self.builds.len() as u64) as usize;
         let build = self.builds[index].id;
         let Some((step, _)) = self.builds[index].step else {
-            return match self.below(10) {
-                0..7 => self.start_step(index),
-                _ => {
-                    let results = self.pick(&Results::ALL);
-                    self.end_build(index, results, None);
-                }
-            };
+            if self.chance(70) {
+                self.start_step(index);
+            } else {
+                let results = self.pick(&Results::ALL);
+                self.end_build(index, results, None);
+            }
+            return;
         };
         match self.below(12) {
             0 => {

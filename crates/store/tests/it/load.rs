@@ -15,14 +15,14 @@ use crate::{
 /// After every commit of many histories.
 #[test]
 fn rows_memory_and_the_obvious_fold_agree() {
-    for seed in 100..120 {
+    for seed in 100..112 {
         let mut history = History::new(seed);
         let mut world = World::of(&[]);
         let mut state = State::load(Snapshot::default()).unwrap();
         let mut backend = Sqlite::new();
         let (mut store, _reader) = backend.open();
-        for id in 1..60 {
-            let commit = history.commit(3);
+        for id in 1..40 {
+            let commit = history.commit(4);
             commit_one(&mut store, id, &commit);
             world.commit(&commit);
             for event in &commit.events {

@@ -2,6 +2,7 @@
 
 mod captures;
 mod conformance;
+mod fsck;
 mod history;
 mod load;
 mod reference;

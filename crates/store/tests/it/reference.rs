@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use crate::world::World;
 
-type Item = Map<String, Value>;
+pub(crate) type Item = Map<String, Value>;
 
 /// All items of a resource in its default order, with dates in microseconds, all properties, and scopes as lists under
 /// their names with `@` before.
-fn items(world: &World, resource: Resource) -> Vec<Item> {
+pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
     let rows: Vec<Value> = match resource {
         Resource::Builders => world
             .builders
@@ -325,9 +325,9 @@ fn listed(scope: &str, id: u64, properties: &Properties) -> Vec<Value> {
 }
 
 /// Answers a query by looking at every item.
-pub(crate) fn evaluate(world: &World, resource: Resource, query: &Query) -> Page {
-    let mut found: Vec<Item> = items(world, resource)
-        .into_iter()
+pub(crate) fn evaluate(items: &[Item], resource: Resource, query: &Query) -> Page {
+    let mut found: Vec<Item> = items
+        .iter()
         .filter(|item| {
             query.scope.iter().all(|filter| in_scope(resource, item, filter))
                 && query.filters.iter().all(|filter| {
@@ -335,6 +335,7 @@ pub(crate) fn evaluate(world: &World, resource: Resource, query: &Query) -> Page
                     passes(field, &item[field.name], filter)
                 })
         })
+        .cloned()
         .collect();
     if !query.order.is_empty() && !found.is_empty() {
         let key = resource
@@ -413,18 +414,14 @@ fn shown(resource: Resource, mut item: Item, query: &Query) -> Item {
 }
 
 fn in_scope(resource: Resource, item: &Item, filter: &Filter) -> bool {
-    match item.get(&format!("@{}", filter.field)) {
-        Some(Value::Array(list)) => {
-            let [FilterValue::Int(id)] = filter.values.as_slice() else {
-                panic!("a scope is one id")
-            };
-            list.contains(&json!(id))
-        }
-        _ => {
-            let field = resource.field(&filter.field).unwrap();
-            passes(field, &item[field.name], filter)
-        }
+    if let Some(Value::Array(list)) = item.get(&format!("@{}", filter.field)) {
+        let [FilterValue::Int(id)] = filter.values.as_slice() else {
+            panic!("a scope is one id")
+        };
+        return list.contains(&json!(id));
     }
+    let field = resource.field(&filter.field).unwrap();
+    passes(field, &item[field.name], filter)
 }
 
 fn passes(field: &Field, value: &Value, filter: &Filter) -> bool {
@@ -479,10 +476,10 @@ fn compare(left: &Value, right: &Value) -> Ordering {
 }
 
 /// Values that occur in a field, and some that do not: what filters are made from.
-pub(crate) fn values(world: &World, resource: Resource, field: &Field) -> Vec<FilterValue> {
+pub(crate) fn values(items: &[Item], field: &Field) -> Vec<FilterValue> {
     let kind = field.filter_kind();
     let mut values: Vec<FilterValue> = Vec::new();
-    for item in items(world, resource) {
+    for item in items {
         let found = match &item[field.name] {
             Value::Array(list) => list.clone(),
             other => vec![other.clone()],
@@ -517,8 +514,8 @@ pub(crate) fn values(world: &World, resource: Resource, field: &Field) -> Vec<Fi
 }
 
 /// Ids that a scope may be asked for.
-pub(crate) fn scope_ids(world: &World, resource: Resource, scope: &str) -> Vec<u64> {
-    let mut ids: Vec<u64> = items(world, resource)
+pub(crate) fn scope_ids(items: &[Item], scope: &str) -> Vec<u64> {
+    let mut ids: Vec<u64> = items
         .iter()
         .filter_map(|item| item.get(&format!("@{scope}")).and_then(Value::as_array))
         .flatten()
