@@ -119,7 +119,7 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
               `, of it ${formatDuration(build.locks_duration_s)} waiting for locks`}
           </span>
           <span>
-            started <Ago at={build.started_at} />
+            {formatDate(build.started_at)} (<Ago at={build.started_at} />)
           </span>
         </span>
       }
@@ -279,7 +279,6 @@ function Facts({
       </Link>,
     ],
     ['Owner', owner],
-    ['Started', formatDate(build.started_at)],
     [
       // Why: so it says in `parent_relationship`, e.g. "Triggered from".
       buildset?.parent_relationship || 'Triggered from',

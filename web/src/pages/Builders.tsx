@@ -1,6 +1,6 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
-import { useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { memo, useCallback, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { useLive } from '../api/live'
 import { LATEST_BUILDS, latestBuilds, pendingRequests } from '../api/queries'
 import type { Build, Builder } from '../api/types'
@@ -35,8 +35,21 @@ export function Builders() {
 
   const setSearch = (change: { q?: string; tags?: string[]; old?: string }) =>
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true, resetScroll: false })
-  const toggleTag = (tag: string) =>
-    setSearch({ tags: tags.includes(tag) ? tags.filter((each) => each !== tag) : [...tags, tag] })
+  const toggleTag = useCallback(
+    (tag: string) =>
+      void navigate({
+        search: (before) => {
+          const chosen = before.tags ?? []
+          return {
+            ...before,
+            tags: chosen.includes(tag) ? chosen.filter((each) => each !== tag) : [...chosen, tag],
+          }
+        },
+        replace: true,
+        resetScroll: false,
+      }),
+    [navigate],
+  )
 
   return (
     <Page title="Builders" heading="Builders">
@@ -214,7 +227,8 @@ function Rows({
             <tr key={row.key} aria-rowindex={row.index + 2} className={css.row}>
               <Cells
                 builder={builder}
-                activity={withQuiet(activity.get(builder.builderid), quiet.get(builder.builderid))}
+                activity={activity.get(builder.builderid) ?? NO_ACTIVITY}
+                quiet={quiet.get(builder.builderid)}
                 loading={loading || (cut && !quiet.has(builder.builderid))}
                 toggle={toggle}
               />
@@ -227,26 +241,23 @@ function Rows({
   )
 }
 
-/** Builds found later for a builder that has none among the newest of all. */
-function withQuiet(
-  activity: BuilderActivity = NO_ACTIVITY,
-  quiet: readonly Build[] | undefined,
-): BuilderActivity {
-  return activity.latest.length > 0 || quiet === undefined ? activity : { ...activity, latest: quiet }
-}
-
-function Cells({
+/** The cells of one row; memoised, so that scrolling renders only rows that come in. */
+const Cells = memo(function Cells({
   builder,
   activity,
+  quiet,
   loading,
   toggle,
 }: {
   builder: Builder
   activity: BuilderActivity
+  /** Builds found later, for a builder that has none among the newest of all. */
+  quiet: readonly Build[] | undefined
   loading: boolean
   toggle: (tag: string) => void
 }) {
-  const last = activity.latest[0]
+  const latest = activity.latest.length > 0 ? activity.latest : (quiet ?? activity.latest)
+  const last = latest[0]
   return (
     <>
       <td>
@@ -277,10 +288,10 @@ function Cells({
         {last === undefined ? (
           <span className={css.none}>{loading ? '' : 'no builds yet'}</span>
         ) : (
-          <Squares builds={activity.latest} name={builder.name} />
+          <Squares builds={latest} name={builder.name} />
         )}
       </td>
       <td className={css.ago}>{last && <Ago at={last.started_at} />}</td>
     </>
   )
-}
+})
