@@ -243,6 +243,6 @@ impl Snapshot {
 }
 
 /// The index may have grown since the snapshot was taken: leave out later blocks.
-fn wanted_within<'a>(store: u64, wanted: &'a impl Fn(&Tally) -> bool) -> impl Fn(&Tally) -> bool + 'a {
+fn wanted_within(store: u64, wanted: &impl Fn(&Tally) -> bool) -> impl Fn(&Tally) -> bool {
     move |tally| (tally.store == 0 || tally.store < store) && wanted(tally)
 }

@@ -26,7 +26,7 @@ pub(crate) struct Head {
     pub(crate) cont: Option<OpenLine>,
     pub(crate) end: bool,
     /// Bytes of the head.
-    pub(crate) head_len: usize,
+    pub(crate) own_len: usize,
     /// Bytes after it.
     pub(crate) body_len: usize,
 }
@@ -98,7 +98,7 @@ pub(crate) fn parse(input: &[u8], store: u64) -> Result<Head, &'static str> {
             _ => return Err("an entry continues a line that cannot be"),
         }
     };
-    let head_len = input.len() - rest.len();
+    let own_len = input.len() - rest.len();
     if body_len > rest.len() as u64 {
         return Err("an entry is longer than its block");
     }
@@ -114,7 +114,7 @@ pub(crate) fn parse(input: &[u8], store: u64) -> Result<Head, &'static str> {
         stream: usize::from(tag & 3),
         cont,
         end,
-        head_len,
+        own_len,
         body_len,
     })
 }
@@ -227,8 +227,8 @@ mod tests {
         let mut bodies = Vec::new();
         while at < stored.len() {
             let head = parse(&stored[at..], at as u64).unwrap();
-            bodies.push(&stored[at + head.head_len..][..head.body_len]);
-            at += head.head_len + head.body_len;
+            bodies.push(&stored[at + head.own_len..][..head.body_len]);
+            at += head.own_len + head.body_len;
             heads.push((head.stream, head.cont, head.end));
         }
         let line = |start, len| Some(OpenLine { start, len });

@@ -48,7 +48,7 @@ pub(crate) fn encode(kind: LogKind, finished: bool, position: Position, stored: 
         .filter(|packed| packed.len() < stored.len());
     let mut out = Vec::with_capacity(32 + packed.as_ref().map_or(stored.len(), Vec::len));
     out.extend_from_slice(MAGIC);
-    out.push(u8::from(finished) * FINISHED | u8::from(packed.is_some()) * PACKED);
+    out.push((u8::from(finished) * FINISHED) | (u8::from(packed.is_some()) * PACKED));
     out.push(kind.letter() as u8);
     put_position(&mut out, position);
     varint::put(&mut out, stored.len() as u64);
@@ -111,12 +111,12 @@ fn count(stored: &[u8]) -> Result<Tally, &'static str> {
         if head.cont != tally.open[head.stream] {
             return Err("an entry does not continue the line that is open");
         }
-        let (whole, after) = rest.split_at(head.head_len + head.body_len);
+        let (whole, after) = rest.split_at(head.own_len + head.body_len);
         entry::advance(
             &mut tally,
             head.stream,
-            head.head_len,
-            &whole[head.head_len..],
+            head.own_len,
+            &whole[head.own_len..],
             head.end,
         );
         rest = after;

@@ -46,16 +46,13 @@ impl LogStore {
     }
 
     /// As [`LogStore::open`], on another file system.
-    pub fn with_disk(root: impl Into<PathBuf>, options: Options, disk: Arc<dyn Disk>) -> Result<Self> {
+    pub fn with_disk(root: impl Into<PathBuf>, mut options: Options, disk: Arc<dyn Disk>) -> Result<Self> {
         let root = root.into();
-        let options = Options {
-            inline_limit: options.inline_limit.min(256 * 1024),
-            block_bytes: options.block_bytes.clamp(16, 256 * 1024),
-            frame_bytes: options.frame_bytes.max(1),
-            window_log: options.window_log.clamp(10, MAX_WINDOW_LOG),
-            index_marks: options.index_marks.clamp(2, 64 * 1024),
-            ..options
-        };
+        options.inline_limit = options.inline_limit.min(256 * 1024);
+        options.block_bytes = options.block_bytes.clamp(16, 256 * 1024);
+        options.frame_bytes = options.frame_bytes.max(1);
+        options.window_log = options.window_log.clamp(10, MAX_WINDOW_LOG);
+        options.index_marks = options.index_marks.clamp(2, 64 * 1024);
         disk.create_dir_all(&root)
             .map_err(|source| LogError::io("create the directory of", &root, source))?;
         let pool = Pool::new(options.level, options.window_log);

@@ -148,12 +148,12 @@ fn check_log(file: &Arc<dyn DiskFile>, path: &Path, log_id: u64, log: ScannedLog
             if head.cont != tally.open[head.stream] {
                 return Err(snapshot.corrupt(0, "an entry does not continue the line that is open"));
             }
-            let (whole, after) = rest.split_at(head.head_len + head.body_len);
+            let (whole, after) = rest.split_at(head.own_len + head.body_len);
             entry::advance(
                 &mut tally,
                 head.stream,
-                head.head_len,
-                &whole[head.head_len..],
+                head.own_len,
+                &whole[head.own_len..],
                 head.end,
             );
             rest = after;

@@ -220,13 +220,12 @@ impl Walker {
             }
             Prior::Gathering => {
                 let gather = self.gather.as_mut();
-                match gather.map_or(Ok(None), |gather| gather.next())? {
-                    Some(range) => (From::Gather, range),
-                    None => {
-                        job.prior = Prior::None;
-                        self.job = Some(job);
-                        return Ok(None);
-                    }
+                if let Some(range) = gather.map_or(Ok(None), |gather| gather.next())? {
+                    (From::Gather, range)
+                } else {
+                    job.prior = Prior::None;
+                    self.job = Some(job);
+                    return Ok(None);
                 }
             }
             Prior::None => {
@@ -271,9 +270,9 @@ impl Walker {
         };
         let limit = self.blocks.snapshot().block_bytes;
         let start = self.store;
-        let body = self.at + head.head_len..self.at + head.head_len + head.body_len;
+        let body = self.at + head.own_len..self.at + head.own_len + head.body_len;
         self.at = body.end;
-        self.store += (head.head_len + head.body_len) as u64;
+        self.store += (head.own_len + head.body_len) as u64;
         let bytes = &self.blocks.bytes()[body.clone()];
         let ended = if head.end {
             Some(bytes.len())
@@ -447,9 +446,9 @@ impl Gather {
             let head = entry::parse(&self.blocks.bytes()[self.at..], self.store)
                 .map_err(|what| self.corrupt(what))?;
             let start = self.store;
-            let body = self.at + head.head_len..self.at + head.head_len + head.body_len;
+            let body = self.at + head.own_len..self.at + head.own_len + head.body_len;
             self.at = body.end;
-            self.store += (head.head_len + head.body_len) as u64;
+            self.store += (head.own_len + head.body_len) as u64;
             if start < self.line.start || (start > self.line.start && head.stream != self.stream) {
                 continue;
             }

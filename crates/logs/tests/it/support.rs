@@ -41,13 +41,11 @@ impl Model {
 
     fn append(&mut self, stream: Stream, bytes: &[u8]) {
         for byte in bytes {
-            let at = match self.partial.iter().position(|(other, _)| *other == stream) {
-                Some(at) => at,
-                None => {
-                    self.partial.push((stream, Vec::new()));
-                    self.partial.len() - 1
-                }
-            };
+            let open = self.partial.iter().position(|(other, _)| *other == stream);
+            let at = open.unwrap_or_else(|| {
+                self.partial.push((stream, Vec::new()));
+                self.partial.len() - 1
+            });
             self.partial[at].1.push(*byte);
             if *byte == b'\n' {
                 let line = self.partial.remove(at);
@@ -221,4 +219,9 @@ pub(crate) fn cases(default: u32) -> u32 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(default)
+}
+
+/// Joins what `line` makes of the numbers.
+pub(crate) fn text_of(numbers: std::ops::Range<u64>, line: impl Fn(u64) -> String) -> String {
+    numbers.map(line).collect::<Vec<String>>().concat()
 }

@@ -7,7 +7,7 @@ use ironmaster_logs::{
     Options, PartialLine, Place, Position, Stream,
 };
 
-use crate::support::{at, contents, lines, open_finished, raw, store, tiny};
+use crate::support::{at, contents, lines, open_finished, raw, store, text_of, tiny};
 
 use Stream::{Header, Stderr, Stdout};
 
@@ -357,9 +357,7 @@ fn many_logs_share_a_file_that_retention_removes() {
         }
         for log_id in 0..20 {
             let reader = LogReader::open(&store, LogSource::File { key, log_id }).unwrap();
-            let wanted: String = (0..30)
-                .map(|round| format!("log {log_id} line {round}\n"))
-                .collect();
+            let wanted = text_of(0..30, |round| format!("log {log_id} line {round}\n"));
             assert_eq!(raw(&reader), wanted.as_bytes());
         }
     }
@@ -387,7 +385,7 @@ fn many_logs_share_a_file_that_retention_removes() {
 fn pages_and_tails_say_where_they_stop() {
     let (_dir, store) = store(tiny());
     let mut writer = LogWriter::create(&store, 1, 1, LogKind::Text);
-    let text: String = (0..500).map(|n| format!("line {n}\n")).collect();
+    let text = text_of(0..500, |n| format!("line {n}\n"));
     writer.append(at(0, 0), Stdout, text.as_bytes()).unwrap();
     writer.finish().unwrap();
     let reader = writer.live().reader();
