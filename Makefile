@@ -19,7 +19,7 @@ lint: ## Check formatting, lints, licences and the pages' sources, without runni
 fmt: ## Format all sources
 	@scripts/fmt.sh
 
-bench: ## Measure how fast logs are written and read
+bench: ## Measure decisions, logs and workers
 	@scripts/bench.sh
 
 soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)

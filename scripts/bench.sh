@@ -3,4 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 scripts/setup.sh cc
-exec cargo run --locked --release -p ironmaster-logs --example throughput -- "$@"
+for bench in "engine decisions" "logs throughput" "worker throughput"; do
+    crate=${bench% *}
+    example=${bench#* }
+    printf '\n== %s: %s\n' "$crate" "$example"
+    cargo run --locked --quiet --release -p "ironmaster-$crate" --example "$example"
+done
