@@ -1,9 +1,12 @@
 //! The generic change hook, `/change_hook/base`: form fields in, a change out. The fields are those of
 //! Buildbot's hook of that name, so that what calls it today can go on.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use ironmaster_engine::NewChange;
 use ironmaster_model::{Properties, Timestamp};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// The most files of one change.
 pub const FILES_MAX: usize = 100_000;
@@ -78,6 +81,29 @@ pub fn parse_base(form: &[(String, String)]) -> Result<NewChange, HookError> {
             .filled("properties")?
             .map_or_else(|| Ok(Properties::new()), |text| properties(&text))?,
     })
+}
+
+/// Whether the header `Authorization` of a request holds the hook's token: as `Bearer TOKEN`, or as the password
+/// of `Basic`, whoever the user is. `token_sha256` is the token's SHA-256 in hexadecimal.
+pub fn authorized(authorization: Option<&str>, token_sha256: &str) -> bool {
+    let Some((scheme, credentials)) = authorization.and_then(|header| header.trim().split_once(' ')) else {
+        return false;
+    };
+    let token = if scheme.eq_ignore_ascii_case("bearer") {
+        credentials.trim().as_bytes().to_vec()
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let Ok(pair) = STANDARD.decode(credentials.trim()) else {
+            return false;
+        };
+        match pair.iter().position(|byte| *byte == b':') {
+            Some(colon) => pair[colon + 1..].to_vec(),
+            None => return false,
+        }
+    } else {
+        return false;
+    };
+    let given = hex::encode(Sha256::digest(token));
+    given.as_bytes().ct_eq(token_sha256.as_bytes()).into()
 }
 
 struct Form<'f>(&'f [(String, String)]);
@@ -224,6 +250,30 @@ mod tests {
                 ..NewChange::default()
             };
             assert_eq!(change, expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_taken_in_either_form() {
+        let token = hex::encode(Sha256::digest("hunter2"));
+        for (header, allowed) in [
+            (Some("Bearer hunter2"), true),
+            (Some("bearer  hunter2 "), true),
+            // `change:hunter2` and `:hunter2`.
+            (Some("Basic Y2hhbmdlOmh1bnRlcjI="), true),
+            (Some("basic Omh1bnRlcjI="), true),
+            (Some("Bearer hunter3"), false),
+            (Some("Bearer"), false),
+            (Some("Bearer "), false),
+            // `hunter2` without a user, and what is no base64.
+            (Some("Basic aHVudGVyMg=="), false),
+            (Some("Basic !"), false),
+            (Some("Digest hunter2"), false),
+            (Some("hunter2"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(authorized(header, &token), allowed, "{header:?}");
         }
     }
 

@@ -10,7 +10,7 @@ pub mod poller;
 
 use ironmaster_model::KindSpec;
 
-pub use hook::{HookError, parse_base};
+pub use hook::{HookError, authorized, parse_base};
 pub use poller::{GitPoller, PollError, Polled, PolledChange, PollerState};
 
 /// The kinds of change sources, for the catalogue.

@@ -599,9 +599,12 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Reports what is wrong with a glob.
+    /// Reports what is wrong with a glob. Compiled as the engine's filter does it.
     pub(crate) fn glob(&mut self, text: &Text) {
-        if let Err(error) = globset::Glob::new(&text.value) {
+        let glob = globset::GlobBuilder::new(&text.value)
+            .literal_separator(true)
+            .build();
+        if let Err(error) = glob {
             self.error(
                 "bad_glob",
                 text.span.clone(),

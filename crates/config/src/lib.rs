@@ -1,8 +1,9 @@
 //! TOML in, definitions out, with diagnostics.
 //!
 //! [`load`] reads a file, [`check`] a text. Both read all of it, whatever is wrong, and report all mistakes at
-//! once: see [`Report`]. `keys` lists every key; the check and the reference in `docs/configuration.md` come
-//! from that one list, and from the [`Catalogue`] for the kinds of steps and change sources.
+//! once: see [`Report`]. [`keys`] lists every key; the check and the reference in `docs/configuration.md` come
+//! from that one list, and from the [`Catalogue`] for the kinds of steps and change sources. (The test that the page
+//! is current stands in `changes`, the lowest room that knows all kinds.)
 //!
 //! How it is laid out: `checker` has the typed, reporting access to tables; `master`, `worker`, `builder`
 //! and `scheduler` read one kind of section each; `fields` reads what the catalogue describes; `plan` puts

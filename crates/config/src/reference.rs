@@ -2,26 +2,38 @@
 
 use std::fmt::Write;
 
-use ironmaster_model::{Catalogue, FieldKind, KindSpec};
+use ironmaster_model::{Catalogue, FieldKind, KindSpec, StepFlags};
 
 use crate::keys::{self, SectionKeys};
 
-/// Where the generated part of `docs/configuration.md` begins.
+/// Where the generated part of a page begins.
 pub const BEGIN: &str = "<!-- generated from the code: begin -->";
 /// Where it ends.
 pub const END: &str = "<!-- generated from the code: end -->";
 
+/// The page with its generated part replaced; none if it has no such part.
+pub fn replaced(page: &str, generated: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", generated.trim()))
+}
+
 /// The reference of every section and key, with the kinds of the catalogue.
 pub fn markdown(catalogue: &Catalogue) -> String {
     let mut out = String::new();
-    section(&mut out, 3, &keys::MASTER);
-    section(&mut out, 3, &keys::CHANGE_HOOK);
-    section(&mut out, 3, &keys::LIMITS);
-    section(&mut out, 3, &keys::WORKER);
-    section(&mut out, 3, &keys::BUILDER);
-    section(&mut out, 3, &keys::STEP);
+    for keys in [
+        &keys::MASTER,
+        &keys::CHANGE_HOOK,
+        &keys::LIMITS,
+        &keys::WORKER,
+        &keys::BUILDER,
+        &keys::STEP,
+    ] {
+        section(&mut out, 3, keys);
+    }
     for spec in &catalogue.steps {
         kind(&mut out, "step", spec);
+        flags(&mut out, spec.flags);
     }
     section(&mut out, 3, &keys::SCHEDULER);
     section(&mut out, 4, &keys::SCHEDULER_CHANGES);
@@ -71,27 +83,27 @@ fn kind(out: &mut String, what: &str, spec: &KindSpec) {
         );
     }
     out.push('\n');
-    let flags = spec.flags;
-    if what == "step" {
-        let set: Vec<_> = [
-            ("halt_on_failure", flags.halt_on_failure),
-            ("flunk_on_failure", flags.flunk_on_failure),
-            ("flunk_on_warnings", flags.flunk_on_warnings),
-            ("warn_on_failure", flags.warn_on_failure),
-            ("warn_on_warnings", flags.warn_on_warnings),
-            ("always_run", flags.always_run),
-        ]
-        .into_iter()
-        .filter(|(_, set)| *set)
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-        let set = if set.is_empty() {
-            "none".to_owned()
-        } else {
-            set.join(", ")
-        };
-        let _ = write!(out, "Flags that are true unless you say otherwise: {set}.\n\n");
-    }
+}
+
+fn flags(out: &mut String, flags: StepFlags) {
+    let set: Vec<_> = [
+        ("halt_on_failure", flags.halt_on_failure),
+        ("flunk_on_failure", flags.flunk_on_failure),
+        ("flunk_on_warnings", flags.flunk_on_warnings),
+        ("warn_on_failure", flags.warn_on_failure),
+        ("warn_on_warnings", flags.warn_on_warnings),
+        ("always_run", flags.always_run),
+    ]
+    .into_iter()
+    .filter(|(_, set)| *set)
+    .map(|(name, _)| format!("`{name}`"))
+    .collect();
+    let set = if set.is_empty() {
+        "none".to_owned()
+    } else {
+        set.join(", ")
+    };
+    let _ = write!(out, "Flags that are true unless you say otherwise: {set}.\n\n");
 }
 
 fn table_head(out: &mut String) {

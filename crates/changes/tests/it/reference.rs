@@ -1,0 +1,88 @@
+//! `docs/configuration.md` says what the code does. `UPDATE_EXPECT=1` writes its generated part anew.
+
+use std::{fs, path::PathBuf};
+
+use ironmaster_config::{check, reference};
+use ironmaster_model::Catalogue;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn catalogue() -> Catalogue {
+    Catalogue {
+        steps: ironmaster_steps::step_kinds(),
+        change_sources: ironmaster_changes::change_source_kinds(),
+    }
+}
+
+#[test]
+fn the_reference_is_current() {
+    let path = root().join("docs/configuration.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let current = reference::replaced(&page, &reference::markdown(&catalogue())).unwrap();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, &current).unwrap();
+    }
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(
+        page == current,
+        "docs/configuration.md is not current: run this test with UPDATE_EXPECT=1"
+    );
+}
+
+/// Every example of a field is TOML that the field accepts.
+#[test]
+fn the_examples_of_all_kinds_are_accepted() {
+    let catalogue = catalogue();
+    let workdir = tempfile::tempdir().unwrap();
+    let sections = [
+        (
+            "builder.step",
+            &catalogue.steps,
+            "[[builder]]\nname = \"b\"\nworkers = []\n",
+        ),
+        ("change_source", &catalogue.change_sources, ""),
+    ];
+    for (header, kinds, before) in sections {
+        for kind in kinds {
+            for field in &kind.fields {
+                let mut text = format!("{before}[[{header}]]\nname = \"n\"\ntype = \"{}\"\n", kind.name);
+                for other in &kind.fields {
+                    if other.required || other.name == field.name {
+                        text += &format!("{} = {}\n", other.name, other.example);
+                    }
+                }
+                let (_, report) = check("example.toml", &text, workdir.path(), &catalogue);
+                // A field may need another one beside it; that is not the example's fault.
+                let own = report.findings.iter().find(|finding| {
+                    !matches!(finding.code, "bad_value" | "missing_key")
+                        && finding.severity == ironmaster_config::Severity::Error
+                });
+                assert!(own.is_none(), "{text}\n{report}");
+            }
+        }
+    }
+}
+
+/// The complete configurations in the pages for users have no mistakes.
+#[test]
+fn the_examples_in_the_pages_are_accepted() {
+    let workdir = tempfile::tempdir().unwrap();
+    fs::write(
+        workdir.path().join("linux-1.token"),
+        "0123456789abcdef0123456789abcdef",
+    )
+    .unwrap();
+    let mut found = 0;
+    for page in ["docs/configuration.md", "docs/change-sources.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for (number, block) in text.split("```toml\n").skip(1).enumerate() {
+            let block = block.split("```").next().unwrap();
+            let (loaded, report) = check(page, block, workdir.path(), &catalogue());
+            assert!(loaded.is_some(), "{page}, example {}:\n{report}", number + 1);
+            found += 1;
+        }
+    }
+    assert!(found >= 3, "{found}");
+}
