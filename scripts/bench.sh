@@ -3,9 +3,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 scripts/setup.sh cc
-for bench in "engine decisions" "logs throughput" "worker throughput"; do
-    crate=${bench% *}
-    example=${bench#* }
+
+bench() {
+    crate=$1
+    example=$2
+    shift 2
     printf '\n== %s: %s\n' "$crate" "$example"
-    cargo run --locked --quiet --release -p "ironmaster-$crate" --example "$example"
-done
+    cargo run --locked --quiet --release -p "ironmaster-$crate" --example "$example" -- "$@"
+}
+
+bench engine decisions
+bench logs throughput
+cargo build --locked --quiet --release -p ironmaster-worker
+bench worker throughput "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"

@@ -23,6 +23,10 @@ const LONG: &[(&str, &str)] = &[
         "crates/logs/src/writer.rs",
         "the writer's states follow one another, and crash safety is read in one go",
     ),
+    (
+        "crates/store/src/resource/fields.rs",
+        "a table: every field of the REST types with its column",
+    ),
 ];
 
 fn rust() -> impl Iterator<Item = File> {
