@@ -49,6 +49,11 @@ export function Home() {
           {({ items }) =>
             items.length > 0 ? (
               <BuildTable builds={items} caption="Running builds" />
+            ) : active === 0 ? (
+              <Empty title="No builder is configured yet">
+                Add a worker, a builder and a scheduler to the master's configuration and reload it. Then a
+                change starts a build, and you see it here.
+              </Empty>
             ) : (
               <Empty title="Nothing is running">
                 A new change starts builds by itself; or open a <Link to="/builders">builder</Link> and force

@@ -1,6 +1,7 @@
 /** Answers and events recorded from a stock server; see the folder `captures`. */
 
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 export interface Capture {
   request: { method: string; path: string; json?: unknown }
@@ -9,7 +10,7 @@ export interface Capture {
   body: unknown
 }
 
-const read = (name: string): string => readFileSync(new URL(`./captures/${name}`, import.meta.url), 'utf8')
+const read = (name: string): string => readFileSync(join(import.meta.dirname, 'captures', name), 'utf8')
 
 export const capture = (name: string): Capture => JSON.parse(read(`${name}.json`))
 
