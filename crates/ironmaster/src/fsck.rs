@@ -84,12 +84,14 @@ fn logs(dir: &Path) -> Result<Vec<String>, Failure> {
     let mut findings = Vec::new();
     for key in store.keys().map_err(|error| failed(&error))? {
         let report = store.verify(key).map_err(|error| failed(&error))?;
-        findings.extend(
-            report
-                .findings
-                .iter()
-                .map(|finding| format!("error: {}: {finding}", store.path(key).display())),
-        );
+        findings.extend(report.findings.iter().map(|finding| {
+            format!(
+                "error: {}: byte {}: {}",
+                store.path(key).display(),
+                finding.offset,
+                finding.what
+            )
+        }));
     }
     Ok(findings)
 }

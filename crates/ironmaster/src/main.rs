@@ -12,8 +12,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use failure::Failure;
-
 /// A continuous-integration master for people who run their own build machines.
 #[derive(Parser)]
 #[command(
