@@ -99,18 +99,6 @@ impl<'c> Checker<'c> {
 
     /// The report, with a masked copy of the file.
     pub(crate) fn into_report(mut self) -> (Report, String) {
-        // Where a secret is written a second time, it is masked there too; a short one could be any word.
-        let values: Vec<&str> = self
-            .secrets
-            .iter()
-            .filter_map(|span| self.text.get(span.clone()))
-            .map(|value| value.trim_matches(['"', '\'']))
-            .filter(|value| value.len() >= 8)
-            .collect();
-        for value in &values {
-            let again = self.text.match_indices(*value);
-            self.secrets.extend(again.map(|(at, _)| at..at + value.len()));
-        }
         let masked = crate::mask::mask(self.text, &self.secrets);
         self.findings
             .sort_by_key(|finding| finding.place.as_ref().map_or(0, |place| place.span.start));
@@ -126,7 +114,7 @@ impl<'c> Checker<'c> {
             });
         }
         // A message may quote a value; a secret in it is masked too.
-        for value in &values {
+        for value in &masked.values {
             for finding in &mut self.findings {
                 finding.message = finding.message.replace(value, "***");
                 finding.help = finding.help.take().map(|help| help.replace(value, "***"));
@@ -134,9 +122,9 @@ impl<'c> Checker<'c> {
         }
         let report = Report {
             findings: self.findings,
-            sources: BTreeMap::from([(self.file.to_owned(), masked.clone())]),
+            sources: BTreeMap::from([(self.file.to_owned(), masked.text.clone())]),
         };
-        (report, masked)
+        (report, masked.text)
     }
 
     // Findings.

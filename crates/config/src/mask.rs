@@ -6,11 +6,37 @@ use std::ops::Range;
 /// Keys whose value is a secret, wherever they stand.
 const SECRET_WORDS: &[&str] = &["token", "password", "passwd", "secret"];
 
-/// A copy of `text` with all `spans` masked, and every value that is assigned to a key that sounds like a
-/// secret. The second rule holds for text that is not TOML at all, and for keys that are misspelt.
-pub(crate) fn mask(text: &str, spans: &[Range<usize>]) -> String {
+/// A secret shorter than this is not looked for elsewhere: it could be any word.
+const VALUE_BYTES_MIN: usize = 8;
+
+/// A text that can be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Masked {
+    /// As long as the original, and with the same lines.
+    pub(crate) text: String,
+    /// The secrets that were found, so that messages can be kept free of them.
+    pub(crate) values: Vec<String>,
+}
+
+/// Masks all `spans` of `text`, every value that is given to a key that sounds like a secret, and every other
+/// place where one of these values stands. The second holds for text that is not TOML at all, and for keys that
+/// are misspelt.
+pub(crate) fn mask(text: &str, spans: &[Range<usize>]) -> Masked {
+    let mut spans = spans.to_vec();
+    spans.extend(secret_values(text));
+    let mut values: Vec<String> = spans
+        .iter()
+        .filter_map(|span| text.get(span.clone()))
+        .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+        .filter(|value| value.len() >= VALUE_BYTES_MIN)
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    for value in &values {
+        spans.extend(text.match_indices(value).map(|(at, _)| at..at + value.len()));
+    }
     let mut bytes = text.as_bytes().to_vec();
-    for span in spans.iter().cloned().chain(assignments(text)) {
+    for span in spans {
         if let Some(value) = bytes.get_mut(span) {
             for byte in value {
                 if !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'') {
@@ -20,35 +46,60 @@ pub(crate) fn mask(text: &str, spans: &[Range<usize>]) -> String {
         }
     }
     // Every byte of a character outside ASCII became a star, or none did.
-    String::from_utf8(bytes).unwrap_or_default()
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    Masked { text, values }
 }
 
-/// The values of `token = …` and the like: to the end of the quotes, or of the line where there are none.
-fn assignments(text: &str) -> Vec<Range<usize>> {
+/// The values of keys that sound like a secret: to the end of the quotes, or of the line where there are none.
+/// The equals sign may be missing.
+fn secret_values(text: &str) -> Vec<Range<usize>> {
+    let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let mut found = Vec::new();
-    for (equals, _) in text.match_indices('=') {
-        let before = text[..equals].trim_end();
-        let before = before.strip_suffix(['"', '\'']).unwrap_or(before);
-        let key_start = before
-            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))
-            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-        if !is_secret_key(&before[key_start..]) {
+    let mut at = 0;
+    while let Some(start) = text[at..].find(is_key).map(|offset| at + offset) {
+        let word = &text[start..];
+        let word = &word[..word.find(|c| !is_key(c)).unwrap_or(word.len())];
+        let end = start + word.len();
+        at = end;
+        if !is_secret_key(word) {
             continue;
         }
-        let after = &text[equals + 1..];
-        let start = equals + 1 + (after.len() - after.trim_start_matches([' ', '\t']).len());
-        let value = &text[start..];
-        let line_end = value.find('\n').unwrap_or(value.len());
-        let end = if let Some(quotes) = ["\"\"\"", "'''"].into_iter().find(|q| value.starts_with(q)) {
-            value[3..].find(quotes).map_or(value.len(), |at| at + 3)
-        } else if let Some(quote) = ['"', '\''].into_iter().find(|q| value.starts_with(*q)) {
-            closing_quote(&value[..line_end], quote).unwrap_or(line_end)
-        } else {
-            line_end
+        let after = &text[end..];
+        let after = after.strip_prefix(['"', '\'']).unwrap_or(after);
+        let after = after.trim_start_matches([' ', '\t']);
+        let after = match after.strip_prefix('=') {
+            Some(value) => value.trim_start_matches([' ', '\t']),
+            // Where a key may stand, a text follows one whose equals sign was forgotten.
+            None if after.starts_with(['"', '\'']) && begins_key(&text[..start]) => after,
+            None => continue,
         };
-        found.push(start..start + end);
+        let value = text.len() - after.len()..text.len() - after.len() + value_len(after);
+        at = value.end;
+        found.push(value);
     }
     found
+}
+
+/// Whether a key may follow: at the start of a line, or in an inline table.
+fn begins_key(before: &str) -> bool {
+    let before = before.trim_end_matches([' ', '\t']);
+    let before = before.strip_suffix(['"', '\'']).unwrap_or(before);
+    before.is_empty() || before.ends_with(['\n', '{', ',', '.'])
+}
+
+/// How long the value is that a text starts with.
+fn value_len(text: &str) -> usize {
+    let line_end = text.find('\n').unwrap_or(text.len());
+    if let Some(quotes) = ["\"\"\"", "'''"]
+        .into_iter()
+        .find(|quotes| text.starts_with(quotes))
+    {
+        text[3..].find(quotes).map_or(text.len(), |at| at + 3)
+    } else if let Some(quote) = ['"', '\''].into_iter().find(|quote| text.starts_with(*quote)) {
+        closing_quote(&text[..line_end], quote).unwrap_or(line_end)
+    } else {
+        line_end
+    }
 }
 
 /// Where the quote that the text starts with is closed.
@@ -104,11 +155,19 @@ mod tests {
             ("token_file = \"abc\"", "token_file = \"abc\""),
             ("token_env = \"ABC\"", "token_env = \"ABC\""),
             ("name = \"abc\"", "name = \"abc\""),
+            ("token \"abc\"", "token \"***\""),
+            ("{ a = 1, token \"abc\" }", "{ a = 1, token \"***\" }"),
+            ("x = \"a token 'abc'\"", "x = \"a token 'abc'\""),
+            ("x = \"y\"token = \"abc\"", "x = \"y\"token = \"***\""),
+            (
+                "a = \"long-secret\"\ntoken = \"long-secret\"",
+                "a = \"***********\"\ntoken = \"***********\"",
+            ),
             ("token", "token"),
             ("token =", "token ="),
             ("= é = ", "= é = "),
         ] {
-            let masked = mask(text, &[]);
+            let masked = mask(text, &[]).text;
             assert_eq!(masked, expected, "{text}");
             assert_eq!(masked.len(), text.len(), "{text}");
         }
@@ -117,7 +176,7 @@ mod tests {
     #[test]
     fn spans_are_masked() {
         for (text, span, expected) in [("x = 'abc'", 4..9, "x = '***'"), ("short", 3..99, "short")] {
-            assert_eq!(mask(text, std::slice::from_ref(&span)), expected);
+            assert_eq!(mask(text, std::slice::from_ref(&span)).text, expected);
         }
     }
 }
