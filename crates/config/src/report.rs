@@ -137,21 +137,27 @@ impl Report {
         let mut group = match &finding.place {
             None => Group::with_title(title),
             Some(place) => {
-                let mut snippets: Vec<Snippet<'a, _>> = Vec::new();
-                let mut primary = self
+                let (here, elsewhere): (Vec<&Related>, Vec<&Related>) = finding
+                    .related
+                    .iter()
+                    .partition(|related| related.place.file == place.file);
+                let places = here.iter().map(|related| &related.place).chain([place]);
+                let excerpt = self.excerpt(place, places);
+                let mut primary = excerpt
                     .snippet(place)
-                    .annotation(AnnotationKind::Primary.span(self.clamp(place)));
-                for related in &finding.related {
-                    let annotation = AnnotationKind::Context
-                        .span(self.clamp(&related.place))
-                        .label(&related.message);
-                    if related.place.file == place.file {
-                        primary = primary.annotation(annotation);
-                    } else {
-                        snippets.push(self.snippet(&related.place).annotation(annotation));
-                    }
+                    .annotation(AnnotationKind::Primary.span(excerpt.span(place)));
+                for related in here {
+                    let annotation = AnnotationKind::Context.span(excerpt.span(&related.place));
+                    primary = primary.annotation(annotation.label(&related.message));
                 }
-                title.element(primary).elements(snippets)
+                let others = elsewhere.into_iter().map(|related| {
+                    let excerpt = self.excerpt(&related.place, [&related.place].into_iter());
+                    let annotation = AnnotationKind::Context.span(excerpt.span(&related.place));
+                    excerpt
+                        .snippet(&related.place)
+                        .annotation(annotation.label(&related.message))
+                });
+                title.element(primary).elements(others)
             }
         };
         if let Some(help) = &finding.help {
@@ -160,16 +166,52 @@ impl Report {
         vec![group]
     }
 
-    fn snippet<'a>(&'a self, place: &'a Place) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    /// The lines from the first of `places`, which are all in the file of `place`, to the last. The renderer reads
+    /// all that it is given, for each finding, so a large file is not given to it whole.
+    fn excerpt<'a>(&'a self, place: &Place, places: impl Iterator<Item = &'a Place>) -> Excerpt<'a> {
         let text = self.sources.get(&place.file).map_or("", String::as_str);
-        Snippet::source(text).path(&place.file)
+        let mut first = (text.len(), usize::MAX);
+        let mut last = 0;
+        for place in places {
+            first = first.min((place.span.start, place.line));
+            last = last.max(place.span.end).min(text.len());
+        }
+        let at = first.0.min(text.len());
+        let start = text
+            .get(..at)
+            .and_then(|before| before.rfind('\n'))
+            .map_or(0, |end| end + 1);
+        let end = text
+            .get(last..)
+            .and_then(|after| after.find('\n'))
+            .map_or(text.len(), |end| last + end);
+        Excerpt {
+            text: text.get(start..end).unwrap_or_default(),
+            start,
+            line: if first.1 == usize::MAX { 1 } else { first.1 },
+        }
+    }
+}
+
+/// Some lines of a file.
+struct Excerpt<'a> {
+    text: &'a str,
+    /// Where they begin, in bytes.
+    start: usize,
+    /// Number of the first line.
+    line: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    fn snippet(&self, place: &'a Place) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        Snippet::source(self.text).line_start(self.line).path(&place.file)
     }
 
-    /// The span within the text, whatever was given.
-    fn clamp(&self, place: &Place) -> Range<usize> {
-        let len = self.sources.get(&place.file).map_or(0, String::len);
-        let start = place.span.start.min(len);
-        start..place.span.end.clamp(start, len)
+    /// A place as a range of these lines, whatever was given.
+    fn span(&self, place: &Place) -> Range<usize> {
+        let within = |at: usize| at.saturating_sub(self.start).min(self.text.len());
+        let start = within(place.span.start);
+        start..within(place.span.end).max(start)
     }
 }
 
