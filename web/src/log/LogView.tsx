@@ -1,53 +1,36 @@
 /**
  * The log view. Whatever the size of the log, the page holds only the lines on screen and a few more;
- * `window.ts` has the geometry, `store.ts` the lines, `search.ts` the search.
+ * `window.ts` has the geometry, `usePosition.ts` the scrolling, `store.ts` the lines, `search.ts` the search.
  */
 
 import {
   type KeyboardEvent,
   type MouseEvent,
   type ReactNode,
-  useCallback,
   useEffect,
-  useLayoutEffect,
   useMemo,
   useRef,
   useState,
   useSyncExternalStore,
 } from 'react'
-import { flushSync } from 'react-dom'
 import { logLines, rawLogUrl } from '../api/client'
 import { describeError } from '../api/errors'
 import type { Log } from '../api/types'
 import { Button } from '../components/Button'
 import { counted, formatCount } from '../lib/format'
+import { CopyLink } from './CopyLink'
 import { LogLine } from './LogLine'
 import { LogSearch } from './LogSearch'
 import css from './LogView.module.css'
 import { columns, MAX_SHOWN, plainText } from './line'
 import type { Matcher } from './search'
 import { LogStore } from './store'
-import {
-  formatRange,
-  type Geometry,
-  isAtEnd,
-  type LineRange,
-  needsSettling,
-  type Position,
-  positionOfEnd,
-  positionOfLine,
-  renderedRange,
-  scrolled,
-  scrollHeight,
-  topOfLine,
-  toScroll,
-} from './window'
+import { usePosition } from './usePosition'
+import { type LineRange, renderedRange, scrollHeight, topOfLine } from './window'
 
 /** As in the style sheet. */
 const LINE_HEIGHT = 20
 const OVERSCAN = 20
-/** When scrolling has rested so long, the scroll bar is put where it belongs. */
-const SETTLE_MS = 140
 
 interface Props {
   log: Log
@@ -80,94 +63,17 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
     return () => cancelAnimationFrame(frame)
   }, [store, log.num_lines])
 
-  const scroller = useRef<HTMLDivElement>(null)
-  const [viewport, setViewport] = useState(0)
-  const [position, setPosition] = useState<Position>({ virtualTop: 0, scrollTop: 0 })
-  const [following, setFollowing] = useState(!log.complete && startAt === 'end' && selected === undefined)
+  const count = store.count
+  const { scroller, g, position, following, onScroll, toLine, toStart, toEnd, leaveEnd, selectedHere } =
+    usePosition({ count, lineHeight: LINE_HEIGHT, complete: log.complete, startAt, selected })
+  const range = renderedRange(position, g, OVERSCAN)
   const [matcher, setMatcher] = useState<Matcher>()
   const [current, setCurrent] = useState<number>()
   const [widest, setWidest] = useState(0)
-  const settle = useRef<ReturnType<typeof setTimeout>>(undefined)
-  const placed = useRef(false)
-  // The end was asked for: it stays on screen when the height of the view changes.
-  const atEnd = useRef(false)
-
-  const count = store.count
-  const g: Geometry = useMemo(() => ({ lines: count, lineHeight: LINE_HEIGHT, viewport }), [count, viewport])
-  const range = renderedRange(position, g, OVERSCAN)
-
-  useLayoutEffect(() => {
-    const element = scroller.current
-    if (element === null) return
-    const measure = () => setViewport(element.clientHeight)
-    measure()
-    const observer = new ResizeObserver(measure)
-    observer.observe(element)
-    return () => observer.disconnect()
-  }, [])
-
-  /** Moves both the log and the scroll bar. What is drawn and where it is drawn change in one go. */
-  const moveTo = useCallback((next: Position) => {
-    const element = scroller.current
-    if (element === null) return
-    element.scrollTop = next.scrollTop
-    // The browser may have rounded or limited it.
-    setPosition({ virtualTop: next.virtualTop, scrollTop: element.scrollTop })
-  }, [])
-
-  const goToLine = useCallback(
-    (line: number) => {
-      atEnd.current = false
-      setFollowing(false)
-      moveTo(positionOfLine(line, g))
-    },
-    [g, moveTo],
-  )
-
-  // The first position, once the height and the number of lines are known; then following the end.
-  useLayoutEffect(() => {
-    if (viewport === 0 || count === 0) return
-    if (!placed.current) {
-      placed.current = true
-      if (selected !== undefined) moveTo(positionOfLine(selected.first, g))
-      else if (startAt === 'end') {
-        atEnd.current = true
-        moveTo(positionOfEnd(g))
-      }
-    } else if (following || atEnd.current) moveTo(positionOfEnd(g))
-  }, [g, viewport, count, following, selected, startAt, moveTo])
-
-  // A line selected from outside: the address was edited, or a link followed.
-  const wanted = selected && formatRange(selected)
-  const shownRange = useRef(wanted)
-  useEffect(() => {
-    if (wanted === shownRange.current || !placed.current) return
-    shownRange.current = wanted
-    if (selected !== undefined) goToLine(selected.first)
-  }, [wanted, selected, goToLine])
 
   useEffect(() => {
     store.want(range.first, range.end)
   }, [store, range.first, range.end])
-
-  const onScroll = () => {
-    const element = scroller.current
-    if (element === null || element.scrollTop === position.scrollTop) return
-    const next = scrolled(position, element.scrollTop, g)
-    const back = next.virtualTop < position.virtualTop
-    // In the same frame as the scroll, or the lines would trail behind it.
-    atEnd.current = isAtEnd(next, g) && log.complete
-    flushSync(() => {
-      setPosition(next)
-      if (following && back && !isAtEnd(next, g)) setFollowing(false)
-      else if (!following && !log.complete && !back && isAtEnd(next, g)) setFollowing(true)
-    })
-    clearTimeout(settle.current)
-    const rest = () => moveTo({ virtualTop: next.virtualTop, scrollTop: toScroll(next.virtualTop, g) })
-    if (needsSettling(next, g)) rest()
-    else settle.current = setTimeout(rest, SETTLE_MS)
-  }
-  useEffect(() => () => clearTimeout(settle.current), [])
 
   const lines: { index: number; raw: string | undefined }[] = []
   let columnsHere = 0
@@ -190,29 +96,17 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
       event.shiftKey && selected
         ? { first: Math.min(selected.first, line), last: Math.max(selected.first, line) }
         : { first: line, last: line }
-    shownRange.current = formatRange(next)
-    atEnd.current = false
-    setFollowing(false)
+    selectedHere(next)
     onSelect(next)
   }
 
-  const toStart = () => {
-    atEnd.current = false
-    setFollowing(false)
-    moveTo({ virtualTop: 0, scrollTop: 0 })
-  }
-  const toEnd = () => {
-    atEnd.current = true
-    moveTo(positionOfEnd(g))
-    if (!log.complete) setFollowing(true)
-  }
   const searchField = useRef<HTMLInputElement>(null)
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
     const actions: Record<string, () => void> = {
       g: toStart,
       G: toEnd,
-      f: () => (following ? setFollowing(false) : toEnd()),
+      f: () => (following ? leaveEnd() : toEnd()),
       '/': () => searchField.current?.focus(),
     }
     const action = actions[event.key]
@@ -244,7 +138,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
           onMatcher={(next) => setMatcher(() => next)}
           onGo={(line) => {
             setCurrent(line)
-            if (line !== undefined) goToLine(line)
+            if (line !== undefined) toLine(line)
           }}
         />
         <div className={css.buttons}>
@@ -260,7 +154,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
               small
               kind="quiet"
               aria-pressed={following}
-              onClick={() => (following ? setFollowing(false) : toEnd())}
+              onClick={() => (following ? leaveEnd() : toEnd())}
               title="Stay at the end while the log grows (f)"
             >
               Follow
@@ -322,34 +216,5 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
         </div>
       </section>
     </div>
-  )
-}
-
-function CopyLink({ url, range }: { url: string; range: LineRange }) {
-  const [copied, setCopied] = useState<boolean>()
-  useEffect(() => {
-    if (copied === undefined) return
-    const timer = setTimeout(() => setCopied(undefined), 2000)
-    return () => clearTimeout(timer)
-  }, [copied])
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(url)
-      setCopied(true)
-    } catch {
-      // Without https there is no clipboard; the address bar has the same link.
-      setCopied(false)
-    }
-  }
-  return (
-    <Button small onClick={() => void copy()} title={url}>
-      <span aria-live="polite">
-        {copied === undefined
-          ? `Copy link to ${formatRange(range)}`
-          : copied
-            ? 'Copied'
-            : 'Copy it from the address bar'}
-      </span>
-    </Button>
   )
 }
