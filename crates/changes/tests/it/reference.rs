@@ -67,11 +67,11 @@ fn the_examples_of_all_kinds_are_accepted() {
     }
 }
 
-/// The complete configurations in the pages for users have no mistakes.
+/// The complete configurations in the pages for users and in `examples/` have no mistakes.
 #[test]
-fn the_examples_in_the_pages_are_accepted() {
+fn the_examples_for_users_are_accepted() {
     let workdir = tempfile::tempdir().unwrap();
-    for file in ["linux-1.token", "hook.token"] {
+    for file in ["linux-1.token", "hook.token", "worker.token"] {
         fs::write(workdir.path().join(file), "0123456789abcdef0123456789abcdef").unwrap();
     }
     let mut found = 0;
@@ -85,4 +85,18 @@ fn the_examples_in_the_pages_are_accepted() {
         }
     }
     assert!(found >= 3, "{found}");
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let (loaded, report) = check(name, &text, workdir.path(), &catalogue());
+            assert!(loaded.is_some(), "{report}");
+            let warned = report
+                .findings
+                .iter()
+                .find(|finding| finding.code != "token_readable");
+            assert!(warned.is_none(), "{report}");
+        }
+    }
 }
