@@ -116,32 +116,33 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
     ) {
         settings.log_level = level;
     }
-    let secs = Duration::from_secs;
-    if let Some(lease) = checker.duration(section, "lease", secs(10), secs(86_400)) {
+    let millis = Duration::from_millis;
+    if let Some(lease) = checker.duration(section, "lease", millis(1000), Duration::from_secs(86_400)) {
         settings.lease = lease;
     }
-    if let Some(heartbeat) = checker.duration(section, "heartbeat", secs(1), secs(600)) {
+    if let Some(dead_after) = checker.duration(section, "dead_after", millis(300), Duration::from_secs(3600))
+    {
+        settings.dead_after = dead_after;
+        settings.heartbeat = Duration(dead_after.0 / 3);
+    }
+    if let Some(heartbeat) = checker.duration(section, "heartbeat", millis(100), Duration::from_secs(600)) {
         settings.heartbeat = heartbeat;
     }
-    if let Some(dead_after) = checker.duration(section, "dead_after", secs(2), secs(3600)) {
-        settings.dead_after = dead_after;
-    }
-    if settings.dead_after.0 < 2 * settings.heartbeat.0 {
-        let key = if section.has("dead_after") {
-            "dead_after"
-        } else {
-            "heartbeat"
-        };
-        let span = section.get(key).map(toml::Spanned::span).unwrap_or_default();
+    // The protocol gives a connection up after two and a half heartbeats of silence.
+    if settings.dead_after.0 < settings.heartbeat.0.saturating_mul(5) / 2 {
+        let span = section
+            .get("heartbeat")
+            .map(toml::Spanned::span)
+            .unwrap_or_default();
         checker.error_help(
             "conflict",
             span,
             format!(
-                "`dead_after` ({}) must be at least twice `heartbeat` ({})",
-                units::duration_text(settings.dead_after),
-                units::duration_text(settings.heartbeat)
+                "`heartbeat` ({}) is too rare to notice a dead connection within `dead_after` ({})",
+                units::duration_text(settings.heartbeat),
+                units::duration_text(settings.dead_after)
             ),
-            Some("otherwise one late answer ends a good connection".to_owned()),
+            Some("leave `heartbeat` out: it is a third of `dead_after` then".to_owned()),
         );
     }
     if settings.lease < settings.dead_after {

@@ -21,9 +21,10 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// How long a worker that has lost its master lets commands run on.
     pub lease: Duration,
-    /// How often an idle connection to a worker is probed.
+    /// How often a silent connection to a worker is probed. The protocol gives it up after two and a half of these.
     pub heartbeat: Duration,
-    /// After how much silence a connection to a worker counts as dead; at least twice `heartbeat`.
+    /// After how much silence at the latest a connection to a worker counts as dead; at least two and a half times
+    /// `heartbeat`, so whoever sets the protocol up needs `heartbeat` only.
     pub dead_after: Duration,
     /// The generic change hook.
     pub change_hook: ChangeHookSettings,

@@ -46,6 +46,20 @@ fn settings_are_read() {
 }
 
 #[test]
+fn connections_are_probed_often_enough_to_notice_their_death() {
+    for (text, heartbeat, dead_after) in [
+        ("", 10_000, 30_000),
+        ("dead_after = \"3m\"", 60_000, 180_000),
+        ("dead_after = \"600ms\"\nheartbeat = \"200ms\"", 200, 600),
+        ("heartbeat = 12", 12_000, 30_000),
+    ] {
+        let settings = loaded(&format!("[master]\n{text}")).settings;
+        assert_eq!(settings.heartbeat, Duration::from_millis(heartbeat), "{text}");
+        assert_eq!(settings.dead_after, Duration::from_millis(dead_after), "{text}");
+    }
+}
+
+#[test]
 fn workers_and_builders_are_read() {
     let plan = loaded(FULL).plan;
     let worker = &plan.workers["linux-1"];
