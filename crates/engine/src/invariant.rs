@@ -78,8 +78,9 @@ struct Worker {
     builders: Vec<BuilderId>,
     paused: bool,
     graceful: bool,
-    /// The connected process; none while there is none. Unknown in a partial feed until it shows itself.
+    /// The connected process; none while there is none.
     instance: Option<String>,
+    /// Whether its settings were seen; in a feed without its beginning they may not have been.
     known: bool,
     used: BTreeMap<u32, BuildId>,
 }
@@ -303,7 +304,6 @@ impl Checker {
                 self.masters.insert(master.id, true);
                 for worker in self.workers.values_mut() {
                     worker.instance = None;
-                    worker.known = true;
                 }
             }
             Event::MasterStopped { master } => {
@@ -353,7 +353,6 @@ impl Checker {
                 let entry = self.workers.entry(*worker).or_default();
                 entry.instance = Some(connection.instance.clone());
                 entry.graceful = false;
-                entry.known = true;
             }
             Event::WorkerDisconnected { worker, .. } => {
                 if let Some(entry) = self.workers.get_mut(worker) {

@@ -351,6 +351,13 @@ impl State {
 
     /// Turns it back into rows, each kind in order of id.
     pub fn to_snapshot(&self) -> Snapshot {
+        // A change that nobody took up is history, and with it what it alone refers to.
+        let mut let_go: BTreeMap<SourceStampId, usize> = BTreeMap::new();
+        for id in &self.unused_changes {
+            if let Some(held) = self.changes.get(id).filter(|held| held.refs == 0) {
+                *let_go.entry(held.record.sourcestamp).or_default() += 1;
+            }
+        }
         Snapshot {
             now: self.now,
             seq: self.seq,
@@ -382,7 +389,7 @@ impl State {
                 .stamps
                 .by_id
                 .values()
-                .filter(|held| held.refs > 0)
+                .filter(|held| held.refs > let_go.get(&held.record.id).copied().unwrap_or(0))
                 .map(|held| held.record.clone())
                 .collect(),
             builds: self.builds.values().map(|entry| entry.record.clone()).collect(),

@@ -16,11 +16,10 @@ impl Checker {
             .map(|(key, waiting)| (key.clone(), (waiting.changes.clone(), waiting.fire_at.is_some())))
             .collect();
         let old = self.changes.insert(id, new).unwrap_or_default();
-        let name = self
-            .scheduler_names
-            .get(&id)
-            .map(|(name, _)| name.clone())
-            .unwrap_or_default();
+        let Some(name) = self.scheduler_names.get(&id).map(|(name, _)| name.clone()) else {
+            // A feed without its beginning: which buildsets are this scheduler's cannot be told.
+            return;
+        };
         let still: std::collections::BTreeSet<ChangeId> = state
             .waiting
             .values()
@@ -174,7 +173,10 @@ impl Checker {
     pub(super) fn merged(&mut self, id: BuildRequestId, into: BuildRequestId) {
         let builder = self.requests.get(&id).map(|request| request.builder);
         match self.requests.get(&into) {
-            Some(other) if other.phase == Phase::Queued && Some(other.builder) == builder && into != id => {}
+            Some(other)
+                if other.phase == Phase::Queued
+                    && builder.is_none_or(|builder| builder == other.builder)
+                    && into != id => {}
             Some(_) => self.violate(
                 "a request is merged into one that waits",
                 format!("request {id} was merged into {into}"),

@@ -1,6 +1,6 @@
 //! Changes and time become buildsets.
 
-use ironmaster_engine::Input;
+use ironmaster_engine::{Input, schedulers::WAITING_MAX};
 use ironmaster_model::{
     BuildsetRecord, ChangeFilter, Duration, Event, FixedSource, SchedulerKind, Timestamp,
 };
@@ -164,4 +164,31 @@ fn a_scheduler_that_is_off_hears_nothing() {
     assert_eq!(bench.ok(off), []);
     let events = bench.ok(change("main", "r1", &[]));
     assert_eq!(names(&events), ["source_stamp_added", "change_added"]);
+}
+
+#[test]
+fn what_a_timer_holds_back_is_bounded() {
+    let mut bench = bench(SchedulerKind::SingleBranch {
+        filter: filter(),
+        tree_stable: Some(Duration::from_secs(60)),
+    });
+    for number in 0..WAITING_MAX + 10 {
+        bench.ok(change("main", &format!("r{number}"), &["docs/a"]));
+    }
+    let held = |bench: &Bench| {
+        let state = &bench.state.scheduler_by_name("s").expect("it is there").state;
+        state
+            .waiting
+            .values()
+            .map(|waiting| waiting.changes.len())
+            .sum::<usize>()
+    };
+    assert!(held(&bench) < WAITING_MAX, "of unimportant ones the oldest go");
+    assert_eq!(bench.state.to_snapshot().changes.len(), held(&bench));
+    // Important ones are not dropped: the timer waits no longer.
+    let mut built = 0;
+    for number in 0..10 {
+        built += changes(&bench.ok(change("main", &format!("i{number}"), &["src/a"]))).len();
+    }
+    assert_eq!(built, 1);
 }
