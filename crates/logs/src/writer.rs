@@ -57,7 +57,7 @@ pub struct Resumed {
 /// by its position. Dropping the writer loses what was not flushed, as a crash does.
 ///
 /// Memory, whatever the length of the log or its lines: in memory up to the inline limit and a block; in the file two
-/// blocks (128 KiB), the index (at most 140 KB) and, while a frame is open, a compression context (1.8 MB, see
+/// blocks (128 KiB), the index (at most 140 KB) and, while a frame is open, a compression context (2.1 MB, see
 /// [`LogWriter::rest`]).
 #[derive(Debug)]
 pub struct LogWriter {
