@@ -64,8 +64,19 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
   }, [store, log.num_lines])
 
   const count = store.count
-  const { scroller, g, position, following, onScroll, toLine, toStart, toEnd, leaveEnd, selectedHere } =
-    usePosition({ count, lineHeight: LINE_HEIGHT, complete: log.complete, startAt, selected })
+  const {
+    scroller,
+    g,
+    position,
+    following,
+    onScroll,
+    onScrollEnd,
+    toLine,
+    toStart,
+    toEnd,
+    leaveEnd,
+    selectedHere,
+  } = usePosition({ count, lineHeight: LINE_HEIGHT, complete: log.complete, startAt, selected })
   const range = renderedRange(position, g, OVERSCAN)
   const [matcher, setMatcher] = useState<Matcher>()
   const [current, setCurrent] = useState<number>()
@@ -188,6 +199,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
         tabIndex={0}
         onScroll={onScroll}
+        onScrollEnd={onScrollEnd}
         onClick={select}
         onKeyDown={onKey}
       >

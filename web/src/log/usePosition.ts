@@ -12,12 +12,16 @@ import {
   type Position,
   positionOfEnd,
   positionOfLine,
+  restingScroll,
   scrolled,
-  toScroll,
 } from './window'
 
-/** When scrolling has rested so long, the scroll bar is put where it belongs. */
-const SETTLE_MS = 140
+/**
+ * When scrolling has rested so long, the scroll bar is put where it belongs. Only for browsers without
+ * `scrollend`: on a slow machine a smooth scroll may pause for longer, and to set its position then would end it.
+ */
+const SETTLE_MS = 400
+const TELLS_END = typeof window !== 'undefined' && 'onscrollend' in window
 
 export function usePosition({
   count,
@@ -125,9 +129,14 @@ export function usePosition({
     })
     clearTimeout(settle.current)
     if (!isScaled(g)) return
-    const rest = () => moveTo({ virtualTop: next.virtualTop, scrollTop: toScroll(next.virtualTop, g) })
-    if (needsSettling(next, g)) rest()
-    else settle.current = setTimeout(rest, SETTLE_MS)
+    if (needsSettling(next, g)) rest(next)
+    else if (!TELLS_END) settle.current = setTimeout(() => rest(next), SETTLE_MS)
+  }
+
+  /** Puts the scroll bar where it belongs; what is on screen does not move. */
+  const rest = (at: Position) => {
+    const scrollTop = restingScroll(at, g)
+    if (scrollTop !== undefined) moveTo({ virtualTop: at.virtualTop, scrollTop })
   }
 
   return {
@@ -136,6 +145,7 @@ export function usePosition({
     position,
     following,
     onScroll,
+    onScrollEnd: () => rest(position),
     toLine,
     toStart,
     toEnd,

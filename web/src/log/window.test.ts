@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
+  EDGE,
   END_PADDING,
   formatRange,
   type Geometry,
@@ -14,6 +15,7 @@ import {
   positionOfEnd,
   positionOfLine,
   renderedRange,
+  restingScroll,
   scrolled,
   scrollHeight,
   topOfLine,
@@ -75,7 +77,7 @@ describe.each([
   })
 
   it('maps there and back within the precision of one scroll pixel', () => {
-    const pixel = maxVirtualTop(g) / maxScrollTop(g)
+    const pixel = (maxVirtualTop(g) - 2 * EDGE) / (maxScrollTop(g) - 2 * EDGE)
     for (const share of [0, 0.1, 0.333, 0.5, 0.9999, 1]) {
       const virtualTop = Math.round(maxVirtualTop(g) * share)
       expect(Math.abs(toVirtual(toScroll(virtualTop, g), g) - virtualTop)).toBeLessThanOrEqual(pixel)
@@ -103,16 +105,51 @@ describe.each([
     )
   })
 
-  it('does not get stuck at an end of the scroll space', () => {
-    // Slowly up from line 100: the scroll space ends before the log does.
-    let position = positionOfLine(100, g, 'top')
-    for (let i = 0; i < 10_000 && position.virtualTop > 0; i++) {
-      position = scrolled(position, Math.max(0, position.scrollTop - 30), g)
-      if (needsSettling(position, g)) position = { ...position, scrollTop: toScroll(position.virtualTop, g) }
-      // A scroll position of zero with lines above would be the end of the way.
-      if (position.virtualTop > 40 * g.lineHeight) expect(position.scrollTop).toBeGreaterThan(0)
+  it('leaves the scroll bar alone while nobody could see that it is off', () => {
+    const middle = positionOfLine(Math.floor(g.lines / 2), g, 'top')
+    const turned = scrolled(middle, middle.scrollTop + 200, g)
+    expect(restingScroll(turned, g)).toBeUndefined()
+    const off = { ...middle, scrollTop: middle.scrollTop + 20_000 }
+    expect(restingScroll(off, g)).toBe(middle.scrollTop)
+    const nearEnd = positionOfLine(500, g, 'top')
+    expect(restingScroll({ ...nearEnd, scrollTop: nearEnd.scrollTop + 5 }, g)).toBe(nearEnd.scrollTop)
+    expect(restingScroll(nearEnd, g)).toBeUndefined()
+  })
+
+  it.each([
+    ['first', -1],
+    ['last', 1],
+  ] as const)('reaches the %s line at the same pace as any other', (_which, way) => {
+    const line = way < 0 ? 300 : g.lines - 300
+    let position = positionOfLine(line, g, 'top')
+    const distance = way < 0 ? position.virtualTop : maxVirtualTop(g) - position.virtualTop
+    for (let moved = 0; moved < distance; moved += 30) {
+      const scrollTop = Math.max(0, Math.min(maxScrollTop(g), position.scrollTop + way * 30))
+      const next = scrolled(position, scrollTop, g)
+      expect(Math.abs(next.virtualTop - position.virtualTop)).toBe(Math.min(30, distance - moved))
+      expect(needsSettling(next, g)).toBe(false)
+      position = next
     }
-    expect(position.virtualTop).toBeLessThan(40 * g.lineHeight)
+    expect(position).toEqual(way < 0 ? start : positionOfEnd(g))
+  })
+
+  it('comes right at an end of the scroll space that is not one of the log', () => {
+    // A single gesture of two thousand turns of the wheel, without a rest.
+    let position = positionOfLine(Math.floor(g.lines / 2), g, 'top')
+    const steps = Math.ceil(position.scrollTop / 1000)
+    for (let i = 0; i < steps; i++) position = scrolled(position, Math.max(0, position.scrollTop - 1000), g)
+    expect(position.scrollTop).toBe(0)
+    expect(position.virtualTop).toBeGreaterThan(0)
+    expect(needsSettling(position, g)).toBe(true)
+    expect(toScroll(position.virtualTop, g)).toBeGreaterThan(0)
+  })
+
+  it('has no jump where the scale changes', () => {
+    for (const at of [EDGE, maxScrollTop(g) - EDGE]) {
+      const pixel = (maxVirtualTop(g) - 2 * EDGE) / (maxScrollTop(g) - 2 * EDGE)
+      expect(toVirtual(at + 1, g) - toVirtual(at - 1, g)).toBeLessThanOrEqual(Math.ceil(pixel) + 2)
+      expect(toVirtual(at + 1, g)).toBeGreaterThan(toVirtual(at - 1, g))
+    }
   })
 
   it('finds a line and puts it into the middle', () => {

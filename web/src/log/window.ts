@@ -5,15 +5,19 @@
  * Browsers limit how high an element can be (Firefox to about 17.9 million pixels), so above
  * `MAX_SCROLL_HEIGHT` the *scroll* space is shorter than the virtual one. Then:
  *
- * - a long way (the thumb dragged, Home, End) maps proportionally, so the scroll bar is exact;
+ * - a long way (the thumb dragged, Home, End) maps proportionally, so the scroll bar is exact. Only the
+ *   first and last `EDGE` pixels map one to one, so that the ends are reached as in any other text;
  * - a short way (wheel, arrow keys, Page Down) moves the same number of pixels in virtual space, so
  *   scrolling feels as everywhere and skips no line. This lets the two drift apart;
- * - when scrolling rests, or hits an end of the scroll space, the scroll position is set to where the
- *   virtual position belongs. What is on screen does not move by that.
+ * - when scrolling rests and the drift could be seen at the scroll bar, or an end of the scroll space is
+ *   hit, the scroll position is set to where the virtual position belongs. What is on screen does not move.
  */
 
 /** Well inside every browser's limit, and small enough for half-pixel precision in 32-bit floats. */
 export const MAX_SCROLL_HEIGHT = 8_000_000
+
+/** Pixels at both ends of a scaled scroll space that are not scaled. */
+export const EDGE = 100_000
 
 /** Room after the last line. */
 export const END_PADDING = 12
@@ -40,16 +44,22 @@ export const maxVirtualTop = (g: Geometry): number => Math.max(0, virtualHeight(
 export const maxScrollTop = (g: Geometry): number => Math.max(0, scrollHeight(g) - g.viewport)
 export const isScaled = (g: Geometry): boolean => virtualHeight(g) > MAX_SCROLL_HEIGHT
 
-/** Proportional: where the scroll bar says we are. */
+/** Where the scroll bar says we are. */
 export function toVirtual(scrollTop: number, g: Geometry): number {
-  if (!isScaled(g)) return clamp(scrollTop, 0, maxVirtualTop(g))
-  return clamp(Math.round((scrollTop / maxScrollTop(g)) * maxVirtualTop(g)), 0, maxVirtualTop(g))
+  return mapped(scrollTop, maxScrollTop(g), maxVirtualTop(g), isScaled(g))
 }
 
-/** Proportional: where the scroll bar should be. */
+/** Where the scroll bar should be; the inverse of `toVirtual`. */
 export function toScroll(virtualTop: number, g: Geometry): number {
-  if (!isScaled(g)) return clamp(virtualTop, 0, maxScrollTop(g))
-  return clamp(Math.round((virtualTop / maxVirtualTop(g)) * maxScrollTop(g)), 0, maxScrollTop(g))
+  return mapped(virtualTop, maxVirtualTop(g), maxScrollTop(g), isScaled(g))
+}
+
+/** One to one at both ends, proportional between them. */
+function mapped(value: number, from: number, to: number, scaled: boolean): number {
+  if (!scaled) return clamp(value, 0, to)
+  if (value <= EDGE) return Math.max(0, value)
+  if (value >= from - EDGE) return to - Math.max(0, from - value)
+  return Math.round(EDGE + ((value - EDGE) * (to - 2 * EDGE)) / (from - 2 * EDGE))
 }
 
 /** The position after the scroller has come to `scrollTop`. */
@@ -66,6 +76,17 @@ export function needsSettling(position: Position, g: Geometry): boolean {
   if (!isScaled(g)) return false
   const ends = [0, maxScrollTop(g)]
   return ends.includes(position.scrollTop) && toScroll(position.virtualTop, g) !== position.scrollTop
+}
+
+/** Where the scroll bar is to be put when scrolling rests; undefined if it may stay. */
+export function restingScroll(position: Position, g: Geometry): number | undefined {
+  if (!isScaled(g)) return undefined
+  const belongs = toScroll(position.virtualTop, g)
+  const drift = Math.abs(belongs - position.scrollTop)
+  const ends = Math.min(belongs, maxScrollTop(g) - belongs) < 2 * EDGE
+  // The thumb moves by a pixel for so many pixels of the scroll space. Near the ends every pixel counts.
+  const visible = ends ? 1 : maxScrollTop(g) / Math.max(1, g.viewport)
+  return drift >= visible ? belongs : undefined
 }
 
 /** The position that shows line `index`; in the middle, or at the top. */
