@@ -14,14 +14,15 @@ use std::{
 
 use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Tx, decide};
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CollapseRule, Duration, Plan, Properties, Results, SchedulerDef, SchedulerKind,
-    StepDef, StepFlags, Timestamp, WorkerConnection, WorkerDef, WorkerInfo, WorkerSelector,
+    BuilderDef, ChangeFilter, CollapseRule, Duration, ForceDef, Plan, Properties, Results, SchedulerDef,
+    SchedulerKind, StepDef, StepFlags, Timestamp, WorkerConnection, WorkerDef, WorkerInfo, WorkerSelector,
 };
 
 const BUILDERS: usize = 1000;
 const WORKERS: usize = 1000;
 const CHANGES: usize = 100;
 const CLASSES: usize = 20;
+const FORCES: usize = 10_000;
 
 /// Counts what is allocated.
 struct Counting;
@@ -90,6 +91,13 @@ fn plan() -> Plan {
             (name, definition)
         })
         .collect();
+    let force = SchedulerDef {
+        name: "force".into(),
+        builders: builders.keys().cloned().collect(),
+        priority: 0,
+        properties: BTreeMap::new(),
+        kind: SchedulerKind::Force(ForceDef::default()),
+    };
     let scheduler = SchedulerDef {
         name: "all".into(),
         builders: builders.keys().cloned().collect(),
@@ -104,7 +112,7 @@ fn plan() -> Plan {
         digest: "plan".into(),
         workers,
         builders,
-        schedulers: BTreeMap::from([("all".into(), scheduler)]),
+        schedulers: BTreeMap::from([("all".into(), scheduler), ("force".into(), force)]),
         change_sources: BTreeMap::new(),
     }
 }
@@ -190,6 +198,26 @@ fn main() {
     let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
     let requests = state.requests().count();
     println!("{requests} queued requests: {} bytes each", bytes / requests);
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    measure("queue one request a force", FORCES, || {
+        (0..FORCES)
+            .map(|number| {
+                let params =
+                    serde_json::json!({"builderid": 1 + number % BUILDERS, "revision": number.to_string()});
+                let force = Input::Force {
+                    scheduler: "force".into(),
+                    params: params.as_object().cloned().unwrap_or_default(),
+                    owner: Some("somebody@example.org".into()),
+                };
+                send(&mut state, force)
+            })
+            .sum()
+    });
+    let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
+    println!(
+        "{FORCES} more, each with its own buildset, stamp and properties: {} bytes each",
+        bytes / FORCES
+    );
     measure("connect workers", WORKERS, || {
         (0..WORKERS)
             .map(|index| {

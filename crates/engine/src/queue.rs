@@ -45,7 +45,7 @@ pub(crate) struct Start {
     pub(crate) slot: u32,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct BuilderQueue {
     waiting: BTreeSet<Place>,
     running: u32,
@@ -58,7 +58,7 @@ struct BuilderQueue {
     warm: VecDeque<(WorkerId, u32)>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct WorkerSlots {
     slots: u32,
     used: BTreeMap<u32, BuildId>,
@@ -402,17 +402,18 @@ impl Queue {
                 .map(|rooms| rooms.iter().map(|(running, _, id)| (*running, 0, *id)).collect())
                 .collect();
         }
-        let texts = |queue: &Queue| {
-            [
-                format!("{:?}", queue.builders),
-                format!("{:?}", queue.workers),
-                format!("{:?}", queue.heads),
-                format!("{:?}", queue.rooms),
-            ]
+        let part = if left.builders != right.builders {
+            format!("builders {:?}\nis not {:?}", left.builders, right.builders)
+        } else if left.workers != right.workers {
+            format!("workers {:?}\nis not {:?}", left.workers, right.workers)
+        } else if left.heads != right.heads {
+            format!("heads {:?}\nis not {:?}", left.heads, right.heads)
+        } else if left.rooms != right.rooms {
+            format!("rooms {:?}\nis not {:?}", left.rooms, right.rooms)
+        } else {
+            return None;
         };
-        std::iter::zip(texts(&left), texts(&right))
-            .find(|(left, right)| left != right)
-            .map(|(left, right)| format!("queue index: {left} is not {right}"))
+        Some(format!("queue index: {part}"))
     }
 }
 

@@ -227,7 +227,7 @@ impl Model {
     pub(crate) fn decide(&mut self, input: &Input, now: i64, placed: &Placements) -> Result<Vec<Fact>, ()> {
         let mut out = Vec::new();
         self.input(input, now, &mut out)?;
-        self.start_what_can(now, placed, &mut out);
+        self.start_what_can(placed, &mut out);
         Ok(out)
     }
 
@@ -759,29 +759,43 @@ impl Model {
         }
     }
 
+    /// Whether a worker takes anything at all now.
+    fn has_room(&self, worker: u64) -> bool {
+        self.workers.get(worker as usize - 1).is_some_and(|known| {
+            let slots = self
+                .plan
+                .workers
+                .get(&known.name)
+                .map_or(0, |definition| definition.slots as usize);
+            known.connected
+                && !known.paused
+                && !known.graceful
+                && self.builds.iter().filter(|build| build.worker == worker).count() < slots
+        })
+    }
+
     fn would_do(&self, worker: u64, builder: u64) -> bool {
-        let (Some(known), Some((name, _))) = (
-            self.workers.get(worker as usize - 1),
-            self.builders.get(builder as usize - 1),
-        ) else {
-            return false;
-        };
+        let known = &self.workers[worker as usize - 1];
+        let name = &self.builders[builder as usize - 1].0;
         let (Some(definition), Some(builder)) =
             (self.plan.workers.get(&known.name), self.plan.builders.get(name))
         else {
             return false;
         };
-        let selected = builder.workers.iter().any(|selector| match selector {
+        builder.workers.iter().any(|selector| match selector {
             WorkerSelector::Name(name) => *name == known.name,
             WorkerSelector::Label(label) => definition.labels.contains(label),
-        });
-        let used = self.builds.iter().filter(|build| build.worker == worker).count();
-        selected && known.connected && !known.paused && !known.graceful && used < definition.slots as usize
+        })
     }
 
-    fn start_what_can(&mut self, now: i64, placed: &Placements, out: &mut Vec<Fact>) {
-        let _ = now;
+    fn start_what_can(&mut self, placed: &Placements, out: &mut Vec<Fact>) {
         while self.master.is_some() {
+            let free: Vec<u64> = (1..=self.workers.len() as u64)
+                .filter(|id| self.has_room(*id))
+                .collect();
+            if free.is_empty() {
+                return;
+            }
             let first = self
                 .requests
                 .iter()
@@ -797,8 +811,7 @@ impl Model {
                         && self.plan.builders[name]
                             .builds_max
                             .is_none_or(|max| running < max as usize)
-                        && (1..=self.workers.len() as u64)
-                            .any(|worker| self.would_do(worker, request.builder))
+                        && free.iter().any(|worker| self.would_do(*worker, request.builder))
                 })
                 .min_by_key(|request| (-request.priority, request.since, request.id));
             let Some(request) = first.map(|request| request.id) else {
@@ -833,7 +846,7 @@ impl Model {
                 .builds
                 .iter()
                 .any(|build| build.worker == worker && build.slot == slot);
-            if !self.would_do(worker, request.builder) || taken || slot >= slots {
+            if !free.contains(&worker) || !self.would_do(worker, request.builder) || taken || slot >= slots {
                 out.push(Fact::BadPlacement {
                     build: id,
                     worker,
