@@ -243,7 +243,7 @@ fn run(scripts: [Vec<Item>; 2], steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::support::cases(64), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::support::cases(40), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn logs_equal_the_model_through_crashes(

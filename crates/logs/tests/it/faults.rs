@@ -105,7 +105,7 @@ fn faulty(options: Options) -> (tempfile::TempDir, LogStore, Faulty) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(64), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(40), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Space runs out again and again, at any byte; the caller just tries again.
     #[test]
@@ -348,4 +348,43 @@ fn a_torn_tail_is_cut_and_reported_and_damage_is_kept_aside() {
         raw(&open_finished(&store, 1, 1, &finished)),
         b"block 0\nblock 1\nblock 2\nblock 3\nblock 4\n"
     );
+}
+
+#[test]
+fn half_a_block_is_taken_back() {
+    for truncate_fails in [false, true] {
+        let (_dir, store, disk) = faulty(Options {
+            inline_limit: 0,
+            ..Options::default()
+        });
+        let mut one = LogWriter::create(&store, 1, 1, LogKind::Text);
+        let mut two = LogWriter::create(&store, 1, 2, LogKind::Text);
+        one.append(at(0, 0), Stream::Stdout, b"begin\n").unwrap();
+        one.flush().unwrap();
+        let whole = store.verify(1).unwrap().whole_bytes;
+        let noise: Vec<u8> = (0..30_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        one.append(at(1, 0), Stream::Stdout, &noise).unwrap();
+        *disk.0.room.lock().unwrap() = Some(1000);
+        disk.0.truncate_fails.store(truncate_fails, Ordering::SeqCst);
+        assert!(one.flush().unwrap_err().is_no_space());
+        let report = store.verify(1).unwrap();
+        let torn = if truncate_fails { 1000 } else { 0 };
+        assert_eq!((report.whole_bytes, report.torn_bytes), (whole, torn));
+        // A shorter record of another log takes the place; nothing of the half block may show behind it.
+        *disk.0.room.lock().unwrap() = None;
+        disk.0.truncate_fails.store(false, Ordering::SeqCst);
+        two.append(at(0, 0), Stream::Stdout, b"short\n").unwrap();
+        two.flush().unwrap();
+        let report = store.verify(1).unwrap();
+        assert_eq!((report.records, report.torn_bytes), (2, 0));
+        one.finish().unwrap();
+        two.finish().unwrap();
+        assert_eq!(
+            raw(&one.live().reader()),
+            [b"begin\n".as_slice(), &noise].concat()
+        );
+        assert_eq!(store.verify(1).unwrap().findings, []);
+    }
 }

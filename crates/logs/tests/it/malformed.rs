@@ -165,7 +165,7 @@ fn the_sample_itself_is_sound() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(150), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changed_files_never_panic(changes in vec(change(), 1..4), mended in any::<bool>()) {
