@@ -9,13 +9,12 @@ use serde_json::json;
 use crate::{
     fleet::Fleet,
     rng::Rng,
-    witness::{built_exactly_once, configuration},
+    witness::{BUILDERS, built_exactly_once, configuration},
 };
 
 /// Kills at random moments; `IRONMASTER_KILLS` asks for more.
 const KILLS: u64 = 50;
 const WORKERS: [&str; 2] = ["w1", "w2"];
-const BUILDERS: [&str; 3] = ["small", "large", "steps"];
 
 /// The points of the master's code at which it may be made to die, with the passages that are tried.
 const POINTS: [(&str, &[u32]); 11] = [
@@ -44,18 +43,20 @@ async fn fleet() -> Fleet {
     fleet
 }
 
-/// Accepted requests: (builder, tag, request).
-async fn request(fleet: &Fleet, rng: &mut Rng, n: u64, accepted: &mut Vec<(&'static str, String, u64)>) {
-    for _ in 0..n {
-        let builder = BUILDERS[rng.between(0, 3) as usize];
-        let tag = format!("t{:x}", rng.next());
-        // What was not acknowledged may or may not exist; only what was is promised.
-        if let Some(request) = fleet
-            .force(&format!("force-{builder}"), json!({"tag": tag}))
-            .await
-        {
-            accepted.push((builder, tag, request));
-        }
+/// Asks for a build; keeps (builder, tag, request) if that was acknowledged. What was not may or may not exist; only
+/// what was is promised.
+async fn request(
+    fleet: &Fleet,
+    rng: &mut Rng,
+    builder: &'static str,
+    accepted: &mut Vec<(&'static str, String, u64)>,
+) {
+    let tag = format!("t{:x}", rng.next());
+    if let Some(request) = fleet
+        .force(&format!("force-{builder}"), json!({"tag": tag}))
+        .await
+    {
+        accepted.push((builder, tag, request));
     }
 }
 
@@ -74,7 +75,10 @@ async fn builds_survive_kills_at_random_moments() {
     let mut accepted = Vec::new();
     let mut kills = 0;
     while kills < wanted {
-        request(&fleet, &mut rng, 3, &mut accepted).await;
+        for _ in 0..3 {
+            let builder = BUILDERS[rng.between(0, BUILDERS.len() as u64) as usize];
+            request(&fleet, &mut rng, builder, &mut accepted).await;
+        }
         tokio::time::sleep(Duration::from_millis(rng.between(1, 400))).await;
         fleet.kill_master();
         kills += 1;
@@ -115,7 +119,10 @@ async fn builds_survive_a_kill_at_each_named_point() {
                     async |fleet| fleet.get("/api/v2/builders").await.is_some() || fleet.master_is_gone(),
                 )
                 .await;
-            request(&fleet, &mut rng, 4, &mut accepted).await;
+            for builder in BUILDERS {
+                request(&fleet, &mut rng, builder, &mut accepted).await;
+            }
+            println!("waiting for {point}:{passage}");
             let status = fleet.master_ended().await;
             assert!(!status.success(), "the master was to die at {point}:{passage}");
             fleet.start_master().await;

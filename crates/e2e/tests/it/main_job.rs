@@ -1,37 +1,15 @@
 //! The main job: a change becomes a build that can be watched.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fleet::{Fleet, word, worker_sections};
-
-fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args([
-            "-c",
-            "user.name=T",
-            "-c",
-            "user.email=t@example.org",
-            "-c",
-            "init.defaultBranch=main",
-        ])
-        .args(args)
-        .current_dir(dir)
-        .output()
-        .expect("git is installed");
-    assert!(
-        output.status.success(),
-        "git {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)
-        .expect("plain output")
-        .trim()
-        .to_owned()
-}
+use crate::{
+    fleet::{Fleet, word, worker_sections},
+    witness::git,
+};
 
 /// A repository with one commit, and a master that polls it.
 async fn fleet() -> (Fleet, String) {
@@ -58,7 +36,7 @@ async fn fleet() -> (Fleet, String) {
          [[builder.step]]\ntype = \"shell\"\nname = \"sleep\"\ncommand = \"echo begun; sleep 600\"\n\
          [[scheduler]]\nname = \"commits\"\ntype = \"single_branch\"\nbranch = \"main\"\nbuilders = [\"green\", \"red\"]\n\
          [[scheduler]]\nname = \"force\"\ntype = \"force\"\nbuilders = [\"slow\", \"green\"]\nrepository = \"{url}\"\n\
-         [[change_source]]\nname = \"poll\"\ntype = \"git_poller\"\nrepository = \"{url}\"\nbranches = [\"main\"]\ninterval = \"100ms\"\n",
+         [[change_source]]\nname = \"poll\"\ntype = \"git_poller\"\nrepository = \"{url}\"\nbranches = [\"main\"]\ninterval = \"1s\"\n",
         worker_sections(&["w1"], 4)
     );
     fleet.configure("", &toml);

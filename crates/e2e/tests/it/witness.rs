@@ -1,7 +1,7 @@
 //! Commands that leave witnesses: each says in a file of its own that it began and that it ended, and fails if another
 //! run of the same is under way. So "exactly once" is what the commands say, not what the master believes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -10,11 +10,21 @@ use crate::fleet::{Fleet, word, worker_sections};
 /// Lines of the large log; it goes to a file, the small one travels in the commit.
 pub(crate) const LINES: usize = 4000;
 
-/// Builders `small`, `large` and `steps`, and a force scheduler for each, over these workers.
+/// All builders.
+pub(crate) const BUILDERS: [&str; 4] = ["small", "large", "steps", "clone"];
+
+/// The builders, and a force scheduler for each, over these workers.
 pub(crate) fn configuration(dir: &Path, workers: &[&str], slots: u32) -> String {
     let script = dir.join("witness.sh");
     fs::write(&script, SCRIPT.replace("@DIR@", word(dir))).expect("the directory is ours");
     let script = word(&script);
+    let repository = dir.join("repository");
+    fs::create_dir(&repository).expect("the directory is ours");
+    git(&repository, &["init", "--quiet"]);
+    git(
+        &repository,
+        &["commit", "--quiet", "--allow-empty", "--message", "First"],
+    );
     let mut toml = worker_sections(workers, slots);
     for (builder, steps) in [
         ("small", vec![("run", format!("sh {script} %(prop:tag)s run 20"))]),
@@ -30,8 +40,16 @@ pub(crate) fn configuration(dir: &Path, workers: &[&str], slots: u32) -> String 
                 ("three", format!("sh {script} %(prop:tag)s three 5")),
             ],
         ),
+        ("clone", vec![("run", format!("sh {script} %(prop:tag)s run 20"))]),
     ] {
         toml += &format!("[[builder]]\nname = \"{builder}\"\nworkers = [\"label:any\"]\n");
+        if builder == "clone" {
+            // A step of many commands: a checkout.
+            toml += &format!(
+                "[[builder.step]]\ntype = \"git\"\nrepository = \"{}\"\n",
+                word(&repository)
+            );
+        }
         for (name, command) in steps {
             toml += &format!(
                 "[[builder.step]]\ntype = \"shell\"\nname = \"{name}\"\ncommand = \"{command}\"\nhalt_on_failure = true\n"
@@ -68,7 +86,7 @@ pub(crate) fn expected(tag: &str, step: &str, lines: usize) -> String {
 /// Steps of a builder, with the lines each prints.
 pub(crate) fn steps_of(builder: &str) -> &'static [(&'static str, usize)] {
     match builder {
-        "small" => &[("run", 20)],
+        "small" | "clone" => &[("run", 20)],
         "large" => &[("run", LINES)],
         "steps" => &[("one", 5), ("two", LINES), ("three", 5)],
         other => unreachable!("no builder {other}"),
@@ -102,7 +120,11 @@ pub(crate) async fn built_exactly_once(fleet: &Fleet, builder: &str, tag: &str, 
         .list(&format!("/api/v2/builds/{build}/steps"), "steps")
         .await;
     let steps = steps_of(builder);
-    assert_eq!(recorded.len(), steps.len(), "{recorded:?}");
+    assert_eq!(
+        recorded.len(),
+        steps.len() + usize::from(builder == "clone"),
+        "{recorded:?}"
+    );
     for (step, lines) in steps {
         assert_eq!(
             witness(fleet, tag, step),
@@ -131,4 +153,30 @@ fn difference(output: &str, tag: &str, step: &str, lines: usize) -> String {
         lines,
         at.map(|at| (at, output.lines().nth(at), expected.lines().nth(at)))
     )
+}
+
+/// Runs git, which must succeed; returns what it prints.
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args([
+            "-c",
+            "user.name=T",
+            "-c",
+            "user.email=t@example.org",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .expect("git is installed");
+    assert!(
+        output.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .expect("plain output")
+        .trim()
+        .to_owned()
 }
