@@ -2,7 +2,7 @@
 # The measurements that exist so far. docs/performance.md says how to read them.
 set -eu
 cd "$(dirname "$0")/.."
-scripts/setup.sh cc
+scripts/setup.sh rust cc
 
 bench() {
     crate=$1

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-scripts/setup.sh cc
+scripts/setup.sh rust cc
 node=$(scripts/node.sh)
 echo "building the pages and the two programs; the first time takes some minutes"
 scripts/web.sh build

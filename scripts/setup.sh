@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
-# missing. Known names: make, cc, pip, npm.
+# missing. Known names: make, cc, pip, npm; and rust, which is only looked for.
 set -eu
 
 package_of() {
@@ -21,6 +21,15 @@ is_there() {
         *) command -v "$1" >/dev/null ;;
     esac
 }
+
+if [ "${1:-}" = rust ]; then
+    shift
+    command -v cargo >/dev/null || {
+        echo "error: there is no Rust toolchain (cargo) on the PATH" >&2
+        echo "hint: install Rust 1.95 or newer with rustup; Debian's own is too old" >&2
+        exit 1
+    }
+fi
 
 missing=
 for name in "$@"; do

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:$PWD/.tools/bin"
 export PATH
-scripts/setup.sh cc
+scripts/setup.sh rust cc
 scripts/tool.sh cargo-nextest
 
 soak=${SOAK:-4}

@@ -23,7 +23,7 @@ stage() {
     fi
 }
 
-stage "compiler" scripts/setup.sh cc
+stage "compilers" scripts/setup.sh rust cc
 stage "cargo-nextest" scripts/tool.sh cargo-nextest
 stage "cargo-deny" scripts/tool.sh cargo-deny
 stage "formatting" cargo fmt --all --check

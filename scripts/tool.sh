@@ -19,7 +19,7 @@ ahead() {
     work=$(mktemp -d "$PWD/.tools/new.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     echo "$line" >"$work/wanted.txt"
-    python3 -m pip download --quiet --disable-pip-version-check --no-input --no-deps --only-binary=:all: \
+    python3 -m pip download --quiet --disable-pip-version-check --no-input --retries 2 --no-deps --only-binary=:all: \
         --require-hashes --requirement "$work/wanted.txt" --dest "$work" >&2 || return 1
     python3 - "$work" "$name" <<'PYTHON' || return 1
 import pathlib, sys, zipfile
