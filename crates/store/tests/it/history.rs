@@ -27,6 +27,7 @@ pub(crate) struct History {
     counters: BTreeMap<Counter, u64>,
     events: Vec<Sequenced>,
     config: String,
+    builders_max: usize,
     builders: Vec<BuilderRecord>,
     workers: Vec<WorkerRecord>,
     schedulers: Vec<SchedulerRecord>,
@@ -61,6 +62,7 @@ impl History {
             counters: Counter::ALL.iter().map(|counter| (*counter, 1)).collect(),
             events: Vec::new(),
             config: String::new(),
+            builders_max: 5,
             builders: Vec::new(),
             workers: Vec::new(),
             schedulers: Vec::new(),
@@ -75,6 +77,18 @@ impl History {
         history.start();
         history.configure();
         history
+    }
+
+    /// Configures until there are so many builders.
+    pub(crate) fn grow_builders(&mut self, builders: usize) -> Commit {
+        self.builders_max = builders;
+        while self.builders.len() < builders {
+            self.configure();
+        }
+        Commit {
+            events: std::mem::take(&mut self.events),
+            counters: self.counters.clone(),
+        }
     }
 
     /// What happened since the last call; at least one event.
@@ -263,7 +277,7 @@ impl History {
             digest: self.config.clone(),
             plan,
         });
-        if self.builders.len() < 5 {
+        if self.builders.len() < self.builders_max {
             let id = BuilderId(self.id(Counter::Builder));
             let tags: Vec<String> = ["linux", "slow", "it's \"odd\"", "é"]
                 .into_iter()

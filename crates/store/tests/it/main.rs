@@ -2,9 +2,13 @@
 
 mod captures;
 mod conformance;
+mod effect;
 mod fsck;
+mod full_disk;
 mod history;
+mod kill;
 mod load;
+mod migrations;
 mod reference;
 mod rest;
 mod world;

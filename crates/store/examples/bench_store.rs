@@ -1,0 +1,197 @@
+//! Prints what commits and queries cost: `cargo run --release -p ironmaster-store --example bench_store [BUILDS]`.
+//!
+//! The history has the shape of a busy installation: 10 builders; each build with a request, a set, a source stamp of its
+//! own, 5 properties and 3 steps. Queries are asked of an empty history (100 builds) and of a long one.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program that prints what it measures"
+)]
+
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ironmaster_store::{Batch, OpenOptions, Order, Query, Reader, Resource, SqliteStore, Store as _};
+
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/history.rs"]
+mod history;
+
+use history::{Commit, History};
+
+type Failure = Box<dyn Error>;
+
+fn main() -> Result<(), Failure> {
+    let builds: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(100_000), |number| number.parse())?;
+    let directory = tempfile::tempdir()?;
+    println!("commits (each one sync), builds with 1 step, no properties");
+    for size in [1, 8, 64] {
+        commits(&directory.path().join(format!("commits{size}.db")), size)?;
+    }
+    let mut rates = Vec::new();
+    for builds in [100, builds] {
+        let path = directory.path().join(format!("history{builds}.db"));
+        rates.push(history_of(&path, builds)?);
+    }
+    println!("rate with history over rate without:");
+    let (without, with) = (&rates[0], &rates[1]);
+    for ((name, before), (_, after)) in without.iter().zip(with) {
+        println!("  {name:44} {:.2}", after / before);
+    }
+    Ok(())
+}
+
+/// CPU time of this thread.
+fn cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|number| number.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}
+
+fn merge(history: &mut History, builds: usize, properties: usize, steps: u32) -> Commit {
+    let mut all = history.trivial_build(properties, steps);
+    for _ in 1..builds {
+        let next = history.trivial_build(properties, steps);
+        all.events.extend(next.events);
+        all.counters = next.counters;
+    }
+    all
+}
+
+fn commits(path: &Path, size: usize) -> Result<(), Failure> {
+    let (mut store, _reader) = SqliteStore::open(path, OpenOptions::default())?;
+    let mut history = History::new(1);
+    let rounds = (3000 / size).clamp(50, 1000);
+    let made: Vec<Commit> = (0..rounds).map(|_| merge(&mut history, size, 0, 1)).collect();
+    let events: usize = made.iter().map(|commit| commit.events.len()).sum();
+    let (wall, used) = (Instant::now(), cpu());
+    for (id, commit) in (1..).zip(&made) {
+        store.commit(&Batch {
+            id,
+            events: &commit.events,
+            counters: &commit.counters,
+        })?;
+    }
+    let (wall, used) = (wall.elapsed(), cpu() - used);
+    let builds = (rounds * size) as f64;
+    println!(
+        "  {size:3} builds a commit: {:7.0} commits/s {:8.0} events/s {:8.1} µs wall {:6.1} µs cpu a build ({:.1} events)",
+        rounds as f64 / wall.as_secs_f64(),
+        events as f64 / wall.as_secs_f64(),
+        wall.as_secs_f64() * 1e6 / builds,
+        used.as_secs_f64() * 1e6 / builds,
+        events as f64 / builds,
+    );
+    Ok(())
+}
+
+fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Failure> {
+    let (mut store, reader) = SqliteStore::open(path, OpenOptions::default())?;
+    let mut history = History::new(1);
+    let wall = Instant::now();
+    let first = history.grow_builders(10);
+    store.commit(&Batch {
+        id: 1,
+        events: &first.events,
+        counters: &first.counters,
+    })?;
+    for id in 0..builds.div_ceil(100) {
+        let commit = merge(&mut history, 100, 5, 3);
+        store.commit(&Batch {
+            id: id + 2,
+            events: &commit.events,
+            counters: &commit.counters,
+        })?;
+    }
+    println!(
+        "history of {builds} builds: made in {:.1} s, {:.1} MB",
+        wall.elapsed().as_secs_f64(),
+        std::fs::metadata(path)?.len() as f64 / 1e6
+    );
+    let wall = Instant::now();
+    let snapshot = store.load()?;
+    println!(
+        "  start-up: load {:.2} ms ({} builders)",
+        wall.elapsed().as_secs_f64() * 1e3,
+        snapshot.builders.len()
+    );
+    drop((store, reader));
+    let wall = Instant::now();
+    let (mut store, reader) = SqliteStore::open(path, OpenOptions::default())?;
+    let opened = wall.elapsed();
+    store.load()?;
+    println!(
+        "  start-up: open {:.2} ms, load {:.2} ms (new connection)",
+        opened.as_secs_f64() * 1e3,
+        (wall.elapsed() - opened).as_secs_f64() * 1e3
+    );
+    let queries = [
+        ("1 builders", Resource::Builders, Query::default()),
+        (
+            "2 newest 100 builds",
+            Resource::Builds,
+            Query {
+                order: vec![Order::descending("buildid")],
+                limit: Some(100),
+                ..Query::default()
+            },
+        ),
+        (
+            "3 newest 50 of a builder, all properties",
+            Resource::Builds,
+            Query {
+                order: vec![Order::descending("number")],
+                limit: Some(50),
+                properties: vec!["*".into()],
+                ..Query::of("builderid", 3_u64)
+            },
+        ),
+        ("4 one build", Resource::Builds, Query::of("buildid", builds / 2)),
+    ];
+    let mut rates = Vec::new();
+    for (name, resource, query) in queries {
+        let wall = Instant::now();
+        reader.query(resource, &query)?;
+        let cold = wall.elapsed();
+        let one = rate(&reader, 1, resource, &query)?;
+        let eight = rate(&reader, 8, resource, &query)?;
+        println!(
+            "  {name:44} first {:8.1} µs; 1 thread {one:8.0}/s ({:6.1} µs); 8 threads {eight:8.0}/s",
+            cold.as_secs_f64() * 1e6,
+            1e6 / one,
+        );
+        rates.push((name, eight));
+    }
+    Ok(rates)
+}
+
+fn rate(reader: &Reader, threads: usize, resource: Resource, query: &Query) -> Result<f64, Failure> {
+    let wall = Instant::now();
+    let done: Result<u64, _> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut done = 0;
+                    while wall.elapsed() < Duration::from_millis(1500) {
+                        for _ in 0..10 {
+                            std::hint::black_box(reader.query(resource, query)?);
+                        }
+                        done += 10;
+                    }
+                    Ok::<u64, ironmaster_store::QueryError>(done)
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or(Ok(0)))
+            .sum()
+    });
+    Ok(done? as f64 / wall.elapsed().as_secs_f64())
+}
