@@ -148,11 +148,11 @@ impl State {
                 }
                 self.buildsets.insert(
                     buildset.id,
-                    BuildsetEntry {
+                    Box::new(BuildsetEntry {
                         record: buildset.clone(),
                         requests: Vec::new(),
                         open: 0,
-                    },
+                    }),
                 );
             }
             Event::RequestQueued { request } => {

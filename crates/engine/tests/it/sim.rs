@@ -4,6 +4,7 @@
 //!
 //! `IRONMASTER_SIM_SEEDS=n` sets how many seeds are run, `IRONMASTER_SIM_SEED=n` runs one and shows its inputs.
 
+mod facts;
 mod inputs;
 mod model;
 mod plans;

@@ -6,8 +6,9 @@ use ironmaster_engine::{Input, Refusal, State, Tx, decide, invariant::Checker, s
 use ironmaster_model::{Duration, Event, Results, Sequenced, Snapshot, Timestamp};
 
 use super::{
+    facts::facts,
     inputs::{self, Inputs},
-    model::{Model, facts},
+    model::Model,
     plans::WORKERS,
     rows,
 };

@@ -1,0 +1,109 @@
+//! What happens to requests and builds, as the model foretells it and as events state it.
+
+use std::collections::BTreeMap;
+
+use ironmaster_model::{Event, Results, Sequenced};
+
+/// What happens to requests and builds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fact {
+    Queued {
+        request: u64,
+        builder: u64,
+        priority: i64,
+        since: i64,
+        changes: Vec<u64>,
+    },
+    Completed {
+        request: u64,
+        results: Results,
+    },
+    Requeued {
+        request: u64,
+    },
+    BuildsetDone {
+        buildset: u64,
+        results: Results,
+    },
+    Started {
+        build: u64,
+        request: u64,
+        attempt: u32,
+    },
+    Step {
+        build: u64,
+        definition: usize,
+    },
+    Ended {
+        build: u64,
+        results: Results,
+    },
+    Lost {
+        build: u64,
+    },
+    Stopped {
+        build: u64,
+    },
+    /// Never seen in events.
+    BadPlacement {
+        build: u64,
+        worker: u64,
+        slot: u32,
+    },
+}
+
+/// Where each build was put.
+pub(crate) type Placements = BTreeMap<u64, (u64, u32)>;
+
+/// The facts that events state.
+pub(crate) fn facts(events: &[Sequenced]) -> (Vec<Fact>, Placements) {
+    let mut facts = Vec::new();
+    let mut placements = Placements::new();
+    let mut changes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for sequenced in events {
+        match &sequenced.event {
+            Event::BuildsetCreated { buildset } => {
+                changes.insert(
+                    buildset.id.0,
+                    buildset.changes.iter().map(|change| change.0).collect(),
+                );
+            }
+            Event::RequestQueued { request } => facts.push(Fact::Queued {
+                request: request.id.0,
+                builder: request.builder.0,
+                priority: request.priority,
+                since: request.submitted_at.0,
+                changes: changes.get(&request.buildset.0).cloned().unwrap_or_default(),
+            }),
+            Event::RequestCompleted { request, results, .. } => facts.push(Fact::Completed {
+                request: request.0,
+                results: *results,
+            }),
+            Event::RequestRequeued { request } => facts.push(Fact::Requeued { request: request.0 }),
+            Event::BuildsetCompleted { buildset, results } => facts.push(Fact::BuildsetDone {
+                buildset: buildset.0,
+                results: *results,
+            }),
+            Event::BuildStarted { build } => {
+                placements.insert(build.id.0, (build.worker.0, build.slot));
+                facts.push(Fact::Started {
+                    build: build.id.0,
+                    request: build.request.0,
+                    attempt: build.attempt,
+                });
+            }
+            Event::StepStarted { step, .. } => facts.push(Fact::Step {
+                build: step.build.0,
+                definition: step.definition as usize,
+            }),
+            Event::BuildFinished { build, results, .. } => facts.push(Fact::Ended {
+                build: build.0,
+                results: *results,
+            }),
+            Event::BuildLost { build, .. } => facts.push(Fact::Lost { build: build.0 }),
+            Event::BuildStopRequested { build, .. } => facts.push(Fact::Stopped { build: build.0 }),
+            _ => {}
+        }
+    }
+    (facts, placements)
+}

@@ -1,0 +1,214 @@
+//! Builds: where they start, how they go on, how they and their requests end.
+
+use std::sync::Arc;
+
+use ironmaster_model::{Results, WorkerSelector};
+
+use super::{Build, Fact, Model, Placements, worse};
+
+impl Model {
+    pub(super) fn complete(&mut self, id: u64, results: Results, out: &mut Vec<Fact>) {
+        let request = self.requests.iter_mut().find(|request| request.id == id).unwrap();
+        request.done = Some(results);
+        out.push(Fact::Completed { request: id, results });
+        let buildset = request.buildset;
+        let mut worst = Results::Skipped;
+        for other in self.requests.iter().filter(|other| other.buildset == buildset) {
+            let Some(results) = other.done else { return };
+            worst = worse(worst, results);
+        }
+        out.push(Fact::BuildsetDone {
+            buildset,
+            results: worst,
+        });
+        self.requests.retain(|other| other.buildset != buildset);
+    }
+
+    pub(super) fn stop(&mut self, build: u64, out: &mut Vec<Fact>) -> Result<(), ()> {
+        let build = self.builds.iter_mut().find(|other| other.id == build).ok_or(())?;
+        if !build.stopped {
+            build.stopped = true;
+            out.push(Fact::Stopped { build: build.id });
+        }
+        Ok(())
+    }
+
+    pub(super) fn lose(&mut self, worker: u64, surviving: Option<&str>, out: &mut Vec<Fact>) {
+        let mut lost: Vec<&mut Build> = self
+            .builds
+            .iter_mut()
+            .filter(|build| {
+                build.worker == worker && !build.machine_gone && surviving != Some(&build.instance)
+            })
+            .collect();
+        lost.sort_by_key(|build| build.slot);
+        for build in lost {
+            build.machine_gone = true;
+            out.push(Fact::Lost { build: build.id });
+        }
+    }
+
+    /// The next step of a build, or its end.
+    pub(super) fn go_on(&mut self, id: u64, out: &mut Vec<Fact>) {
+        let at = self.builds.iter().position(|build| build.id == id).unwrap();
+        let build = &mut self.builds[at];
+        let mut next = build.next_index;
+        while next < build.definition.steps.len()
+            && (build.halted || build.stopped)
+            && !build.definition.steps[next].flags.always_run
+        {
+            next += 1;
+        }
+        let left = next < build.definition.steps.len();
+        if left && !build.machine_gone {
+            self.last_step += 1;
+            build.step = (self.last_step, next);
+            build.next_index = next + 1;
+            out.push(Fact::Step {
+                build: id,
+                definition: next,
+            });
+            return;
+        }
+        let build = self.builds.remove(at);
+        let mut results = build.overall;
+        if left {
+            results = worse(results, Results::Retry);
+        }
+        if build.stopped {
+            results = Results::Cancelled;
+        }
+        let again = results == Results::Retry && build.attempt < build.definition.attempts_max;
+        if results == Results::Retry && !again {
+            results = Results::Exception;
+        }
+        out.push(Fact::Ended { build: id, results });
+        if again {
+            let request = self
+                .requests
+                .iter_mut()
+                .find(|request| request.id == build.request);
+            request.unwrap().build = None;
+            out.push(Fact::Requeued {
+                request: build.request,
+            });
+        } else {
+            self.complete(build.request, results, out);
+        }
+    }
+
+    /// Whether a worker takes anything at all now.
+    pub(super) fn has_room(&self, worker: u64) -> bool {
+        self.workers.get(worker as usize - 1).is_some_and(|known| {
+            let slots = self
+                .plan
+                .workers
+                .get(&known.name)
+                .map_or(0, |definition| definition.slots as usize);
+            known.connected
+                && !known.paused
+                && !known.graceful
+                && self.builds.iter().filter(|build| build.worker == worker).count() < slots
+        })
+    }
+
+    pub(super) fn would_do(&self, worker: u64, builder: u64) -> bool {
+        let known = &self.workers[worker as usize - 1];
+        let name = &self.builders[builder as usize - 1].0;
+        let (Some(definition), Some(builder)) =
+            (self.plan.workers.get(&known.name), self.plan.builders.get(name))
+        else {
+            return false;
+        };
+        builder.workers.iter().any(|selector| match selector {
+            WorkerSelector::Name(name) => *name == known.name,
+            WorkerSelector::Label(label) => definition.labels.contains(label),
+        })
+    }
+
+    pub(super) fn start_what_can(&mut self, placed: &Placements, out: &mut Vec<Fact>) {
+        while self.master.is_some() {
+            let free: Vec<u64> = (1..=self.workers.len() as u64)
+                .filter(|id| self.has_room(*id))
+                .collect();
+            if free.is_empty() {
+                return;
+            }
+            let first = self
+                .requests
+                .iter()
+                .filter(|request| request.build.is_none() && request.done.is_none())
+                .filter(|request| {
+                    let (name, active) = &self.builders[request.builder as usize - 1];
+                    let running = self
+                        .builds
+                        .iter()
+                        .filter(|build| build.builder == request.builder)
+                        .count();
+                    *active
+                        && self.plan.builders[name]
+                            .builds_max
+                            .is_none_or(|max| running < max as usize)
+                        && free.iter().any(|worker| self.would_do(*worker, request.builder))
+                })
+                .min_by_key(|request| (-request.priority, request.since, request.id));
+            let Some(request) = first.map(|request| request.id) else {
+                return;
+            };
+            self.last_build += 1;
+            let id = self.last_build;
+            let at = self
+                .requests
+                .iter()
+                .position(|other| other.id == request)
+                .unwrap();
+            self.requests[at].attempts += 1;
+            self.requests[at].build = Some(id);
+            let request = self.requests[at].clone();
+            out.push(Fact::Started {
+                build: id,
+                request: request.id,
+                attempt: request.attempts,
+            });
+            // Not started: the comparison will say so.
+            let Some((worker, slot)) = placed.get(&id).copied() else {
+                return;
+            };
+            let name = &self.builders[request.builder as usize - 1].0;
+            let slots = self
+                .workers
+                .get(worker as usize - 1)
+                .and_then(|worker| self.plan.workers.get(&worker.name))
+                .map_or(0, |definition| definition.slots);
+            let taken = self
+                .builds
+                .iter()
+                .any(|build| build.worker == worker && build.slot == slot);
+            if !free.contains(&worker) || !self.would_do(worker, request.builder) || taken || slot >= slots {
+                out.push(Fact::BadPlacement {
+                    build: id,
+                    worker,
+                    slot,
+                });
+                return;
+            }
+            self.builds.push(Build {
+                id,
+                request: request.id,
+                builder: request.builder,
+                attempt: request.attempts,
+                definition: Arc::new(self.plan.builders[name].clone()),
+                worker,
+                slot,
+                instance: self.workers[worker as usize - 1].instance.clone().unwrap(),
+                step: (0, 0),
+                next_index: 0,
+                overall: Results::Success,
+                halted: false,
+                machine_gone: false,
+                stopped: false,
+            });
+            self.go_on(id, out);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Changes and time.
+
+use ironmaster_engine::NewChange;
+use ironmaster_model::{ChangeFilter, SchedulerKind};
+
+use super::{Fact, Model, Timer};
+
+impl Model {
+    pub(super) fn change(&mut self, change: &NewChange, now: i64, out: &mut Vec<Fact>) {
+        let stamp = (
+            change.branch.clone(),
+            change.revision.clone(),
+            change.codebase.clone(),
+        );
+        self.stamps_of_changes.push(stamp);
+        let id = self.stamps_of_changes.len() as u64;
+        for at in 0..self.schedulers.len() {
+            let scheduler = &self.schedulers[at];
+            if !scheduler.active || !scheduler.enabled {
+                continue;
+            }
+            let (filter, tree_stable, key) = match &self.plan.schedulers[&scheduler.name].kind {
+                SchedulerKind::SingleBranch { filter, tree_stable } => (filter, *tree_stable, String::new()),
+                SchedulerKind::AnyBranch { filter, tree_stable } => {
+                    (filter, *tree_stable, format!("{:?}", change.branch))
+                }
+                _ => continue,
+            };
+            let Some(important) = heard(filter, change) else {
+                continue;
+            };
+            let timers = &mut self.schedulers[at].timers;
+            if !timers.iter().any(|timer| timer.key == key) {
+                timers.push(Timer {
+                    key: key.clone(),
+                    changes: Vec::new(),
+                    fire_at: None,
+                });
+                timers.sort_by(|a, b| a.key.cmp(&b.key));
+            }
+            let timer = timers.iter_mut().find(|timer| timer.key == key).unwrap();
+            timer.changes.push(id);
+            if important {
+                timer.fire_at = Some(now + tree_stable.map_or(0, |time| time.0));
+                if tree_stable.is_none() {
+                    self.fire(at, &key, now, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn fire(&mut self, at: usize, key: &str, now: i64, out: &mut Vec<Fact>) {
+        let timers = &mut self.schedulers[at].timers;
+        let index = timers.iter().position(|timer| timer.key == key).unwrap();
+        let timer = timers.remove(index);
+        let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
+        let builders = self.ids(&definition.builders);
+        let stamp = self.stamps_of_changes[*timer.changes.last().unwrap() as usize - 1].clone();
+        self.buildset(
+            &builders,
+            definition.priority,
+            &stamp,
+            &timer.changes,
+            "",
+            now,
+            out,
+        );
+    }
+
+    pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Fact>) {
+        loop {
+            // The earliest deadline of all, schedulers before workers.
+            let mut first: Option<(i64, bool, usize)> = None;
+            let mut consider = |due: (i64, bool, usize)| {
+                if due.0 <= now && first.is_none_or(|first| due < first) {
+                    first = Some(due);
+                }
+            };
+            for (at, scheduler) in self.schedulers.iter().enumerate() {
+                if !scheduler.active || !scheduler.enabled {
+                    continue;
+                }
+                for timer in &scheduler.timers {
+                    if let Some(fire_at) = timer.fire_at {
+                        consider((fire_at, false, at));
+                    }
+                }
+                if let Some(next) = scheduler.next_fire {
+                    consider((next, false, at));
+                }
+            }
+            if let Some(master) = &self.master {
+                for (at, worker) in self.workers.iter().enumerate() {
+                    let open = self
+                        .builds
+                        .iter()
+                        .any(|build| build.worker == at as u64 + 1 && !build.machine_gone);
+                    if worker.instance.is_some() && !worker.connected && open {
+                        consider((worker.gone_at.max(master.since) + master.lease, true, at));
+                    }
+                }
+            }
+            match first {
+                None => return,
+                Some((_, true, at)) => self.lose(at as u64 + 1, None, out),
+                Some((_, false, at)) => {
+                    let due: Vec<String> = self.schedulers[at]
+                        .timers
+                        .iter()
+                        .filter(|timer| timer.fire_at.is_some_and(|at| at <= now))
+                        .map(|timer| timer.key.clone())
+                        .collect();
+                    for key in due {
+                        self.fire(at, &key, now, out);
+                    }
+                    let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
+                    if let SchedulerKind::Periodic { interval, source } = &definition.kind
+                        && self.schedulers[at].next_fire.is_some_and(|next| next <= now)
+                    {
+                        self.schedulers[at].next_fire = Some(now + interval.0);
+                        let builders = self.ids(&definition.builders);
+                        let stamp = (source.branch.clone(), None, String::new());
+                        self.buildset(&builders, definition.priority, &stamp, &[], "", now, out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a scheduler hears a change, and whether it is important; only the patterns that the plans here use.
+fn heard(filter: &ChangeFilter, change: &NewChange) -> Option<bool> {
+    let branch = change.branch.as_deref();
+    let passes = filter.branches.is_empty()
+        || filter
+            .branches
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => branch.is_some_and(|branch| branch.starts_with(start)),
+                None => branch == Some(pattern),
+            });
+    let unimportant = !filter.unimportant_files.is_empty()
+        && !change.files.is_empty()
+        && change.files.iter().all(|file| file.starts_with("docs/"));
+    passes.then_some(!unimportant)
+}
