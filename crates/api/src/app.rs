@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use ironmaster_master::Master;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::{Auth, Identity},
@@ -41,8 +41,8 @@ pub struct App {
     pub calls: Calls,
     /// The UI's files.
     pub ui: Ui,
-    /// Cancelled when the server stops; long answers and sockets end with it.
-    pub stopping: CancellationToken,
+    /// What a stop waits for: connections, and sockets beyond their upgrade.
+    pub tasks: TaskTracker,
 }
 
 /// What handlers share.

@@ -17,7 +17,7 @@ pub enum ApiError {
     #[error("Invalid path: {0}")]
     InvalidPath(String),
     /// The endpoint exists, what it names does not.
-    #[error("not found: {0}")]
+    #[error("{0}")]
     NotFound(String),
     /// Values of fields are not acceptable.
     #[error("{}", .0.values().cloned().collect::<Vec<_>>().join("; "))]

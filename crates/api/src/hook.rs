@@ -1,12 +1,15 @@
 //! `/change_hook/base` (section 16 of `docs/reference/rest-api-v2.md`).
 
+use std::net::IpAddr;
+
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use hyper::ext::ReasonPhrase;
+use ironmaster_changes::hook;
 use ironmaster_engine::Input;
 
 use crate::{
@@ -31,18 +34,37 @@ pub async fn serve(
     if !matches!(method, Method::GET | Method::HEAD | Method::POST) {
         return StatusCode::NOT_IMPLEMENTED.into_response();
     }
-    match accept(&app, &uri, &headers, body).await {
+    match accept(&app, client, &uri, &headers, body).await {
         Ok(()) => page(StatusCode::OK, "1 change found"),
         Err(error) => {
             tracing::warn!(%client, "a change hook was refused: {error}");
-            page(error.status(), &error.to_string())
+            let mut response = page(error.status(), &error.to_string());
+            if matches!(error, ApiError::BadCredentials) {
+                response.headers_mut().insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"Protected area\""),
+                );
+            }
+            response
         }
     }
 }
 
-async fn accept(app: &Shared, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(), ApiError> {
+async fn accept(
+    app: &Shared,
+    client: IpAddr,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), ApiError> {
     // Hooks come from programs. A page of another site must not make changes through a visitor's browser.
     app.origins.check(headers)?;
+    if let Some(token) = &app.settings.hook_token_sha256 {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        app.auth.limited(client, || hook::authorized(given, token))?;
+    }
     let element = uri
         .path()
         .trim_start_matches("/change_hook")
@@ -80,8 +102,7 @@ async fn accept(app: &Shared, uri: &Uri, headers: &HeaderMap, body: Body) -> Res
         .take(FIELDS_MAX)
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let change =
-        ironmaster_changes::parse_base(&fields).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    let change = hook::parse_base(&fields).map_err(|error| ApiError::BadRequest(error.to_string()))?;
     app.master
         .submit(Input::Change(change))
         .await

@@ -23,6 +23,8 @@ pub struct ApiSettings {
     pub session_lifetime: Duration,
     /// Origins of other sites whose pages may use the API; `*` and `?` are wildcards. The own site always may.
     pub origins: Vec<String>,
+    /// SHA-256 (hex) of the token that change hooks must bring; none = everybody may tell of changes.
+    pub hook_token_sha256: Option<String>,
     /// A directory that replaces the bundled UI.
     pub ui_dir: Option<PathBuf>,
     /// Whether a proxy in front can be trusted to append the client's address to `X-Forwarded-For`.
@@ -101,6 +103,7 @@ impl ApiSettings {
             session_secret,
             session_lifetime: Duration::from_secs(7 * 24 * 3600),
             origins: Vec::new(),
+            hook_token_sha256: None,
             ui_dir: None,
             behind_proxy: false,
             limits: Limits::default(),

@@ -222,27 +222,36 @@ impl Auth {
             .then(|| self.sessions.issue(&known.fingerprint, now()))
     }
 
-    fn check(&self, token: &str, peer: IpAddr) -> Result<&Known, ApiError> {
+    /// Whether credentials are good, which `verify` finds out; failed tries count against `peer`.
+    pub fn limited(&self, peer: IpAddr, verify: impl FnOnce() -> bool) -> Result<(), ApiError> {
         let at = Instant::now();
         if let Some(wait) = self.limiter.wait(peer, at) {
             return Err(ApiError::TooManyTries {
                 seconds: wait.as_secs().max(1),
             });
         }
-        let digest = Sha256::digest(token.as_bytes());
-        // All are compared, so that the time does not tell which one was nearly right.
-        let mut found = None;
-        for known in &self.tokens {
-            if bool::from(known.sha256.ct_eq(digest.as_slice())) {
-                found = Some(known);
-            }
+        if verify() {
+            return Ok(());
         }
-        found.ok_or_else(|| {
-            if self.limiter.failed(peer, at) {
-                tracing::warn!(%peer, "a wrong access token was sent; further tries from there are slowed down");
+        if self.limiter.failed(peer, at) {
+            tracing::warn!(%peer, "a wrong access token was sent; further tries from there are slowed down");
+        }
+        Err(ApiError::BadCredentials)
+    }
+
+    fn check(&self, token: &str, peer: IpAddr) -> Result<&Known, ApiError> {
+        let mut found = None;
+        self.limited(peer, || {
+            let digest = Sha256::digest(token.as_bytes());
+            // All are compared, so that the time does not tell which one was nearly right.
+            for known in &self.tokens {
+                if bool::from(known.sha256.ct_eq(digest.as_slice())) {
+                    found = Some(known);
+                }
             }
-            ApiError::BadCredentials
-        })
+            found.is_some()
+        })?;
+        found.ok_or(ApiError::BadCredentials)
     }
 }
 

@@ -76,7 +76,7 @@ async fn run(
     let path = elements(path)?;
     let found = registry().action(&path, &call.method).map_err(|exists| {
         if exists {
-            ApiError::Unsupported(format!("action: {} is not supported", call.method))
+            ApiError::Unsupported(call.method.clone())
         } else {
             ApiError::InvalidPath(path.join("/"))
         }

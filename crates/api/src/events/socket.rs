@@ -57,7 +57,9 @@ pub async fn upgrade(
         .on_upgrade(move |socket| async move {
             // The place among all connections is kept until the socket ends.
             let _connection = connection;
-            serve(socket, app.hub.join(), app.settings.limits.stall_time).await;
+            app.tasks
+                .track_future(serve(socket, app.hub.join(), app.settings.limits.stall_time))
+                .await;
         })
 }
 

@@ -63,7 +63,7 @@ pub fn serve(listener: TcpListener, master: Master, settings: ApiSettings) -> Se
         streams: events::Streams::default(),
         calls: Calls::default(),
         ui: settings.ui_dir.clone().map_or(Ui::Embedded, Ui::Directory),
-        stopping: stopping.clone(),
+        tasks: tasks.clone(),
         master,
         settings,
     });

@@ -1,0 +1,12 @@
+//! The API against a real master.
+
+mod auth;
+mod control;
+mod coverage;
+mod events;
+mod hook;
+mod logs;
+mod read;
+mod server;
+mod shapes;
+mod support;
