@@ -891,7 +891,14 @@ const server = createServer(async (request, response) => {
     if (file.startsWith('..')) return json(404, { error: 'no' })
     const content = await readFile(join(options.dist, file)).catch(() => undefined)
     if (content === undefined) return json(404, { error: `no file ${file}; has the UI been built?` })
-    response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' })
+    response.writeHead(200, {
+      'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+      // As strict as the master, so that a breach shows here.
+      ...(file === 'index.html' && {
+        'Content-Security-Policy':
+          "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; connect-src 'self' ws: wss:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'; object-src 'none'",
+      }),
+    })
     response.end(content)
   } catch (error) {
     json(error.status ?? 500, { error: error.message })

@@ -21,6 +21,12 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** name → [value, source]. */
 export type Properties = Readonly<Record<string, readonly [value: Json, source: string]>>
 
+/** Why it ended so: `exit_code`, `infrastructure` …; each kind has its own further members. */
+export interface Cause {
+  readonly kind: string
+  readonly [member: string]: Json
+}
+
 export interface Build {
   buildid: number
   /** Per builder, from 1. */
@@ -37,6 +43,8 @@ export interface Build {
   state_string: string
   /** Empty unless asked for with `property=`. */
   properties: Properties
+  /** Not from every server. */
+  cause?: Cause | null
 }
 
 export interface Builder {
@@ -64,6 +72,8 @@ export interface BuildRequest {
   submitted_at: UnixSeconds
   waited_for: boolean
   properties: Properties | null
+  /** Not from every server. */
+  cause?: Cause | null
 }
 
 export interface Patch {
@@ -133,6 +143,8 @@ export interface Step {
   state_string: string
   urls: readonly { readonly name: string; readonly url: string }[]
   hidden: boolean
+  /** Not from every server. */
+  cause?: Cause | null
 }
 
 /** `s`: each line starts with its stream letter; `t`: plain text; `h`: HTML; `d`: deleted. */
@@ -161,6 +173,8 @@ export interface Worker {
   configured_on: readonly { readonly masterid: number; readonly builderid: number }[]
   /** `admin`, `host`, `version` …; empty when it has never been connected. Other keys are shown as they are. */
   workerinfo: Readonly<Record<string, Json>>
+  /** What the worker has found out about its machine; not from every server. */
+  facts?: Readonly<Record<string, Json>>
   paused: boolean
   pause_reason: string | null
   graceful: boolean

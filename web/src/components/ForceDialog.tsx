@@ -4,15 +4,17 @@ import { path } from '../api/base'
 import { call } from '../api/client'
 import { ApiError, describeError } from '../api/errors'
 import type { ForceField, ForceScheduler, Json } from '../api/types'
-import { useControl } from '../auth/session'
+import { useControl, useSession } from '../auth/session'
 import {
   autopopulate,
+  buttonText,
   type FormValues,
   forceParams,
   initialValues,
   labelOf,
   leaves,
   localProblems,
+  withoutUserName,
 } from '../lib/force'
 import { Button } from './Button'
 import { Dialog, DialogActions } from './Dialog'
@@ -44,7 +46,8 @@ export function ForceDialog({
   builderName: string
   onClose: () => void
 }) {
-  const fields = scheduler.all_fields
+  const { name: user } = useSession()
+  const fields = user === undefined ? scheduler.all_fields : withoutUserName(scheduler.all_fields)
   const [values, setValues] = useState<FormValues>(() => initialValues(fields))
   const [local, setLocal] = useState<Readonly<Record<string, string>>>({})
   const follow = useFollowRequest()
@@ -70,11 +73,7 @@ export function ForceDialog({
       : strays.map(([, text]) => text)
 
   return (
-    <Dialog
-      title={`${scheduler.label || scheduler.button_name || 'Force'}: ${builderName}`}
-      onClose={onClose}
-      wide
-    >
+    <Dialog title={`${buttonText(scheduler)}: ${builderName}`} onClose={onClose} wide>
       <form
         noValidate
         onSubmit={(event) => {

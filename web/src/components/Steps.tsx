@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import type { Build, Step } from '../api/types'
+import { describeCause } from '../lib/cause'
 import { useNow } from '../lib/clock'
 import { counted } from '../lib/format'
 import { isBad, stepStatus } from '../lib/results'
@@ -101,7 +102,9 @@ function StepRow({
           <span className={css.chevron} aria-hidden="true" />
           <StatusIcon status={status} />
           <span className={css.name}>{step.name}</span>
-          <span className={css.text}>{step.state_string}</span>
+          <span className={css.text}>
+            {[step.state_string, describeCause(step.cause)].filter(Boolean).join(' · ')}
+          </span>
         </button>
         {step.urls.map(({ name, url }) =>
           isWeb(url) ? (

@@ -15,5 +15,7 @@ export function Ago({ at }: { at: number }) {
 export function Duration({ from, to }: { from: number; to: number | null }) {
   const now = useNow(to === null)
   const seconds = (to ?? now) - from
-  return <time dateTime={isoDuration(seconds)}>{formatDuration(seconds)}</time>
+  // Times are whole seconds: what took none took less than one.
+  const text = to !== null && seconds < 1 ? '< 1 s' : formatDuration(seconds)
+  return <time dateTime={isoDuration(seconds)}>{text}</time>
 }

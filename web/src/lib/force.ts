@@ -1,6 +1,6 @@
 /** The force form's values: from the description of its fields to what the master wants. */
 
-import type { ForceField, Json } from '../api/types'
+import type { ForceField, ForceScheduler, Json } from '../api/types'
 
 export type FormValues = Readonly<Record<string, Json>>
 
@@ -67,4 +67,16 @@ const COMMON = /^(username|reason|priority)$/
 export function labelOf(field: ForceField): string {
   const label = (field.label || field.name).trim().replace(/\s*:$/, '') || field.name
   return COMMON.test(label) ? label.charAt(0).toUpperCase() + label.slice(1) : label
+}
+
+/** What the button says; stock servers say `force` when the configuration says nothing. */
+export const buttonText = (scheduler: Pick<ForceScheduler, 'button_name'>): string =>
+  scheduler.button_name === '' || scheduler.button_name === 'force' ? 'Force a build' : scheduler.button_name
+
+/** Leaves out what has no effect: who is logged in is the owner, whatever the form says. */
+export function withoutUserName(fields: readonly ForceField[]): ForceField[] {
+  return fields.flatMap((field) => {
+    if (field.type === 'username' && !field.required) return []
+    return field.fields === undefined ? field : { ...field, fields: withoutUserName(field.fields) }
+  })
 }

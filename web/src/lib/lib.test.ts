@@ -1,14 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import type { Build, BuildRequest, ForceField, ForceScheduler, Worker } from '../api/types'
 import { capture } from '../test/captures'
+import { describeCause } from './cause'
 import { noteServerTime, serverNow } from './clock'
-import { autopopulate, forceParams, initialValues, labelOf, leaves, localProblems } from './force'
+import {
+  autopopulate,
+  forceParams,
+  initialValues,
+  labelOf,
+  leaves,
+  localProblems,
+  withoutUserName,
+} from './force'
 import { firstLine, formatAgo, formatDuration, personName, shortRevision } from './format'
 import { builtRevision, textProperty } from './properties'
 import { buildStatus, requestStatus, statusOfResult, stepStatus } from './results'
 import { parseSearch, stringifySearch, textList, wholeNumber } from './search'
 import { activityByBuilder } from './squares'
-import { slots, workerInfo, workerState } from './workers'
+import { machine, slots, workerInfo, workerState } from './workers'
 
 describe('text', () => {
   it.each([
@@ -87,7 +96,33 @@ describe('states', () => {
       ['version', '4.3.0'],
     ])
     expect(slots(connected)).toBeUndefined()
+    const facts = { hostname: 'test host', cpus: 8, memory_bytes: 17_179_869_184, os: 'linux' }
+    expect(workerInfo({ ...connected, facts }).slice(0, 4)).toEqual([
+      ['host', 'test host'],
+      ['os', 'linux'],
+      ['cpus', '8'],
+      ['memory_bytes', '16.0 GiB'],
+    ])
+    expect(machine({ ...connected, facts })).toBe('test host · linux · 8 CPUs · 4.3.0')
     expect(slots({ ...connected, workerinfo: { slots: 3 } })).toBe(3)
+  })
+})
+
+describe('causes', () => {
+  it.each([
+    [{ kind: 'exit_code', code: 3 }, 'exit code 3'],
+    [{ kind: 'signal', signal: 9 }, 'ended by signal 9 (KILL)'],
+    [{ kind: 'timeout', limit: 'silence' }, 'silent for too long'],
+    [{ kind: 'infrastructure', reason: 'worker lost' }, 'infrastructure: worker lost'],
+    [{ kind: 'cancelled', by: 'ada', reason: '' }, 'cancelled by ada'],
+    [{ kind: 'collapsed', into: 7 }, 'merged into request 7'],
+    [{ kind: 'something_new' }, 'something new'],
+  ])('%j', (cause, words) => {
+    expect(describeCause(cause)).toBe(words)
+  })
+  it('may be absent', () => {
+    expect(describeCause(null)).toBeUndefined()
+    expect(describeCause(undefined)).toBeUndefined()
   })
 })
 
@@ -194,6 +229,16 @@ describe('the force form', () => {
       iprop: 'this is not a whole number',
     })
     expect(localProblems(fields, { ...initialValues(fields), iprop: ' -4 ' })).toEqual({})
+  })
+
+  it('does not ask for a name that has no effect', () => {
+    const names = (all: ForceField[]) => leaves(all).map((field) => field.fullName)
+    expect(names(withoutUserName(fields))).toEqual(names(fields).slice(1))
+    const required = fields.map((field) => ({
+      ...field,
+      fields: field.fields?.map((one) => ({ ...one, required: true })),
+    }))
+    expect(names(withoutUserName(required as ForceField[]))).toContain('username')
   })
 
   it('lets a choice fill other fields', () => {

@@ -17,6 +17,7 @@ import { StatusIcon } from '../components/Status'
 import { Steps } from '../components/Steps'
 import { Tabs } from '../components/Tabs'
 import { Ago, Duration } from '../components/Time'
+import { describeCause } from '../lib/cause'
 import { formatDate, formatDuration, shortRevision } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { builtRevision, textProperty } from '../lib/properties'
@@ -262,6 +263,7 @@ function Facts({
   const repository = textProperty(properties, 'repository') ?? (stamp?.repository || undefined)
   const facts: [string, ReactNode][] = [
     ['Reason', buildset?.reason || undefined],
+    ['Cause', describeCause(build.cause)],
     ['Branch', branch],
     ['Revision', revision && <code title={revision}>{shortRevision(revision)}</code>],
     [

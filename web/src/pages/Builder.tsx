@@ -13,6 +13,7 @@ import { Count, Page, Panel } from '../components/Page'
 import { Pager } from '../components/Pager'
 import { RequestTable } from '../components/RequestTable'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
+import { buttonText } from '../lib/force'
 import { counted, formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { buildStatus } from '../lib/results'
@@ -99,7 +100,7 @@ function BuilderView({ builder }: { builder: Builder }) {
       }
       actions={usable.map((force) => (
         <Button key={force.name} kind="primary" onClick={() => setForce(force.name)}>
-          {force.button_name === 'force' || !force.button_name ? 'Force a build' : force.button_name}
+          {buttonText(force)}
         </Button>
       ))}
     >

@@ -11,6 +11,7 @@ import { Page, Panel } from '../components/Page'
 import { Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
 import { Ago } from '../components/Time'
+import { describeCause } from '../lib/cause'
 import { counted, formatCount } from '../lib/format'
 import { useBuilders } from '../lib/names'
 import { requestStatus, statusWord } from '../lib/results'
@@ -101,6 +102,7 @@ function RequestFacts({ request }: { request: BuildRequest }) {
           </div>
         )}
       </dl>
+      {request.cause && <p style={{ marginTop: 14 }}>Why: {describeCause(request.cause)}.</p>}
       {status === 'pending' && <Why request={request} />}
     </Panel>
   )

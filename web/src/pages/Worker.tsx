@@ -21,6 +21,13 @@ const LABELS: Readonly<Record<string, string>> = {
   admin: 'Admin',
   version: 'Version',
   access_uri: 'Access',
+  hostname: 'Name of the machine',
+  os: 'System',
+  os_version: 'System version',
+  arch: 'Architecture',
+  cpus: 'CPUs',
+  memory_bytes: 'Memory',
+  basedir: 'Folder',
   slots: 'Slots',
 }
 

@@ -11,7 +11,7 @@ import { StatusText } from '../components/Status'
 import { Duration } from '../components/Time'
 import { formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
-import { slots, workerInfo, workerState } from '../lib/workers'
+import { machine, slots, workerState } from '../lib/workers'
 import css from './Workers.module.css'
 
 export function Workers() {
@@ -38,7 +38,7 @@ export function Workers() {
                   {formatCount(connected)} connected
                   {items.length > current.length && (
                     <Button small kind="quiet" aria-pressed={old} onClick={() => setOld(!old)}>
-                      Removed ones ({formatCount(items.length - current.length)})
+                      Not in use ({formatCount(items.length - current.length)})
                     </Button>
                   )}
                 </>
@@ -85,8 +85,6 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
   const builders = useBuilders()
   const { status, word } = workerState(worker)
   const room = slots(worker)
-  const info = workerInfo(worker)
-  const short = info.filter(([name]) => name === 'host' || name === 'version')
   return (
     <tr>
       <th scope="row">
@@ -121,7 +119,7 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
           ))}
         </ul>
       </td>
-      <td className={css.muted}>{short.map(([, value]) => value).join(' · ')}</td>
+      <td className={css.muted}>{machine(worker)}</td>
       <td className={css.action}>
         <PauseButton worker={worker} small />
       </td>
