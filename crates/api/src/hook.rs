@@ -59,6 +59,11 @@ async fn accept(
 ) -> Result<(), ApiError> {
     // Hooks come from programs. A page of another site must not make changes through a visitor's browser.
     app.origins.check(headers)?;
+    if !app.settings.hook_enabled {
+        return Err(ApiError::BadRequest(
+            "change hooks are switched off on this master (`enabled` in [change_hook])".into(),
+        ));
+    }
     if let Some(token) = &app.settings.hook_token_sha256 {
         let given = headers
             .get(header::AUTHORIZATION)

@@ -23,6 +23,8 @@ pub struct ApiSettings {
     pub session_lifetime: Duration,
     /// Origins of other sites whose pages may use the API; `*` and `?` are wildcards. The own site always may.
     pub origins: Vec<String>,
+    /// Whether change hooks are heard at all.
+    pub hook_enabled: bool,
     /// SHA-256 (hex) of the token that change hooks must bring; none = everybody may tell of changes.
     pub hook_token_sha256: Option<String>,
     /// A directory that replaces the bundled UI.
@@ -103,6 +105,7 @@ impl ApiSettings {
             session_secret,
             session_lifetime: Duration::from_secs(7 * 24 * 3600),
             origins: Vec::new(),
+            hook_enabled: true,
             hook_token_sha256: None,
             ui_dir: None,
             behind_proxy: false,

@@ -55,7 +55,6 @@ impl Failure {
             }
             Failure::Config(report) => {
                 eprint!("{}", report.render(colors()));
-                eprintln!("{}", report.summary());
                 ExitCode::from(2)
             }
             Failure::Findings => ExitCode::from(3),

@@ -112,6 +112,9 @@ fn api_settings(settings: &Settings, token: &str) -> Result<ApiSettings, Failure
     };
     api.tokens = vec![AccessToken::new("admin", token, Role::Admin)];
     api.session_secret = admin::session_secret(&settings.state_dir)?;
+    api.hook_enabled = settings.change_hook.enabled;
+    api.hook_token_sha256
+        .clone_from(&settings.change_hook.token_sha256);
     let bytes = usize::try_from(settings.limits.request_bytes_max).unwrap_or(usize::MAX);
     api.limits.body_bytes = bytes;
     api.limits.hook_body_bytes = api.limits.hook_body_bytes.min(bytes);
