@@ -5,6 +5,8 @@ use std::{env, fs, path::Path};
 
 fn main() {
     let dist = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../web/dist");
+    // A path that is missing would count as changed with every build: an empty folder (git ignores it) does not.
+    let _ = fs::create_dir_all(&dist);
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={}", dist.display());
     let ui = if dist.join("index.html").is_file() {

@@ -102,12 +102,11 @@ pub fn parse(query: &str, of: &'static ResourceType, shape: Shape) -> Result<Que
 
 fn filter(of: &ResourceType, name: &str, values: &[Cow<'_, str>]) -> Result<Filter, ApiError> {
     let unrecognized = || bad(format!("unrecognized query parameter '{name}'"));
-    let (field, operator) = match of.field(name) {
-        Some(field) => (field, "eq"),
-        None => {
-            let (field, operator) = name.rsplit_once("__").ok_or_else(unrecognized)?;
-            (of.field(field).ok_or_else(unrecognized)?, operator)
-        }
+    let (field, operator) = if let Some(field) = of.field(name) {
+        (field, "eq")
+    } else {
+        let (field, operator) = name.rsplit_once("__").ok_or_else(unrecognized)?;
+        (of.field(field).ok_or_else(unrecognized)?, operator)
     };
     let operator = match operator {
         "eq" | "in" => Op::Eq,

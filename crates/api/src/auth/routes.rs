@@ -94,7 +94,7 @@ fn redirect(app: &Shared, query: Option<&str>) -> Response {
         .flat_map(query::pairs)
         .find(|(name, _)| name == "redirect")
         .map_or_else(|| "/".to_owned(), |(_, page)| page.into_owned());
-    let page: String = page.chars().filter(|c| c.is_ascii_graphic()).collect();
+    let page: String = page.chars().filter(char::is_ascii_graphic).collect();
     let location = format!("{}#{page}", app.settings.url);
     match HeaderValue::from_str(&location) {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),

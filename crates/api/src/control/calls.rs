@@ -18,7 +18,7 @@ use super::rpc::RpcError;
 use crate::error::ApiError;
 
 /// How long an answer is kept.
-pub(super) const WINDOW: Duration = Duration::from_secs(6 * 3600);
+pub(super) const WINDOW: Duration = Duration::from_hours(6);
 /// How many answers are kept; the oldest go first.
 const ANSWERS_MAX: usize = 4096;
 /// The longest key.

@@ -31,7 +31,7 @@ pub async fn post(
     body: Body,
 ) -> Response {
     match answer(app, client, path, headers, body).await {
-        Ok((id, result)) => rpc::success(&id, result),
+        Ok((id, result)) => rpc::success(&id, &result),
         Err((id, error)) => rpc::failure(id.as_ref(), &error),
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Call, (Option<Value>, RpcError)> {
 }
 
 /// The answer to a call that succeeded.
-pub(super) fn success(id: &Value, result: Value) -> Response {
+pub(super) fn success(id: &Value, result: &Value) -> Response {
     respond(
         StatusCode::OK,
         &json!({ "id": id, "jsonrpc": "2.0", "result": result }),

@@ -117,6 +117,10 @@ const fn read(
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the list of methods below reads as a table"
+)]
 const fn control(
     name: &'static str,
     action: &'static str,

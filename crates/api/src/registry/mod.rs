@@ -182,10 +182,6 @@ pub fn registry() -> &'static Registry {
 
 impl Registry {
     /// Every method, in the order of the reference.
-    #[expect(
-        clippy::unused_self,
-        reason = "callers should not know that the list is a constant"
-    )]
     pub fn methods(&self) -> &'static [Method] {
         methods::METHODS
     }

@@ -13,13 +13,7 @@ pub struct Target(pub u64);
 /// not found; one given by id is not looked up (nothing will match it).
 pub fn locate(reader: &Reader, resource: Resource, captures: &Captures) -> Result<Vec<Filter>, ApiError> {
     let mut scope = Vec::new();
-    let mut add = |name: &str, value: FilterValue| {
-        scope.push(Filter {
-            field: name.to_owned(),
-            op: ironmaster_store::Op::Eq,
-            values: vec![value],
-        })
-    };
+    let mut add = |name: &str, value: FilterValue| scope.push(Filter::eq(name, value));
 
     let builder = match (captures.number("builderid"), captures.text("buildername")) {
         (Some(id), _) => Some(id),

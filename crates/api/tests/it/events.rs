@@ -140,9 +140,8 @@ async fn a_stop_says_goodbye() {
     let mut listener = site.listen(&["builds/*/*"]).await;
     let stop = tokio::spawn(site.stop());
     let frame = loop {
-        match listener.socket.next().await.unwrap().unwrap() {
-            Message::Close(frame) => break frame.unwrap(),
-            _ => {}
+        if let Message::Close(frame) = listener.socket.next().await.unwrap().unwrap() {
+            break frame.unwrap();
         }
     };
     assert_eq!(frame.reason, "the master is stopping");

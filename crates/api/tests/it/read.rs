@@ -1,7 +1,7 @@
 //! GET: envelopes, content types, queries.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Site, json_of};
 
@@ -184,13 +184,13 @@ async fn items_are_found_by_every_path() {
     }
     for path in [
         "builders/none/builds",
+        "builders/none%2Ehere/forceschedulers",
         "builders/quick/builds/7/steps",
         "builds/1/steps/9/logs",
         "steps/1/logs/none",
     ] {
         assert_eq!(site.get(path).await.0, 404, "{path}");
     }
-    assert_eq!(site.items("builders/none%2Ehere/forceschedulers").await.len(), 0);
     site.stop().await;
 }
 
@@ -218,6 +218,6 @@ async fn the_registry_is_served_as_documents() {
     let config = json_of(site.request(Method::GET, "/config").send().await.unwrap()).await;
     assert_eq!(config["user"], json!({ "anonymous": true }));
     assert_eq!(config["auth"]["name"], "Token");
-    assert!(config["versions"][0][0] == Value::from("Ironmaster"));
+    assert_eq!(config["versions"][0][0], "Ironmaster");
     site.stop().await;
 }

@@ -86,8 +86,9 @@ impl Site {
 
     /// GETs below `/api/v2` as anybody.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let slash = if path.is_empty() { "" } else { "/" };
         let response = self
-            .request(Method::GET, &format!("/api/v2/{path}"))
+            .request(Method::GET, &format!("/api/v2{slash}{path}"))
             .send()
             .await
             .unwrap();
@@ -214,6 +215,10 @@ impl Listener {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with `json!` in place"
+)]
 pub(crate) fn rpc(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": method, "id": 1, "params": params })
 }
