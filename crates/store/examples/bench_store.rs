@@ -1,13 +1,7 @@
 //! Prints what commits and queries cost: `cargo run --release -p ironmaster-store --example bench_store [BUILDS]`.
 //!
 //! The history has the shape of a busy installation: 10 builders; each build with a request, a set, a source stamp of its
-//! own, 5 properties and 3 steps. Queries are asked of an empty history (100 builds) and of a long one.
-
-#![expect(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a program that prints what it measures"
-)]
+//! own, 5 properties and 3 steps. Queries are asked of a short history (1000 builds) and of a long one.
 
 use std::{
     error::Error,
@@ -35,7 +29,7 @@ fn main() -> Result<(), Failure> {
         commits(&directory.path().join(format!("commits{size}.db")), size)?;
     }
     let mut rates = Vec::new();
-    for builds in [100, builds] {
+    for builds in [1000, builds] {
         let path = directory.path().join(format!("history{builds}.db"));
         rates.push(history_of(&path, builds)?);
     }
@@ -71,14 +65,18 @@ fn commits(path: &Path, size: usize) -> Result<(), Failure> {
     let made: Vec<Commit> = (0..rounds).map(|_| merge(&mut history, size, 0, 1)).collect();
     let events: usize = made.iter().map(|commit| commit.events.len()).sum();
     let (wall, used) = (Instant::now(), cpu());
+    let mut took = Vec::new();
     for (id, commit) in (1..).zip(&made) {
+        let wall = Instant::now();
         store.commit(&Batch {
             id,
             events: &commit.events,
             counters: &commit.counters,
         })?;
+        took.push(wall.elapsed().as_secs_f64() * 1e3);
     }
-    let (wall, used) = (wall.elapsed(), cpu() - used);
+    took.sort_by(f64::total_cmp);
+    let (wall, used) = (wall.elapsed(), cpu().saturating_sub(used));
     let builds = (rounds * size) as f64;
     println!(
         "  {size:3} builds a commit: {:7.0} commits/s {:8.0} events/s {:8.1} µs wall {:6.1} µs cpu a build ({:.1} events)",
@@ -87,6 +85,12 @@ fn commits(path: &Path, size: usize) -> Result<(), Failure> {
         wall.as_secs_f64() * 1e6 / builds,
         used.as_secs_f64() * 1e6 / builds,
         events as f64 / builds,
+    );
+    println!(
+        "      a commit: median {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1]
     );
     Ok(())
 }
@@ -110,10 +114,10 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
         })?;
     }
     println!(
-        "history of {builds} builds: made in {:.1} s, {:.1} MB",
-        wall.elapsed().as_secs_f64(),
-        std::fs::metadata(path)?.len() as f64 / 1e6
+        "history of {builds} builds: made in {:.1} s",
+        wall.elapsed().as_secs_f64()
     );
+    sizes(path)?;
     let wall = Instant::now();
     let snapshot = store.load()?;
     println!(
@@ -129,7 +133,7 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
     println!(
         "  start-up: open {:.2} ms, load {:.2} ms (new connection)",
         opened.as_secs_f64() * 1e3,
-        (wall.elapsed() - opened).as_secs_f64() * 1e3
+        wall.elapsed().saturating_sub(opened).as_secs_f64() * 1e3
     );
     let queries = [
         ("1 builders", Resource::Builders, Query::default()),
@@ -159,39 +163,61 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
         let wall = Instant::now();
         reader.query(resource, &query)?;
         let cold = wall.elapsed();
-        let one = rate(&reader, 1, resource, &query)?;
-        let eight = rate(&reader, 8, resource, &query)?;
+        let (one, used) = rate(&reader, 1, resource, &query)?;
+        let (eight, _) = rate(&reader, 8, resource, &query)?;
         println!(
-            "  {name:44} first {:8.1} µs; 1 thread {one:8.0}/s ({:6.1} µs); 8 threads {eight:8.0}/s",
+            "  {name:44} first {:8.1} µs; 1 thread {one:8.0}/s, {used:6.1} µs cpu; 8 threads {eight:8.0}/s",
             cold.as_secs_f64() * 1e6,
-            1e6 / one,
         );
         rates.push((name, eight));
     }
     Ok(rates)
 }
 
-fn rate(reader: &Reader, threads: usize, resource: Resource, query: &Query) -> Result<f64, Failure> {
+/// What takes how much room.
+fn sizes(path: &Path) -> Result<(), Failure> {
+    let connection = rusqlite::Connection::open(path)?;
+    let mut statement = connection
+        .prepare("select name, sum(pgsize) / 1e6 from dbstat where aggregate = true group by 1 order by 2 desc limit 12")?;
+    let rows = statement.query_map([], |row| {
+        Ok(format!(
+            "{} {:.1}",
+            row.get::<_, String>(0)?,
+            row.get::<_, f64>(1)?
+        ))
+    })?;
+    let rows: Vec<String> = rows.collect::<Result<_, _>>()?;
+    println!("  MB: {}", rows.join(", "));
+    Ok(())
+}
+
+/// Queries a second, and what one costs in µs of CPU.
+fn rate(reader: &Reader, threads: usize, resource: Resource, query: &Query) -> Result<(f64, f64), Failure> {
     let wall = Instant::now();
-    let done: Result<u64, _> = std::thread::scope(|scope| {
+    let done: Result<Vec<(u64, Duration)>, _> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
                     let mut done = 0;
+                    let used = cpu();
                     while wall.elapsed() < Duration::from_millis(1500) {
                         for _ in 0..10 {
                             std::hint::black_box(reader.query(resource, query)?);
                         }
                         done += 10;
                     }
-                    Ok::<u64, ironmaster_store::QueryError>(done)
+                    Ok::<_, ironmaster_store::QueryError>((done, cpu().saturating_sub(used)))
                 })
             })
             .collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().unwrap_or(Ok(0)))
-            .sum()
+            .map(|worker| worker.join().unwrap_or(Ok((0, Duration::ZERO))))
+            .collect()
     });
-    Ok(done? as f64 / wall.elapsed().as_secs_f64())
+    let wall = wall.elapsed().as_secs_f64();
+    let (done, used) = done?.into_iter().fold((0, Duration::ZERO), |(done, used), one| {
+        (done + one.0, used + one.1)
+    });
+    Ok((done as f64 / wall, used.as_secs_f64() * 1e6 / done as f64))
 }

@@ -5,7 +5,7 @@
 //! through a [`Reader`], which never blocks the writer.
 //!
 //! * [`resource`] declares the REST types once: `api` validates with it, this room makes SQL from it.
-//! * [`migrate`](sqlite) brings a database file to this program's schema, or refuses it and says why.
+//! * [`sqlite`] brings a database file to this program's schema, or refuses it and says why.
 //! * [`fsck`](fsck::fsck) checks what a database must always satisfy.
 //!
 //! **Invariant:** nothing is decided here. What an event means for memory is `engine::State::apply`; a test proves

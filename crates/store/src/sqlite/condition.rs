@@ -25,6 +25,11 @@ pub(super) struct Term {
     pub(super) opposite: Option<String>,
 }
 
+/// Conditions of one query. SQLite's expressions have a limited depth; nobody asks for so many.
+const TERMS_MAX: usize = 200;
+/// Values of one condition that become terms of their own; where they can be passed as a list there may be any number.
+const VALUES_MAX: usize = 200;
+
 /// A condition that always or never holds.
 const ALWAYS: &str = "1";
 const NEVER: &str = "0";
@@ -33,6 +38,9 @@ impl Conditions {
     /// What scope and filters demand.
     pub(super) fn new(resource: Resource, scope: &[Filter], filters: &[Filter]) -> Result<Self, QueryError> {
         let mut conditions = Self::default();
+        if let Some(filter) = scope.iter().chain(filters).nth(TERMS_MAX) {
+            return Err(invalid(filter, "there are too many filters"));
+        }
         for filter in scope {
             if let Some(scope) = resource.scope(&filter.field) {
                 let (Op::Eq, [FilterValue::Int(id)]) = (filter.op, filter.values.as_slice()) else {
@@ -176,6 +184,7 @@ impl Conditions {
             Op::Ge => format!("{sql} >= {}", self.bind(start(seconds[0]))),
             Op::Le => format!("{sql} < {}", self.bind(end(seconds[0]))),
             Op::Gt => format!("{sql} >= {}", self.bind(end(seconds[0]))),
+            _ if seconds.len() > VALUES_MAX => return Err(invalid(filter, "there are too many values")),
             _ => {
                 let ranges: Vec<_> = seconds
                     .iter()
@@ -217,6 +226,9 @@ impl Conditions {
     }
 
     fn member(&mut self, filter: &Filter, kind: FieldKind, contains: &str) -> Result<String, QueryError> {
+        if filter.values.len() > VALUES_MAX {
+            return Err(invalid(filter, "there are too many values"));
+        }
         let mut any = Vec::with_capacity(filter.values.len());
         for value in &filter.values {
             let place = self.bind(scalar(filter, kind, value)?);

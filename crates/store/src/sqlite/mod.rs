@@ -97,6 +97,7 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<(Self, Reader), StoreError> {
         let path = path.as_ref();
         let lock = lock(path)?;
+        create_private(path)?;
         let opening = |source: rusqlite::Error| {
             if error::is_foreign_file(&source) {
                 return StoreError::Foreign { path: path.into() };
@@ -385,6 +386,23 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
         Err(TryLockError::Error(source)) => Err(opening(source)),
+    }
+}
+
+/// A new database is for its owner's eyes only: it holds hashes of tokens and the key of sessions. SQLite gives the files
+/// beside it the same rights.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::Open {
+            path: path.into(),
+            source: source.into(),
+        }),
     }
 }
 

@@ -79,7 +79,7 @@ impl Plan {
     }
 
     fn order(&mut self, query: &Query) -> Result<(), QueryError> {
-        let mut keys = Vec::new();
+        let mut keys: Vec<(String, bool)> = Vec::new();
         let mut unique = false;
         let mut descending = self.descriptor.newest_first && query.order.is_empty();
         for order in &query.order {
@@ -94,6 +94,10 @@ impl Plan {
                 }
             };
             descending = order.descending;
+            // A key that is named again adds nothing.
+            if keys.iter().any(|(known, _)| *known == sql) {
+                continue;
+            }
             // The same everywhere: a number here would be taken for the number of a column.
             if sql == "null" || sql.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
@@ -215,8 +219,14 @@ impl Plan {
         );
         let glue = if fixed.is_empty() { "where" } else { "and" };
         let since = self.conditions.params.len() + 1;
-        let fixed =
-            format!("select count(*), coalesce(max(t.id), 0) from {from}{fixed} {glue} t.id > ?{since}");
+        let fixed = Fixed {
+            // The newest id of all rows stands for that of the counted ones: finding it takes no time, and the first count
+            // can go over whichever index is the narrowest.
+            all: format!("select count(*), (select coalesce(max(t.id), 0) from {from}) from {from}{fixed}"),
+            since: format!(
+                "select count(*), (select coalesce(max(t.id), 0) from {from}) from {from}{fixed} {glue} t.id > ?{since}"
+            ),
+        };
         match but {
             None => Counting::Fixed(fixed),
             Some(but) => Counting::AllBut {
@@ -227,10 +237,14 @@ impl Plan {
     }
 
     /// Counts the rows that satisfy the fixed conditions: those that came since they were counted last.
-    fn count_fixed(&self, connection: &Connection, pool: &Pool, sql: &str) -> Result<u64, StoreError> {
-        let condition = format!("{sql} {:?}", self.conditions.params);
+    fn count_fixed(&self, connection: &Connection, pool: &Pool, fixed: &Fixed) -> Result<u64, StoreError> {
+        let condition = format!("{} {:?}", fixed.since, self.conditions.params);
         let known = pool.counts.get(&condition);
-        let new = self.count(connection, sql, Some(known.upto))?;
+        let new = if known.upto == 0 {
+            self.count(connection, &fixed.all, None)?
+        } else {
+            self.count(connection, &fixed.since, Some(known.upto))?
+        };
         let known = Known {
             upto: known.upto.max(new.upto),
             rows: known.rows + new.rows,
@@ -269,10 +283,16 @@ impl Plan {
 enum Counting {
     /// All at once.
     All(String),
-    /// Those that satisfy conditions which never change, from an id on.
-    Fixed(String),
+    /// Those that satisfy conditions which never change.
+    Fixed(Fixed),
     /// The same without those few, of a long history, that satisfy the opposite of one more condition.
-    AllBut { fixed: String, but: String },
+    AllBut { fixed: Fixed, but: String },
+}
+
+/// Counts the same rows, all of them or those with an id above the last parameter; the second column is the newest id.
+struct Fixed {
+    all: String,
+    since: String,
 }
 
 /// The statement that reads a page.
@@ -287,8 +307,10 @@ pub(super) fn statement(resource: Resource, query: &Query) -> String {
 pub(super) fn counts(resource: Resource, query: &Query) -> Vec<String> {
     let plan = Plan::new(resource, query).unwrap();
     match plan.counting(resource.descriptor().from.unwrap()) {
-        Counting::All(sql) | Counting::Fixed(sql) => vec![sql],
-        Counting::AllBut { fixed, but } => vec![fixed, but],
+        Counting::All(sql) => vec![sql],
+        // The first count reads an index from end to end; no later one does.
+        Counting::Fixed(fixed) => vec![fixed.since],
+        Counting::AllBut { fixed, but } => vec![fixed.since, but],
     }
 }
 

@@ -1,10 +1,7 @@
 //! Row operations fit the tables that they are for.
 
 use ironmaster_model::Event;
-use ironmaster_store::{
-    Column, RowOp, Table, Value, effect,
-    row::ColumnKind,
-};
+use ironmaster_store::{Column, RowOp, Table, Value, effect, row::ColumnKind};
 use rusqlite::Connection;
 
 use crate::{

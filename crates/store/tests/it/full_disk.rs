@@ -3,7 +3,7 @@
 use ironmaster_store::{Batch, CommitError, OpenOptions, SqliteStore, Store, fsck};
 
 use crate::{
-    conformance::{Backend as _, Sqlite, commit_one},
+    conformance::{Sqlite, commit_one},
     history::{Commit, History},
     world::World,
 };

@@ -57,8 +57,23 @@ fn another_file_is_refused_and_left_alone() {
     }
     let error = Reader::open(directory.path().join("missing"), OpenOptions::default()).unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
-    let error = SqliteStore::open(directory.path().join("no/such/directory"), OpenOptions::default()).unwrap_err();
+    let error =
+        SqliteStore::open(directory.path().join("no/such/directory"), OpenOptions::default()).unwrap_err();
     assert!(error.to_string().contains("no/such/directory"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_database_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut backend = Sqlite::new();
+    let _open = backend.open();
+    for suffix in ["", "-wal", "-shm"] {
+        let path = format!("{}{suffix}", backend.path().display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{path}: {mode:o}");
+    }
 }
 
 /// Two programs that start at once: one of them creates the schema, the other finds it or is told that it is in use.

@@ -395,6 +395,26 @@ fn bad_queries_are_refused() {
         refuse(Resource::Builders, &ordered),
         QueryError::CannotOrder { .. }
     ));
+    // Far more than anybody asks for, but whoever does is told.
+    let many: Vec<FilterValue> = (0..5000_u64).map(FilterValue::from).collect();
+    let ids = ask(&FIXTURE, Resource::Builds, &with("buildid", Op::In, many.clone()));
+    assert_eq!(ids.items.len(), FIXTURE.world.builds.len());
+    for query in [
+        with("started_at", Op::Eq, many),
+        Query {
+            filters: vec![Filter::eq("buildid", 1_u64); 2000],
+            ..Query::default()
+        },
+    ] {
+        let error = refuse(Resource::Builds, &query);
+        assert!(matches!(error, QueryError::InvalidFilter { .. }), "{error}");
+    }
+    let again = Query {
+        order: vec![Order::descending("number"); 5000],
+        limit: Some(3),
+        ..Query::default()
+    };
+    assert_eq!(ask(&FIXTURE, Resource::Builds, &again).items.len(), 3);
     // What has no rows yet is asked in the same way.
     let error = refuse(Resource::Projects, &Query::of("nonsense", 1_u64));
     assert!(matches!(error, QueryError::NoSuchField { .. }));
