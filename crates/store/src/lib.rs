@@ -1,6 +1,6 @@
 //! Keeps what has happened: SQLite today, PostgreSQL behind the same interface later.
 //!
-//! Start reading at [`effect`]: the one pure function that says what an event does to rows. A backend only
+//! Start reading at [`effect()`]: the one pure function that says what an event does to rows. A backend only
 //! executes [`RowOp`]s. The writing end is [`Store`], owned by the one committer thread; everybody else reads
 //! through a [`Reader`], which never blocks the writer.
 //!

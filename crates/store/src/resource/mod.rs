@@ -3,7 +3,7 @@
 
 mod fields;
 
-/// A REST type with its table. Names and fields follow REST v2; a field of our own is marked [`extra`](Field::extra).
+/// A REST type with its table. Names and fields follow REST v2; a field of our own is marked `extra`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// `builders`
