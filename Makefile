@@ -19,7 +19,7 @@ lint: ## Check formatting, lints, licences and the pages' sources, without runni
 fmt: ## Format all sources
 	@scripts/fmt.sh
 
-bench: ## Measure decisions, logs and workers
+bench: ## Measure decisions, commits, logs and output
 	@scripts/bench.sh
 
 soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)

@@ -13,6 +13,8 @@ bench() {
 }
 
 bench engine decisions
+bench store bench_store
 bench logs throughput
+bench logs long_line
 cargo build --locked --quiet --release -p ironmaster-worker
 bench worker throughput "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"

@@ -16,10 +16,6 @@ const LONG: &[(&str, &str)] = &[
         "a table: every key of the configuration with its documentation",
     ),
     (
-        "crates/engine/src/state.rs",
-        "State with its indexes and the loading of it, which must agree",
-    ),
-    (
         "crates/logs/src/writer.rs",
         "the writer's states follow one another, and crash safety is read in one go",
     ),
