@@ -634,6 +634,8 @@ function follow(type, row, rest) {
         db.builds.filter((b) => b.builderid === row.builderid),
         (b) => b.number === Number(id),
       )
+    case 'builders/buildrequests':
+      return { plural: 'buildrequests', rows: db.buildrequests.filter((r) => r.builderid === row.builderid) }
     case 'builders/forceschedulers':
       return {
         plural: 'forceschedulers',

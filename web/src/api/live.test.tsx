@@ -107,6 +107,22 @@ describe('useLive', () => {
     expect(answers).toHaveLength(1)
   })
 
+  it('applies an event once, however many components show the query', async () => {
+    const { query, answers } = numbers()
+    const { view, queries } = show(query)
+    const second = show(query, queries)
+    await settle()
+    answers[0]?.([1])
+    await settle()
+    last().event('numbers/2/new', 2)
+    await settle(200)
+    expect(second.text()).toBe('1 2')
+    second.view.unmount()
+    last().event('numbers/3/new', 3)
+    await settle(200)
+    expect(view.container.textContent).toBe('1 2 3')
+  })
+
   it('reads again after the connection was lost', async () => {
     const { query, answers } = numbers()
     const { text, queries } = show(query)

@@ -7,10 +7,10 @@
  * second and the page need not render more often than people can see.
  */
 
-import { type QueryKey, useQuery, useQueryClient } from '@tanstack/react-query'
+import { hashKey, type QueryClient, type QueryKey, useQuery, useQueryClient } from '@tanstack/react-query'
 import { createContext, useContext, useEffect, useRef } from 'react'
 import type { ApiError } from './errors'
-import { type EventSocket, type LiveEvent, topicMatches } from './socket'
+import type { EventSocket, LiveEvent } from './socket'
 
 export interface LiveQuery<T> {
   key: QueryKey
@@ -53,51 +53,75 @@ export async function fetchLive<T>(
 
 /** Events are applied together, this long after the first. */
 const GATHER_MS = 100
-const REFETCH_EVERY_MS = 3000
+/** A query is fetched again because of events at most so often. */
+const REFETCH_MS = 2000
 
-/** `useQuery`, kept current. */
+/** Keeps one query of the cache current while somebody shows it. */
+function startFeed<T>(client: QueryClient, socket: EventSocket, live: LiveQuery<T>): () => void {
+  let gathered: LiveEvent[] = []
+  let flushing: ReturnType<typeof setTimeout> | undefined
+  let refetching: ReturnType<typeof setTimeout> | undefined
+  const flush = () => {
+    flushing = undefined
+    const events = gathered
+    gathered = []
+    client.setQueryData<T>(live.key, (data) =>
+      data === undefined ? undefined : events.reduce(live.apply, data),
+    )
+  }
+  const refetch = () => {
+    refetching = undefined
+    void client.invalidateQueries({ queryKey: live.key, exact: true })
+  }
+  const receive = (event: LiveEvent) => {
+    gathered.push(event)
+    flushing ??= setTimeout(flush, GATHER_MS)
+    if (refetching === undefined && live.refetchOn?.(event, client.getQueryData<T>(live.key)))
+      refetching = setTimeout(refetch, REFETCH_MS)
+  }
+  const ends = live.topics.map((topic) => socket.subscribe(topic, receive))
+  return () => {
+    clearTimeout(flushing)
+    clearTimeout(refetching)
+    for (const end of ends) end()
+  }
+}
+
+interface Feed {
+  users: number
+  stop: () => void
+}
+const feeds = new WeakMap<QueryClient, Map<string, Feed>>()
+
+/** However many components show a query, it has one feed: an event must be applied once. */
+function joinFeed<T>(client: QueryClient, socket: EventSocket, live: LiveQuery<T>): () => void {
+  const running = feeds.get(client) ?? new Map<string, Feed>()
+  feeds.set(client, running)
+  const hash = hashKey(live.key)
+  const feed = running.get(hash) ?? { users: 0, stop: startFeed(client, socket, live) }
+  running.set(hash, feed)
+  feed.users += 1
+  return () => {
+    feed.users -= 1
+    if (feed.users > 0) return
+    feed.stop()
+    running.delete(hash)
+  }
+}
+
+/** `useQuery`, kept current. What a key stands for must be the same wherever the key is used. */
 export function useLive<T>(live: LiveQuery<T>) {
   const socket = useSocket()
   const client = useQueryClient()
-  // The newest functions, without subscribing anew on each render.
   const latest = useRef(live)
   latest.current = live
   const enabled = live.enabled ?? true
-  const topics = live.topics.join(' ')
-  const hash = JSON.stringify(live.key)
+  const hash = hashKey(live.key)
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `hash` and `topics` stand for the key and the list
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `hash` stands for the query
   useEffect(() => {
-    if (!enabled || topics === '') return
-    let gathered: LiveEvent[] = []
-    let timer: ReturnType<typeof setTimeout> | undefined
-    let refetch: ReturnType<typeof setTimeout> | undefined
-    const key = latest.current.key
-    const flush = () => {
-      timer = undefined
-      const events = gathered
-      gathered = []
-      client.setQueryData<T>(key, (data) =>
-        data === undefined ? undefined : events.reduce(latest.current.apply, data),
-      )
-    }
-    const receive = (event: LiveEvent) => {
-      gathered.push(event)
-      timer ??= setTimeout(flush, GATHER_MS)
-      if (refetch === undefined && latest.current.refetchOn?.(event, client.getQueryData<T>(key))) {
-        refetch = setTimeout(() => {
-          refetch = undefined
-          void client.invalidateQueries({ queryKey: key, exact: true })
-        }, REFETCH_EVERY_MS / 2)
-      }
-    }
-    const ends = topics.split(' ').map((topic) => socket.subscribe(topic, receive))
-    return () => {
-      clearTimeout(timer)
-      clearTimeout(refetch)
-      for (const end of ends) end()
-    }
-  }, [socket, client, enabled, topics, hash])
+    if (enabled) return joinFeed(client, socket, latest.current)
+  }, [socket, client, enabled, hash])
 
   return useQuery<T, ApiError>({
     queryKey: live.key,
@@ -106,7 +130,3 @@ export function useLive<T>(live: LiveQuery<T>) {
     staleTime: live.staleTime ?? 0,
   })
 }
-
-/** True if the event belongs to the pattern; for `apply` of queries with several topics. */
-export const isTopic = (event: LiveEvent, pattern: string): boolean =>
-  topicMatches(pattern.split('/'), event.key)

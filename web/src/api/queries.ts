@@ -153,16 +153,16 @@ export const latestBuilds = (): LiveQuery<Page<Build>> => ({
 })
 
 /** Pending requests are shown up to this number; the total is always the true one. */
-export const PENDING_LIMIT = 2000
+export const PENDING_LIMIT = 500
 
-/** Requests that nothing builds yet, in the order in which they will be taken. */
-export const pendingRequests = (): LiveQuery<Page<BuildRequest>> => ({
-  key: ['buildrequests', 'pending'],
-  topics: ['buildrequests/*/*'],
+/** Requests that nothing builds yet, in the order in which they will be taken; of all builders or of one. */
+export const pendingRequests = (builderid?: number): LiveQuery<Page<BuildRequest>> => ({
+  key: ['buildrequests', 'pending', builderid ?? 'all'],
+  topics: [builderid === undefined ? 'buildrequests/*/*' : `builders/${builderid}/buildrequests/*/*`],
   fetch: (signal) =>
     list(
       'buildrequests',
-      'buildrequests',
+      builderid === undefined ? 'buildrequests' : path`builders/${builderid}/buildrequests`,
       {
         complete: false,
         claimed: false,
@@ -172,15 +172,45 @@ export const pendingRequests = (): LiveQuery<Page<BuildRequest>> => ({
       },
       signal,
     ),
-  apply: put({
-    id: (r) => r.buildrequestid,
-    merge: mergeRequest,
-    keep: (r) => !r.claimed && !r.complete,
-    compare: (a, b) =>
-      b.priority - a.priority || a.submitted_at - b.submitted_at || a.buildrequestid - b.buildrequestid,
-    limit: PENDING_LIMIT,
-  }),
-  refetchOn: (event) => isNew(event.name),
+  apply: (page, event) =>
+    event.item === null
+      ? page
+      : upsert(page, event.item as BuildRequest, event.name, {
+          id: (r) => r.buildrequestid,
+          merge: mergeRequest,
+          keep: (r) => !r.claimed && !r.complete,
+          compare: (a, b) =>
+            b.priority - a.priority || a.submitted_at - b.submitted_at || a.buildrequestid - b.buildrequestid,
+          limit: PENDING_LIMIT,
+        }),
+  // New ones come without properties; and of those beyond the limit, events do not tell whether they were counted.
+  refetchOn: (event, page) => isNew(event.name) || (page !== undefined && page.total > page.items.length),
+})
+
+/** For counting by builder: of each pending request only the builder. */
+export const pendingCounts = (): LiveQuery<Page<BuildRequest>> => ({
+  key: ['buildrequests', 'counts'],
+  topics: ['buildrequests/*/*'],
+  fetch: (signal) =>
+    list(
+      'buildrequests',
+      'buildrequests',
+      {
+        complete: false,
+        claimed: false,
+        field: ['buildrequestid', 'builderid', 'claimed', 'complete'],
+        limit: 20_000,
+      },
+      signal,
+    ),
+  apply: (page, event) =>
+    event.item === null
+      ? page
+      : upsert(page, event.item as BuildRequest, event.name, {
+          id: (r) => r.buildrequestid,
+          merge: mergeRequest,
+          keep: (r) => !r.claimed && !r.complete,
+        }),
 })
 
 /** One page of a builder's builds, newest first. */

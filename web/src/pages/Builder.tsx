@@ -62,10 +62,10 @@ function BuilderView({ builder }: { builder: Builder }) {
   const navigate = useNavigate({ from: '/builders/$builder' })
   const page = (search.page ?? 1) - 1
   const builds = useLive(builderBuilds(builderid, page, PAGE_SIZE))
-  const pending = useLive(pendingRequests())
+  const pending = useLive(pendingRequests(builderid))
   const forces = useLive(builderForceSchedulers(builderid))
   const workers = useWorkers()
-  const waiting = pending.data?.items.filter((r) => r.builderid === builderid) ?? []
+  const waiting = pending.data?.items ?? []
   const own = workers.query.data?.items.filter((w) => w.configured_on.some((c) => c.builderid === builderid))
   const connected = own?.filter((w) => w.connected_to.length > 0).length ?? 0
   const last = page === 0 ? builds.data?.items[0] : undefined
@@ -125,7 +125,7 @@ function BuilderView({ builder }: { builder: Builder }) {
         <Panel
           title={
             <>
-              Pending <Count>{formatCount(waiting.length)}</Count>
+              Pending <Count>{formatCount(pending.data?.total ?? 0)}</Count>
             </>
           }
         >

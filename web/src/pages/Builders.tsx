@@ -2,7 +2,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
 import { memo, useCallback, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { useLive } from '../api/live'
-import { LATEST_BUILDS, latestBuilds, pendingRequests } from '../api/queries'
+import { LATEST_BUILDS, latestBuilds, pendingCounts } from '../api/queries'
 import type { Build, Builder } from '../api/types'
 import { Button } from '../components/Button'
 import { Count, Page, Panel } from '../components/Page'
@@ -24,7 +24,7 @@ const ROW_HEIGHT = 44
 export function Builders() {
   const { query } = useBuilders()
   const builds = useLive(latestBuilds())
-  const pending = useLive(pendingRequests())
+  const pending = useLive(pendingCounts())
   const search = useSearch({ from: '/builders' })
   const navigate = useNavigate({ from: '/builders' })
   const tags = search.tags ?? []

@@ -111,13 +111,12 @@ function RequestFacts({ request }: { request: BuildRequest }) {
 /** What the UI can tell about why it waits. */
 function Why({ request }: { request: BuildRequest }) {
   const workers = useLive(allWorkers()).data?.items
-  const pending = useLive(pendingRequests()).data?.items
+  const pending = useLive(pendingRequests(request.builderid)).data?.items
   if (workers === undefined || pending === undefined) return null
   const own = workers.filter((w) => w.configured_on.some((c) => c.builderid === request.builderid))
   const connected = own.filter((w) => w.connected_to.length > 0)
   const usable = connected.filter((w) => !w.paused && !w.graceful)
-  const same = pending.filter((r) => r.builderid === request.builderid)
-  const before = same.findIndex((r) => r.buildrequestid === request.buildrequestid)
+  const before = pending.findIndex((r) => r.buildrequestid === request.buildrequestid)
   const why =
     own.length === 0
       ? 'No worker is configured for this builder.'
