@@ -29,8 +29,8 @@ fn main() -> Result<(), Failure> {
         commits(&directory.path().join(format!("commits{size}.db")), size)?;
     }
     let mut rates = Vec::new();
-    for builds in [1000, builds] {
-        let path = directory.path().join(format!("history{builds}.db"));
+    for (number, builds) in [1000, builds].into_iter().enumerate() {
+        let path = directory.path().join(format!("history{number}.db"));
         rates.push(history_of(&path, builds)?);
     }
     println!("rate with history over rate without:");

@@ -223,6 +223,7 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// The feed has a row an event. A row a commit would save about a microsecond an event, and cost the direct way to each.
     fn write_events(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
         let failed = |error| writing("be written", error);
         let mut statement = self

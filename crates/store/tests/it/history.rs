@@ -208,7 +208,9 @@ impl History {
         // Often within the same second, sometimes within the same microsecond.
         let pause = match self.below(10) {
             0..4 => 0,
-            4..9 => self.below(700_000),
+            4..8 => self.below(700_000),
+            // A whole second, where a comparison may go wrong by one.
+            8 => 1_000_000 - self.now.cast_unsigned() % 1_000_000,
             _ => self.below(5_000_000),
         };
         self.now += pause.cast_signed();

@@ -488,7 +488,7 @@ pub(crate) fn values(items: &[Item], field: &Field) -> Vec<FilterValue> {
             values.extend(match value {
                 Value::Number(number) if field.kind == FieldKind::Date => {
                     let seconds = number.as_i64().unwrap().div_euclid(1_000_000);
-                    vec![seconds.into(), (seconds + 1).into()]
+                    vec![(seconds - 1).into(), seconds.into(), (seconds + 1).into()]
                 }
                 Value::Number(number) => vec![number.as_i64().unwrap().into()],
                 Value::Bool(value) => vec![value.into()],
