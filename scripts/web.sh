@@ -11,7 +11,9 @@ cd web
 
 # npm notes here what it has installed, last of all.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    npm ci --no-fund --no-audit --loglevel=error
+    # Not `npm ci`: it takes a registry that lacks the binaries for other platforms for a lock file out of date. This
+    # installs what the lock file says, too, and changes nothing in it.
+    npm install --no-save --no-fund --no-audit --loglevel=error
     touch node_modules/.package-lock.json
 fi
 
