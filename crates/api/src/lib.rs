@@ -1,6 +1,6 @@
 //! The HTTP surface: a registry of methods, and the transports that dispatch into it.
 //!
-//! Start reading at [`registry`]: every method is defined there once, with its paths, parameters, permission and
+//! Start reading at [`mod@registry`]: every method is defined there once, with its paths, parameters, permission and
 //! documentation. [`rest`] answers GET, [`control`] answers actions by JSON-RPC, [`events`] tells what has changed.
 //! [`auth`] says who may do what. `docs/api.md` is the guide for users, `docs/reference/rest-api-v2.md` the
 //! reference of the wire format.

@@ -91,7 +91,7 @@ impl std::fmt::Debug for GitPoller {
 }
 
 impl GitPoller {
-    /// Makes one from its definition, which `config` has checked against [`kind`]. The error says what is wrong.
+    /// Makes one from its definition, which `config` has checked against `kind`. The error says what is wrong.
     pub fn from_def(def: &ChangeSourceDef) -> Result<Self, String> {
         let fields = kind::Fields::read(&def.params)?;
         let patterns = fields

@@ -74,7 +74,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// The handle, and the end that [`run`] takes.
+    /// The handle, and the end that [`Thread::run`] takes.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
         (Self { requests }, receiver)

@@ -6,7 +6,7 @@
 //! still runs on the worker. So a step's code must ask for the same things in the same order when it gets
 //! the same answers: no clock, no randomness, no state outside its own variables.
 //!
-//! To add a step: implement [`Step`], describe its fields in a `KindSpec`, and add both to [`library`].
+//! To add a step: implement [`Step`], describe its fields in a `KindSpec`, and add both to `library.rs`.
 //!
 //! **Invariant:** no sockets, no version control or platform knowledge on the worker: a step is made of the
 //! worker's verbs alone.

@@ -1,7 +1,7 @@
 //! The worker: a pair of hands for a master. It runs programs and moves files below one folder, keeps their output
 //! until the master has it, and makes sure that nothing outlives its end.
 //!
-//! [`run`] is the whole life of a worker; the program `ironmaster-worker` adds arguments and a log. The protocol is
+//! [`run()`] is the whole life of a worker; the program `ironmaster-worker` adds arguments and a log. The protocol is
 //! in `docs/worker-protocol.md`, its messages and sessions in `ironmaster-wire`.
 //!
 //! Everything happens on one thread, apart from file operations that block: `link` pumps one connection,

@@ -1,7 +1,7 @@
 //! The registry: every method of the API, once. REST and JSON-RPC dispatch into it, event topics, `application.spec`
 //! and `GET /api/methods` derive from it.
 //!
-//! To add a method: add its entry to [`methods`], teach [`rest`](crate::rest) or [`control`](crate::control) its
+//! To add a method: add its entry to `methods.rs`, teach [`rest`](crate::rest) or [`control`](crate::control) its
 //! operation, and call it in a test. `tests/it/coverage.rs` fails as long as one of these is missing.
 
 mod methods;

@@ -1,5 +1,5 @@
 //! REST v2: paths below `/api`. GET reads, POST calls actions by JSON-RPC; both look the method up in the
-//! [registry](crate::registry).
+//! [registry](mod@crate::registry).
 
 mod answer;
 mod locate;
