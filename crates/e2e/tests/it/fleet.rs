@@ -114,6 +114,13 @@ impl Fleet {
         self.master = Some(command.spawn().expect("the program can be started"));
     }
 
+    /// Starts the master by a command that becomes it.
+    pub(crate) fn spawn_master_as(&mut self, mut command: Command) {
+        command.stdin(Stdio::null());
+        self.log_to(&mut command, "master.log");
+        self.master = Some(command.spawn().expect("the program can be started"));
+    }
+
     /// Starts the master and waits until it serves.
     pub(crate) async fn start_master(&mut self) {
         self.spawn_master(None);
