@@ -56,9 +56,10 @@ fn events(reader: &Reader) -> Result<Vec<String>, Failure> {
     loop {
         let events = match reader.events_after(cursor, EVENTS_AT_ONCE) {
             Ok(events) => events,
-            Err(EventsError::TooOld { .. }) => {
-                // A history without its beginning: what refers back cannot be told from what is wrong.
-                return Ok(Vec::new());
+            // The beginning was pruned; the checker bears that, and what is left is checked.
+            Err(EventsError::TooOld { oldest }) if oldest > cursor + 1 => {
+                cursor = oldest - 1;
+                continue;
             }
             Err(error) => return Err(Failure::because("cannot read the events", &error)),
         };
