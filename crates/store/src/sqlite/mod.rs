@@ -11,6 +11,7 @@ mod error;
 mod execute;
 mod load;
 mod migrate;
+mod open;
 #[cfg(test)]
 mod plans;
 mod pool;
@@ -18,20 +19,15 @@ pub(crate) mod read;
 mod rows;
 pub(crate) mod select;
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc, time::Duration};
 
 use ironmaster_model::{Counter, Snapshot, Timestamp, event};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use self::{
     error::{reading, writing},
     execute::Statements,
+    open::{connect, create_private, lock, set_max_pages, sync_directory},
 };
 use crate::{
     effect::effect,
@@ -46,10 +42,6 @@ pub(crate) use self::pool::Pool;
 const PRUNE_MAX: u64 = 2000;
 /// What [`Store::probe`] writes: enough to need new space, and not only a reused corner of the log.
 const PROBE_BYTES: i64 = 256 * 1024;
-/// Statements that the writer keeps prepared; more than there are shapes of row operations.
-const STATEMENTS_MAX: usize = 128;
-/// Page cache of the writer, in KiB.
-const CACHE_KIB: i64 = 16 * 1024;
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug)]
@@ -345,84 +337,4 @@ impl Store for SqliteStore {
             Ok(upto < target)
         })
     }
-}
-
-fn connect(path: &Path, options: &OpenOptions) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(options.busy_timeout)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // On while migrating, off would be needed only by scripts that rebuild a table.
-    connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "temp_store", "memory")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(connection)
-}
-
-fn set_max_pages(connection: &Connection, pages: Option<u32>) -> rusqlite::Result<()> {
-    // 2^32 - 2 is SQLite's own largest.
-    let pages = pages.map_or(4_294_967_294, i64::from);
-    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-}
-
-/// Keeps a second writer out, also one of another process. The lock file stays; the operating system releases the lock
-/// when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let lock_path = with_suffix(path, ".lock");
-    let opening = |source: std::io::Error| StoreError::Open {
-        path: path.into(),
-        source: source.into(),
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(opening)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
-        Err(TryLockError::Error(source)) => Err(opening(source)),
-    }
-}
-
-/// A new database is for its owner's eyes only: it holds hashes of tokens and the key of sessions. SQLite gives the files
-/// beside it the same rights.
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(StoreError::Open {
-            path: path.into(),
-            source: source.into(),
-        }),
-    }
-}
-
-/// Makes the database's directory entry durable.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|source| StoreError::Open {
-            path: path.into(),
-            source: source.into(),
-        })
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -1,6 +1,7 @@
 //! Tests of the store against its reference: histories from seeds, folded in the obvious way.
 
 mod captures;
+mod concurrent;
 mod conformance;
 mod effect;
 mod fsck;
