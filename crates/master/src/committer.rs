@@ -52,13 +52,15 @@ pub enum SubmitError {
     Stopping,
 }
 
+/// A value to keep under a key in the commit of an input.
+pub(crate) type Meta = (String, String);
 type Answer = oneshot::Sender<Result<Reply, SubmitError>>;
 type Look = Box<dyn FnOnce(&State) + Send>;
 type Write = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
 pub(crate) enum Request {
-    /// Decide this and answer after the commit.
-    Decide(Box<Input>, Answer),
+    /// Decide this, keep the value in the same commit unless it is refused, and answer after the commit.
+    Decide(Box<Input>, Option<Meta>, Answer),
     /// Let somebody look at the committed State.
     Look(Look),
     /// Let somebody use the database's writing end between two commits (keys, cursors).
@@ -82,9 +84,13 @@ impl Committer {
 
     /// Has an input decided; answers after the commit.
     pub(crate) async fn submit(&self, input: Input) -> Result<Reply, SubmitError> {
+        self.submit_with(input, None).await
+    }
+
+    async fn submit_with(&self, input: Input, meta: Option<Meta>) -> Result<Reply, SubmitError> {
         let (answer, answered) = oneshot::channel();
         self.requests
-            .send(Request::Decide(Box::new(input), answer))
+            .send(Request::Decide(Box::new(input), meta, answer))
             .await
             .map_err(|_| SubmitError::Stopping)?;
         answered.await.map_err(|_| SubmitError::Stopping)?
@@ -93,8 +99,17 @@ impl Committer {
     /// As [`Self::submit`], but waits until the master can commit again. For facts from the world (a command's
     /// outcome, a lost connection) that must not be dropped because a disk is full.
     pub(crate) async fn submit_fact(&self, input: Input) -> Result<Reply, SubmitError> {
+        self.submit_fact_with(input, None).await
+    }
+
+    /// As [`Self::submit_fact`]; a value is kept under a key in the same commit, unless the input is refused.
+    pub(crate) async fn submit_fact_with(
+        &self,
+        input: Input,
+        meta: Option<Meta>,
+    ) -> Result<Reply, SubmitError> {
         loop {
-            match self.submit(input.clone()).await {
+            match self.submit_with(input.clone(), meta.clone()).await {
                 Err(SubmitError::Unavailable { .. }) => tokio::time::sleep(PROBE_INTERVAL / 2).await,
                 other => return other,
             }
@@ -148,6 +163,13 @@ pub(crate) struct Thread {
     pub(crate) counters: BTreeMap<Counter, u64>,
 }
 
+/// An input on its way through a commit.
+struct Submission {
+    input: Input,
+    meta: Option<Meta>,
+    answer: Option<Answer>,
+}
+
 /// What became of a batch.
 enum Outcome {
     Committed,
@@ -179,7 +201,11 @@ impl Thread {
             };
             while let Some(request) = next {
                 match request {
-                    Request::Decide(input, answer) => inputs.push((*input, Some(answer))),
+                    Request::Decide(input, meta, answer) => inputs.push(Submission {
+                        input: *input,
+                        meta,
+                        answer: Some(answer),
+                    }),
                     Request::Look(look) => {
                         // It may rely on what was submitted before it.
                         self.decide_all(std::mem::take(&mut inputs));
@@ -202,7 +228,11 @@ impl Thread {
                 .next_deadline()
                 .is_some_and(|deadline| deadline <= clock())
             {
-                inputs.push((Input::Tick, None));
+                inputs.push(Submission {
+                    input: Input::Tick,
+                    meta: None,
+                    answer: None,
+                });
             }
             self.decide_all(inputs);
             if stop {
@@ -218,16 +248,16 @@ impl Thread {
     }
 
     /// Decides and commits inputs together; one by one if the database refuses them together.
-    fn decide_all(&mut self, inputs: Vec<(Input, Option<Answer>)>) {
+    fn decide_all(&mut self, inputs: Vec<Submission>) {
         if inputs.is_empty() {
             return;
         }
         if let Condition::Degraded { reason } = self.health.get().condition
             && !self.recovered()
         {
-            for (_, answer) in inputs {
+            for submission in inputs {
                 reply(
-                    answer,
+                    submission.answer,
                     Err(SubmitError::Unavailable {
                         reason: reason.clone(),
                     }),
@@ -236,21 +266,25 @@ impl Thread {
             return;
         }
         let alone = inputs.len() == 1;
-        let spare: Vec<Input> = if alone {
+        let spare: Vec<_> = if alone {
             Vec::new()
         } else {
-            inputs.iter().map(|(input, _)| input.clone()).collect()
+            let kept = inputs.iter();
+            kept.map(|submission| (submission.input.clone(), submission.meta.clone()))
+                .collect()
         };
         let mut events = Vec::new();
+        let mut metas = Vec::new();
         let mut replies = Vec::with_capacity(inputs.len());
-        for (input, answer) in inputs {
+        for Submission { input, meta, answer } in inputs {
             let now = clock().max(self.state.now());
             let mut tx = Tx::new(&mut self.state, now);
             let result = decide(&mut tx, input);
             events.extend(tx.finish());
+            metas.extend(meta.filter(|_| result.is_ok()));
             replies.push((result, answer));
         }
-        match self.commit(&events) {
+        match self.commit(&events, &metas) {
             Outcome::Committed => {
                 self.act(events);
                 for (result, answer) in replies {
@@ -262,8 +296,8 @@ impl Thread {
                     reason,
                     "the database refused a batch; deciding its inputs one by one"
                 );
-                for (input, (_, answer)) in spare.into_iter().zip(replies) {
-                    self.decide_all(vec![(input, answer)]);
+                for ((input, meta), (_, answer)) in spare.into_iter().zip(replies) {
+                    self.decide_all(vec![Submission { input, meta, answer }]);
                 }
             }
             Outcome::Failed(error) => {
@@ -280,8 +314,8 @@ impl Thread {
         }
     }
 
-    fn commit(&mut self, events: &[Sequenced]) -> Outcome {
-        if events.is_empty() {
+    fn commit(&mut self, events: &[Sequenced], meta: &[Meta]) -> Outcome {
+        if events.is_empty() && meta.is_empty() {
             return Outcome::Committed;
         }
         self.batch_id += 1;
@@ -292,6 +326,7 @@ impl Thread {
             id: self.batch_id,
             events,
             counters: &moved,
+            meta,
         });
         crash::point("after_commit");
         let error = match result {

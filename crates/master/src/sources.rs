@@ -5,10 +5,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use ironmaster_changes::{GitPoller, PollerState};
 use ironmaster_engine::Input;
 use ironmaster_model::Plan;
-use ironmaster_store::{Filter, FilterValue, Op, Query, Reader, Resource};
+use ironmaster_store::Reader;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::committer::{Committer, chain};
+use crate::{
+    SubmitError,
+    committer::{Committer, chain},
+};
 
 /// What change sources need.
 #[derive(Debug)]
@@ -77,14 +80,17 @@ impl Sources {
             tracing::info!(source = poller.name(), note, "polling");
         }
         for change in &polled.changes {
-            if !self.known(change.change.clone()).await? {
-                self.committer
-                    .submit_fact(Input::Change(change.change.clone()))
-                    .await
-                    .map_err(|error| error.to_string())?;
-            }
             state.accept(change);
-            self.remember(key, &state).await?;
+            let meta = (key.to_owned(), text(&state)?);
+            let input = Input::Change(change.change.clone());
+            match self.committer.submit_fact_with(input, Some(meta)).await {
+                Ok(_) => {}
+                // It would be refused again and again; those behind it shall not wait for ever.
+                Err(SubmitError::Refused(reason)) => {
+                    tracing::error!(source = poller.name(), revision = change.revision, %reason, "a change is left out");
+                }
+                Err(error) => return Err(error.to_string()),
+            }
         }
         if polled.state != state || stored.is_none() {
             self.remember(key, &polled.state).await?;
@@ -92,33 +98,8 @@ impl Sources {
         Ok(())
     }
 
-    /// Whether a change was accepted before: the master may have died between accepting it and remembering that.
-    async fn known(&self, change: ironmaster_engine::NewChange) -> Result<bool, String> {
-        let is = |field: &str, value: Option<String>| Filter {
-            field: field.into(),
-            op: Op::Eq,
-            values: value.map(FilterValue::Text).into_iter().collect(),
-        };
-        let query = Query {
-            filters: vec![
-                is("revision", change.revision),
-                is("branch", change.branch),
-                is("repository", Some(change.repository)),
-            ],
-            limit: Some(1),
-            ..Query::default()
-        };
-        let reader = self.reader.clone();
-        let page = tokio::task::spawn_blocking(move || reader.query(Resource::Changes, &query)).await;
-        let page = page
-            .map_err(|error| error.to_string())?
-            .map_err(|error| chain(&error))?;
-        Ok(!page.items.is_empty())
-    }
-
     async fn remember(&self, key: &str, state: &PollerState) -> Result<(), String> {
-        let text = serde_json::to_string(state).map_err(|error| error.to_string())?;
-        let key = key.to_owned();
+        let (key, text) = (key.to_owned(), text(state)?);
         let written = self
             .committer
             .write(move |store| store.set_meta(&key, &text))
@@ -127,4 +108,9 @@ impl Sources {
             .map_err(|error| error.to_string())?
             .map_err(|error| chain(&error))
     }
+}
+
+/// How a poller's state is kept.
+fn text(state: &PollerState) -> Result<String, String> {
+    serde_json::to_string(state).map_err(|error| error.to_string())
 }

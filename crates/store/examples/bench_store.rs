@@ -72,6 +72,7 @@ fn commits(path: &Path, size: usize) -> Result<(), Failure> {
             id,
             events: &commit.events,
             counters: &commit.counters,
+            meta: &[],
         })?;
         took.push(wall.elapsed().as_secs_f64() * 1e3);
     }
@@ -104,6 +105,7 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
         id: 1,
         events: &first.events,
         counters: &first.counters,
+        meta: &[],
     })?;
     for id in 0..builds.div_ceil(100) {
         let commit = merge(&mut history, 100, 5, 3);
@@ -111,6 +113,7 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
             id: id + 2,
             events: &commit.events,
             counters: &commit.counters,
+            meta: &[],
         })?;
     }
     println!(

@@ -16,6 +16,8 @@ pub struct Batch<'a> {
     pub events: &'a [Sequenced],
     /// The next id of each counter after these events. Counters that did not move may be left out.
     pub counters: &'a BTreeMap<Counter, u64>,
+    /// Values to keep under keys, as [`Store::set_meta`] does. Of one key the last value counts.
+    pub meta: &'a [(String, String)],
 }
 
 /// The writer's end of a database, owned by the committer. All calls block.

@@ -70,42 +70,87 @@ async fn finished(fleet: &Fleet, builder: &str) -> Value {
     build
 }
 
+/// Makes an empty commit; returns its revision.
+fn commit(fleet: &Fleet, message: &str) -> String {
+    let repository = fleet.path("repository");
+    git(
+        &repository,
+        &["commit", "--quiet", "--allow-empty", "--message", message],
+    );
+    git(&repository, &["rev-parse", "HEAD"])
+}
+
+async fn times_told(fleet: &Fleet, revision: &str) -> usize {
+    fleet
+        .list(&format!("/api/v2/changes?revision={revision}"), "changes")
+        .await
+        .len()
+}
+
+/// Makes commits until the poller tells of one; returns its revision. The first poll only takes note of what is
+/// there, so the first commit may be one that is not told of.
+async fn noticed_commit(fleet: &Fleet) -> String {
+    let mut revision = String::new();
+    let mut n = 0;
+    fleet
+        .until("a commit was noticed", async |fleet| {
+            n += 1;
+            revision = commit(fleet, &format!("Commit {n}"));
+            for _ in 0..100 {
+                if times_told(fleet, &revision).await > 0 {
+                    return true;
+                }
+                tokio::task::yield_now().await;
+            }
+            false
+        })
+        .await;
+    revision
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_is_pushed_back_is_built_again() {
+    let (fleet, _) = fleet().await;
+    let base = noticed_commit(&fleet).await;
+    let reset = |revision: &str| {
+        git(
+            &fleet.path("repository"),
+            &["reset", "--quiet", "--hard", revision],
+        )
+    };
+    let first = commit(&fleet, "First try");
+    fleet
+        .until("the first try is told", async |fleet| {
+            times_told(fleet, &first).await == 1
+        })
+        .await;
+    reset(&base);
+    let second = commit(&fleet, "Second try");
+    fleet
+        .until("the second try is told", async |fleet| {
+            times_told(fleet, &second).await == 1
+        })
+        .await;
+    reset(&first);
+    fleet
+        .until("the first try is told again", async |fleet| {
+            times_told(fleet, &first).await == 2
+        })
+        .await;
+    let mut green = Value::Null;
+    fleet
+        .until("the first try is built last", async |fleet| {
+            green = finished(fleet, "green").await;
+            green["properties"]["got_revision"][0] == first.as_str()
+        })
+        .await;
+    assert_eq!(green["results"], 0, "{green}\n{}", fleet.evidence());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_becomes_a_build() {
     let (fleet, url) = fleet().await;
-    // The first poll only takes note of what is there, so the first commit may be one that is not told of.
-    let revision = {
-        let mut revision = String::new();
-        let mut n = 0;
-        fleet
-            .until("a commit was noticed", async |fleet| {
-                n += 1;
-                git(
-                    &fleet.path("repository"),
-                    &[
-                        "commit",
-                        "--quiet",
-                        "--allow-empty",
-                        "--message",
-                        &format!("Commit {n}"),
-                    ],
-                );
-                revision = git(&fleet.path("repository"), &["rev-parse", "HEAD"]);
-                for _ in 0..100 {
-                    if !fleet
-                        .list(&format!("/api/v2/changes?revision={revision}"), "changes")
-                        .await
-                        .is_empty()
-                    {
-                        return true;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                false
-            })
-            .await;
-        revision
-    };
+    let revision = noticed_commit(&fleet).await;
     let change = &fleet
         .list(&format!("/api/v2/changes?revision={revision}"), "changes")
         .await[0];

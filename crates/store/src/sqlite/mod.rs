@@ -202,6 +202,9 @@ impl SqliteStore {
                     .map_err(failed)?;
             }
         }
+        for (key, value) in batch.meta {
+            self.write_meta(key, value)?;
+        }
         let (seq, at) = batch
             .events
             .last()
@@ -212,6 +215,17 @@ impl SqliteStore {
                 statement.execute(params![batch.id.cast_signed(), seq.cast_signed(), at.0])
             })
             .map_err(failed)?;
+        Ok(())
+    }
+
+    fn write_meta(&self, key: &str, value: &str) -> Result<(), CommitError> {
+        self.connection
+            .prepare_cached(
+                "insert into meta (key, value) values (?1, ?2) \
+                 on conflict (key) do update set value = excluded.value",
+            )
+            .and_then(|mut statement| statement.execute([key, value]))
+            .map_err(|error| writing("be written", error))?;
         Ok(())
     }
 
@@ -289,17 +303,7 @@ impl Store for SqliteStore {
     }
 
     fn set_meta(&mut self, key: &str, value: &str) -> Result<(), CommitError> {
-        self.transaction(|store| {
-            store
-                .connection
-                .prepare_cached(
-                    "insert into meta (key, value) values (?1, ?2) \
-                     on conflict (key) do update set value = excluded.value",
-                )
-                .and_then(|mut statement| statement.execute([key, value]))
-                .map_err(|error| writing("be written", error))
-        })?;
-        Ok(())
+        self.transaction(|store| store.write_meta(key, value))
     }
 
     fn save_cursor(&mut self, name: &str, seq: u64) -> Result<(), CommitError> {

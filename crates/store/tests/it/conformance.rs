@@ -74,6 +74,7 @@ pub(crate) fn commit_one(store: &mut impl Store, id: u64, commit: &Commit) {
             id,
             events: &commit.events,
             counters: &commit.counters,
+            meta: &[],
         })
         .unwrap();
 }
@@ -177,6 +178,7 @@ fn refusals(backend: &mut impl Backend) {
             id,
             events,
             counters: &next.counters,
+            meta: &[],
         };
         let error = Store::commit(store, &batch).unwrap_err();
         assert!(matches!(error, CommitError::Rejected { .. }), "{error}");
@@ -248,12 +250,20 @@ fn small_things(backend: &mut impl Backend) {
         id: 5,
         events: &[],
         counters: &counters,
+        meta: &["first", "last"].map(|value| ("poller".to_owned(), value.to_owned())),
     };
     store.commit(&empty).unwrap();
     assert!(store.committed(5).unwrap());
+    // Of a batch that is refused nothing is kept.
+    let late = Batch {
+        meta: &[("poller".to_owned(), "too late".to_owned())],
+        ..empty
+    };
+    assert!(matches!(store.commit(&late), Err(CommitError::Rejected { .. })));
     backend.crash(store, reader);
     let (mut store, reader) = backend.open();
     assert_eq!(reader.meta("installation").unwrap().as_deref(), Some("two"));
+    assert_eq!(reader.meta("poller").unwrap().as_deref(), Some("last"));
     assert_eq!(reader.cursor("mail").unwrap(), Some(9));
     let snapshot = store.load().unwrap();
     assert_eq!(snapshot.seq, 0);

@@ -13,6 +13,7 @@ fn try_commit(store: &mut SqliteStore, id: u64, commit: &Commit) -> Result<(), C
         id,
         events: &commit.events,
         counters: &commit.counters,
+        meta: &[],
     })
 }
 
