@@ -18,6 +18,7 @@ use crate::{
     cors::Origins,
     error::ApiError,
     events::{Hub, Streams},
+    rest::Answers,
     settings::ApiSettings,
     ui::Ui,
 };
@@ -37,6 +38,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// Open streams of server-sent events.
     pub streams: Streams,
+    /// Answers to questions that are still true.
+    pub answers: Answers,
     /// Answers to calls that carried an idempotency key.
     pub calls: Calls,
     /// The UI's files.

@@ -24,6 +24,7 @@
 //! # Ok::<(), ironmaster_wire::ProtocolError>(())
 //! ```
 
+pub mod base64_text;
 mod error;
 mod frame;
 mod heartbeat;

@@ -156,22 +156,8 @@ pub struct Put {
     #[serde(default)]
     pub offset: u64,
     /// At most [`MAX_PUT`] bytes.
-    #[serde(rename = "content_base64", with = "base64_text")]
+    #[serde(rename = "content_base64", with = "crate::base64_text")]
     pub content: Vec<u8>,
-}
-
-mod base64_text {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
-    }
 }
 
 /// How a command ended.

@@ -47,10 +47,10 @@ pub(super) fn content_type(layout: Layout) -> HeaderValue {
 }
 
 /// A body that is complete.
-pub(super) fn whole(bytes: Vec<u8>, layout: Layout) -> Response {
+pub(super) fn whole(bytes: impl Into<Body>, layout: Layout) -> Response {
     HttpResponse::builder()
         .header(header::CONTENT_TYPE, content_type(layout))
-        .body(Body::from(bytes))
+        .body(bytes.into())
         .expect("all parts are valid")
 }
 

@@ -2,6 +2,7 @@
 //! [registry](mod@crate::registry).
 
 mod answer;
+mod answers;
 mod locate;
 mod logs;
 mod read;
@@ -16,6 +17,7 @@ use serde_json::json;
 
 pub(crate) use answer::add_error_headers;
 pub use answer::{error_response, json_response};
+pub use answers::Answers;
 pub(crate) use locate::query_error;
 pub use locate::{Target, locate, targets};
 

@@ -70,7 +70,11 @@ impl Drop for FinishedLogs {
 struct Recorded {
     outcome: Outcome,
     duration_ms: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "ironmaster_wire::base64_text"
+    )]
     captured: Vec<u8>,
 }
 
