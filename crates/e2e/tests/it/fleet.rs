@@ -147,8 +147,13 @@ impl Fleet {
                 &token(name),
                 "--basedir",
             ])
-            .arg(self.path(name))
-            .stdin(Stdio::null());
+            .arg(self.path(name));
+        self.spawn_worker_as(name, command);
+    }
+
+    /// Starts a worker by a command that becomes it.
+    pub(crate) fn spawn_worker_as(&mut self, name: &str, mut command: Command) {
+        command.stdin(Stdio::null());
         self.log_to(&mut command, &format!("{name}.log"));
         let child = command.spawn().expect("the program can be started");
         self.workers.push((name.to_owned(), child));

@@ -4,6 +4,7 @@ mod disk;
 mod fleet;
 mod kills;
 mod main_job;
+mod minimal_worker;
 mod network;
 mod proxy;
 mod refusals;
