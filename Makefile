@@ -2,7 +2,7 @@
 # missing Debian packages (a C compiler and the like).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench soak clean
+.PHONY: help demo test lint fmt bench soak dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ bench: ## Measure decisions, commits, logs and output
 
 soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)
 	@scripts/soak.sh
+
+dist: ## Build the worker as static programs for x86-64 and arm64 Linux
+	@scripts/dist.sh
 
 clean: ## Remove everything that the other targets have made, the demo's history included
 	@scripts/clean.sh

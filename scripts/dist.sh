@@ -1,0 +1,34 @@
+#!/bin/sh
+# Builds the worker as it is copied to other machines: one static, stripped file for each processor, in target/dist.
+# `scripts/dist.sh aarch64` builds one of them.
+set -eu
+cd "$(dirname "$0")/.."
+
+# What a worker's program may weigh, in bytes.
+limit=10000000
+out=${CARGO_TARGET_DIR:-target}/dist-worker
+
+scripts/setup.sh rust
+mkdir -p "$out"
+for processor in ${*:-x86_64 aarch64}; do
+    target=$processor-unknown-linux-musl
+    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+        command -v rustup >/dev/null && rustup target add "$target" >&2 || {
+            echo "error: this Rust toolchain has no standard library for $target" >&2
+            echo "hint: rustup target add $target" >&2
+            exit 1
+        }
+    fi
+    # Rust brings a linker and the C library's start files for these targets; no cross compiler is needed.
+    linker=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_LINKER
+    env "$linker=rust-lld" cargo build --locked --package ironmaster-worker --bin ironmaster-worker \
+        --profile dist --target "$target"
+    file=$out/ironmaster-worker-$processor-linux
+    cp "${CARGO_TARGET_DIR:-target}/$target/dist/ironmaster-worker" "$file"
+    size=$(wc -c <"$file")
+    printf '%s: %d kB\n' "$file" $((size / 1000))
+    if [ "$size" -gt "$limit" ]; then
+        echo "error: that is more than $((limit / 1000)) kB; what made it so large?" >&2
+        exit 1
+    fi
+done
