@@ -26,7 +26,7 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
           <th className={css.build}>Builder</th>
           <th className={css.number}>Request</th>
           <th>Reason</th>
-          <th className={css.took}>Priority</th>
+          <th className={`${css.took} ${css.optional}`}>Priority</th>
           <th className={css.when}>Waiting since</th>
           <th className={css.took}>
             <span className="visually-hidden">Actions</span>
@@ -56,7 +56,7 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
                 {reason && owner && ' · '}
                 {owner && personName(owner)}
               </td>
-              <td className={css.took}>{request.priority}</td>
+              <td className={`${css.took} ${css.optional}`}>{request.priority}</td>
               <td className={css.when}>
                 <Ago at={request.submitted_at} />
               </td>
