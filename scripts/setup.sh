@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
-# missing. Known names: make, cc, pip, npm; and rust, which is only looked for.
+# missing. Known names: make, cc, pip, npm, chromium; and rust, which is only looked for.
 set -eu
 
 package_of() {
@@ -9,6 +9,8 @@ package_of() {
         cc) echo gcc libc6-dev ;;
         pip) echo python3 python3-pip ;;
         npm) echo nodejs npm ;;
+        # A browser without a font shows nothing.
+        chromium) echo chromium fonts-dejavu-core ;;
         *) echo "scripts/setup.sh: no package is known for '$1'" >&2; exit 2 ;;
     esac
 }

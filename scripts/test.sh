@@ -37,6 +37,8 @@ stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 stage "pages: tests" scripts/web.sh run test
 # The end-to-end tests start these programs.
 stage "programs" cargo build --locked -p ironmaster -p ironmaster-worker
+[ -n "${CHROMIUM:-}" ] || stage "browser" scripts/setup.sh chromium
+stage "pages: tests in a browser" scripts/web.sh run test:browser test:e2e
 stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 stage "examples in the documentation" cargo test --locked --workspace --doc --quiet
 printf '\nall but the tests: %d s\n' $(($(date +%s) - begin))

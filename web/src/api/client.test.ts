@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Capture, capture, responseOf } from '../test/captures'
-import { call, get, list, logIn, logLines, splitLines } from './client'
+import { call, get, list, logIn } from './client'
 import { ApiError } from './errors'
 
 const fetchMock = vi.fn<typeof fetch>()
@@ -41,19 +41,6 @@ describe('reading', () => {
   it('never tells a smaller total than there are items', async () => {
     fetchMock.mockResolvedValueOnce(Response.json({ builds: [{}, {}], meta: { total: 1 } }))
     expect((await list('builds', 'builds')).total).toBe(2)
-  })
-
-  it('splits log contents into whole lines', async () => {
-    answerWith(capture('log-contents-range'))
-    const lines = await logLines(1, 2, 3)
-    expect(lines).toHaveLength(3)
-    expect(lines[2]).toBe('h environment:')
-  })
-
-  it('keeps empty lines and knows an empty log', () => {
-    expect(splitLines('oa\n\nob\n')).toEqual(['oa', '', 'ob'])
-    expect(splitLines('\n')).toEqual([''])
-    expect(splitLines('')).toEqual([])
   })
 })
 

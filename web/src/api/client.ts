@@ -1,6 +1,6 @@
 /**
- * REST v2 in four functions: `list`, `get`, `call`, `logLines`. All of them throw `ApiError` only (and
- * the abort error of the caller's own signal).
+ * REST v2 in three functions: `list`, `get`, `call`. All of them throw `ApiError` only (and the abort error
+ * of the caller's own signal). Lines of logs have a file of their own, `loglines.ts`.
  */
 
 import { noteServerTime } from '../lib/clock'
@@ -18,18 +18,27 @@ export interface Page<T> {
 const TIMEOUT_MS = 30_000
 
 async function answer(url: string, init: RequestInit): Promise<unknown> {
+  return parsed(await exchange(url, init, Number.POSITIVE_INFINITY))
+}
+
+interface Received {
+  response: Response
+  text: string
+  /** False if the answer was given up because it was too long. */
+  whole: boolean
+}
+
+async function exchange(url: string, init: RequestInit, most: number): Promise<Received> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS)
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout
-  let response: Response
-  let text: string
   try {
-    response = await fetch(url, {
+    const response = await fetch(url, {
       ...init,
       signal,
       credentials: 'same-origin',
       headers: { Accept: 'application/json', ...init.headers },
     })
-    text = await response.text()
+    return { response, ...(await textOf(response, most)) }
   } catch (cause) {
     if (isAbort(cause) && init.signal?.aborted) throw cause
     throw new ApiError(
@@ -40,7 +49,30 @@ async function answer(url: string, init: RequestInit): Promise<unknown> {
       { cause },
     )
   }
+}
+
+/** Reads an answer; one that is too long is given up, and the connection told so. */
+async function textOf(response: Response, most: number): Promise<{ text: string; whole: boolean }> {
+  if (most === Number.POSITIVE_INFINITY || response.body === null)
+    return { text: await response.text(), whole: true }
+  const reader = response.body.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return { text: text + decoder.decode(), whole: true }
+    text += decoder.decode(value, { stream: true })
+    if (text.length > most) {
+      // Whatever comes of it: nothing more is read.
+      void reader.cancel().catch(() => undefined)
+      return { text, whole: false }
+    }
+  }
+}
+
+function parsed({ response, text, whole }: Received): unknown {
   noteServerTime(response.headers.get('Date'))
+  if (!whole && response.ok) return undefined
   let body: unknown
   try {
     body = text === '' ? undefined : JSON.parse(text)
@@ -54,6 +86,19 @@ async function answer(url: string, init: RequestInit): Promise<unknown> {
   }
   if (!response.ok) throw refusal(response.status, response.statusText, body)
   return body
+}
+
+/** Fetches at most about `most` characters of an answer, as text. */
+export async function receive(
+  resource: string,
+  query: Query,
+  most: number,
+  signal?: AbortSignal,
+): Promise<{ text: string; whole: boolean }> {
+  const received = await exchange(apiUrl(resource) + queryString(query), { signal: signal ?? null }, most)
+  // Refusals, and what is not JSON, are told as of any other request.
+  parsed(received)
+  return received
 }
 
 /** Fetches a collection. `plural` is the envelope's key and picks the item type. */
@@ -100,25 +145,6 @@ export async function call<R = unknown>(
   if (body === null || typeof body !== 'object' || !('result' in body))
     throw new ApiError('malformed', 'the answer has no result')
   return body.result as R
-}
-
-/** Fetches whole lines of a log, without their line ends; stream letters stay. */
-export async function logLines(
-  logid: number,
-  first: number,
-  count: number,
-  signal?: AbortSignal,
-): Promise<string[]> {
-  const chunk = await get('logchunks', path`logs/${logid}/contents`, { offset: first, limit: count }, signal)
-  return splitLines(chunk.content)
-}
-
-/** Splits a chunk's content. Every line has its `\n`, so the piece after the last one is no line. */
-export function splitLines(content: string): string[] {
-  if (content === '') return []
-  const lines = content.split('\n')
-  if (lines.at(-1) === '') lines.pop()
-  return lines
 }
 
 /** The whole text of a log; for HTML logs, which are shown in one piece. */

@@ -2,7 +2,7 @@ import { memo } from 'react'
 import type { LogType } from '../api/types'
 import { formatCount } from '../lib/format'
 import css from './LogView.module.css'
-import { cutSpans, findLinks, markSpans, parseSpans, type Span, type Stream, splitStream } from './line'
+import { findLinks, markSpans, type Span, type Stream, shownSpans, splitStream } from './line'
 import type { Matcher } from './search'
 
 const STREAM_TAG: Readonly<Record<Stream, string>> = { o: '', e: 'err', h: 'info', i: 'in' }
@@ -34,8 +34,8 @@ const Content = memo(function Content({
   type: LogType
   matcher: Matcher | undefined
 }) {
-  const { stream, text } = splitStream(raw, type)
-  const { spans, rest } = cutSpans(parseSpans(text))
+  const { stream, text, cut } = splitStream(raw, type)
+  const { spans, rest } = shownSpans(text)
   const shown = spans.map((span) => span.text).join('')
   const hits = matcher?.(shown) ?? []
   const links = shown.includes('http') ? findLinks(shown) : []
@@ -45,7 +45,7 @@ const Content = memo(function Content({
       <span className={css.tag} title={STREAM_NAME[stream] || undefined}>
         {STREAM_TAG[stream]}
       </span>
-      <span className={css.text}>
+      <span className={css.text} data-text="">
         {markSpans(spans, hits).map((span) => {
           const start = at
           at += span.text.length
@@ -64,7 +64,11 @@ const Content = memo(function Content({
             </span>
           )
         })}
-        {rest > 0 && <span className={css.cut}>… {formatCount(rest)} more characters, see the raw log</span>}
+        {(cut || rest > 0) && (
+          <span className={css.cut}>
+            … {cut ? `more than ${formatCount(rest)}` : formatCount(rest)} more characters, see the raw log
+          </span>
+        )}
       </span>
     </>
   )

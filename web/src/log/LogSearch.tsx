@@ -1,6 +1,6 @@
 import { type RefObject, useCallback, useEffect, useRef, useState } from 'react'
-import { logLines } from '../api/client'
 import { describeError, isAbort } from '../api/errors'
+import { logLines } from '../api/loglines'
 import type { Log } from '../api/types'
 import { Button } from '../components/Button'
 import { counted, formatCount } from '../lib/format'
@@ -176,6 +176,8 @@ export function LogSearch({
             ) : (
               `${ordinal > 0 ? `${formatCount(ordinal)} of ` : ''}${progress.state === 'full' ? 'more than ' : ''}${counted(matches, 'line')}`
             )}
+            {(progress?.giants ?? 0) > 0 &&
+              ` · ${counted(progress?.giants ?? 0, 'line')} too long to be searched whole`}
           </span>
           {failed && (
             <Button small onClick={() => setAttempt(attempt + 1)}>

@@ -1,11 +1,11 @@
 /**
- * The log view. Whatever the size of the log, the page holds only the lines on screen and a few more;
- * `window.ts` has the geometry, `usePosition.ts` the scrolling, `store.ts` the lines, `search.ts` the search.
+ * The log view: the controls around the lines. Whatever the size of the log, the page holds only the lines on screen
+ * and a few more; `LogLines.tsx` draws them, `window.ts` and `wrapped.ts` have the geometry, `usePosition.ts` and
+ * `useWrapped.ts` the scrolling, `store.ts` the lines, `search.ts` the search.
  */
 
 import {
   type KeyboardEvent,
-  type MouseEvent,
   type ReactNode,
   useEffect,
   useMemo,
@@ -13,24 +13,20 @@ import {
   useState,
   useSyncExternalStore,
 } from 'react'
-import { logLines, rawLogUrl } from '../api/client'
+import { rawLogUrl } from '../api/client'
 import { describeError } from '../api/errors'
+import { logLines } from '../api/loglines'
 import type { Log } from '../api/types'
 import { Button } from '../components/Button'
 import { counted, formatCount } from '../lib/format'
 import { CopyLink } from './CopyLink'
-import { LogLine } from './LogLine'
+import { type LinesHandle, LongLines, WrappedLines } from './LogLines'
 import { LogSearch } from './LogSearch'
 import css from './LogView.module.css'
-import { columns, MAX_SHOWN, plainText } from './line'
 import type { Matcher } from './search'
 import { LogStore } from './store'
-import { usePosition } from './usePosition'
-import { type LineRange, renderedRange, scrollHeight, topOfLine } from './window'
-
-/** As in the style sheet. */
-const LINE_HEIGHT = 20
-const OVERSCAN = 20
+import { useWrap } from './useWrap'
+import type { LineRange } from './window'
 
 interface Props {
   log: Log
@@ -47,7 +43,7 @@ interface Props {
 }
 
 export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false, extra }: Props) {
-  const { logid, type } = log
+  const { logid } = log
   const store = useMemo(
     () => new LogStore((first, count, signal) => logLines(logid, first, count, signal)),
     [logid],
@@ -64,60 +60,29 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
   }, [store, log.num_lines])
 
   const count = store.count
-  const {
-    scroller,
-    g,
-    position,
-    following,
-    onScroll,
-    onScrollEnd,
-    toLine,
-    toStart,
-    toEnd,
-    leaveEnd,
-    selectedHere,
-  } = usePosition({ count, lineHeight: LINE_HEIGHT, complete: log.complete, startAt, selected })
-  const range = renderedRange(position, g, OVERSCAN)
+  const lines = useRef<LinesHandle>(null)
+  const [following, setFollowing] = useState(false)
+  const [wrap, toggleWrap] = useWrap()
+  // Where the reader was when the lines were wrapped or unwrapped.
+  const [startLine, setStartLine] = useState<number>()
   const [matcher, setMatcher] = useState<Matcher>()
   const [current, setCurrent] = useState<number>()
-  const [widest, setWidest] = useState(0)
-
-  useEffect(() => {
-    store.want(range.first, range.end)
-  }, [store, range.first, range.end])
-
-  const lines: { index: number; raw: string | undefined }[] = []
-  let columnsHere = 0
-  for (let index = range.first; index < range.end; index++) {
-    const raw = store.line(index)
-    lines.push({ index, raw })
-    if (raw !== undefined && raw.length > widest - 8)
-      columnsHere = Math.max(columnsHere, Math.min(MAX_SHOWN + 50, columns(plainText(raw, type))))
-  }
-  // The width only grows, so that the horizontal scroll bar does not jump about.
-  useEffect(() => {
-    if (columnsHere > widest) setWidest(columnsHere)
-  }, [columnsHere, widest])
-
-  const select = (event: MouseEvent) => {
-    const number = (event.target as Element).closest('[data-line]')?.getAttribute('data-line')
-    if (number == null || onSelect === undefined) return
-    const line = Number(number)
-    const next =
-      event.shiftKey && selected
-        ? { first: Math.min(selected.first, line), last: Math.max(selected.first, line) }
-        : { first: line, last: line }
-    selectedHere(next)
-    onSelect(next)
+  const toStart = () => lines.current?.toStart()
+  const toEnd = () => lines.current?.toEnd()
+  const follow = () => (following ? lines.current?.leaveEnd() : toEnd())
+  const changeWrap = () => {
+    setStartLine(following ? undefined : lines.current?.firstShown())
+    toggleWrap()
   }
 
   const searchField = useRef<HTMLInputElement>(null)
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
-    const actions: Record<string, () => void> = {
+    const actions: Record<string, (() => void) | undefined> = {
       g: toStart,
       G: toEnd,
-      f: () => (following ? leaveEnd() : toEnd()),
+      f: follow,
+      w: changeWrap,
       '/': () => searchField.current?.focus(),
     }
     const action = actions[event.key]
@@ -128,7 +93,7 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
 
   const digits = Math.max(3, String(count).length)
   const failure = store.failure()
-  const firstShown = Math.floor(position.virtualTop / LINE_HEIGHT)
+  const Lines = wrap ? WrappedLines : LongLines
 
   return (
     <div
@@ -144,12 +109,12 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
         <LogSearch
           log={log}
           lines={count}
-          from={() => firstShown}
+          from={() => lines.current?.firstShown() ?? 0}
           inputRef={searchField}
           onMatcher={(next) => setMatcher(() => next)}
           onGo={(line) => {
             setCurrent(line)
-            if (line !== undefined) toLine(line)
+            if (line !== undefined) lines.current?.toLine(line)
           }}
         />
         <div className={css.buttons}>
@@ -165,12 +130,15 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
               small
               kind="quiet"
               aria-pressed={following}
-              onClick={() => (following ? leaveEnd() : toEnd())}
+              onClick={follow}
               title="Stay at the end while the log grows (f)"
             >
               Follow
             </Button>
           )}
+          <Button small kind="quiet" aria-pressed={wrap} onClick={changeWrap} title="Wrap long lines (w)">
+            Wrap
+          </Button>
           <a className={css.raw} href={rawLogUrl(logid)} download>
             Download
           </a>
@@ -191,42 +159,22 @@ export function LogView({ log, startAt, selected, onSelect, linkTo, fill = false
           </Button>
         </div>
       )}
-      <section
-        ref={scroller}
-        className={css.scroller}
-        style={fill ? undefined : { height: `min(${count * LINE_HEIGHT + 24}px, 60vh)` }}
-        aria-label={`Log ${log.name}, ${counted(count, 'line')}`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-        tabIndex={0}
-        onScroll={onScroll}
-        onScrollEnd={onScrollEnd}
-        onClick={select}
-        onKeyDown={onKey}
-      >
-        {count === 0 && (
-          <p className={css.nothing}>
-            {log.complete ? 'This log is empty.' : 'Nothing has been written yet.'}
-          </p>
-        )}
-        <div
-          className={css.space}
-          style={{ height: scrollHeight(g), minWidth: `max(100%, calc(var(--gutter) + ${widest + 8}ch))` }}
-        >
-          <div className={css.window} style={{ top: topOfLine(range.first, position, g) }}>
-            {lines.map(({ index, raw }) => (
-              <LogLine
-                key={index}
-                index={index}
-                raw={raw}
-                type={type}
-                matcher={matcher}
-                current={index === current}
-                selected={selected !== undefined && index >= selected.first && index <= selected.last}
-              />
-            ))}
-          </div>
-        </div>
-      </section>
+      <Lines
+        key={wrap ? 'wrapped' : 'long'}
+        ref={lines}
+        log={log}
+        store={store}
+        count={count}
+        startAt={following ? 'end' : startAt}
+        startLine={startLine}
+        selected={selected}
+        onSelect={onSelect}
+        onFollowing={setFollowing}
+        onKey={onKey}
+        matcher={matcher}
+        current={current}
+        fill={fill}
+      />
     </div>
   )
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { splitLines } from '../api/client'
+import { CUT, splitLines } from '../api/loglines'
 import { capture } from '../test/captures'
 import { columns, cutSpans, findLinks, markSpans, parseSpans, plainText, splitStream } from './line'
 
@@ -21,8 +21,13 @@ describe('streams', () => {
     expect(lines[0]?.stream).toBe('h')
   })
 
+  it('knows a line of which only the beginning is here', () => {
+    expect(splitStream(`elong${CUT}`, 's')).toEqual({ stream: 'e', text: 'long', cut: true })
+    expect(plainText(`elong${CUT}`, 's')).toBe('long')
+  })
+
   it('takes no letter from logs that have none', () => {
-    expect(splitStream('error', 't')).toEqual({ stream: 'o', text: 'error' })
+    expect(splitStream('error', 't')).toEqual({ stream: 'o', text: 'error', cut: false })
   })
 
   it('loses nothing of a line without a known letter', () => {

@@ -1,6 +1,7 @@
 /** From a raw line to what is shown: stream, clean text, coloured spans. */
 
 import Anser from 'anser'
+import { CUT } from '../api/loglines'
 import type { LogType } from '../api/types'
 
 /** `o` stdout, `e` stderr, `h` header (what the master says about the command), `i` stdin. */
@@ -17,14 +18,24 @@ export interface Span {
 
 /** Longer lines are cut on screen; the raw download has everything. */
 export const MAX_SHOWN = 4000
+/** No more of a line is looked at for showing it: escape sequences take room, too. */
+const MAX_PARSED = 4 * MAX_SHOWN
+
+/** A line as it came: its stream, its text, and whether only its beginning is here. */
+export interface Line {
+  stream: Stream
+  text: string
+  cut: boolean
+}
 
 /** Splits off the stream letter that every line of a type `s` log starts with. */
-export function splitStream(raw: string, type: LogType): { stream: Stream; text: string } {
-  if (type !== 's') return { stream: 'o', text: raw }
+export function splitStream(raw: string, type: LogType): Line {
+  const cut = raw.endsWith(CUT)
+  const end = cut ? -CUT.length : raw.length
   const letter = raw[0]
-  if (letter === 'o' || letter === 'e' || letter === 'h' || letter === 'i')
-    return { stream: letter, text: raw.slice(1) }
-  return { stream: 'o', text: raw }
+  if (type === 's' && (letter === 'o' || letter === 'e' || letter === 'h' || letter === 'i'))
+    return { stream: letter, text: raw.slice(1, end), cut }
+  return { stream: 'o', text: raw.slice(0, end), cut }
 }
 
 // Escape sequences other than colours: cursor movement, erasing, window titles, hyperlinks.
@@ -71,6 +82,16 @@ function colour(name: string | null, truecolor: string | null): { class?: string
   const named = NAMED.exec(name)
   return named ? { class: `${named[1] ? 'bright-' : ''}${named[2]}` } : {}
 }
+
+/** The part of a line that is shown, as spans; `rest` says how many characters are missing. */
+export function shownSpans(text: string): { spans: Span[]; rest: number } {
+  const { spans, rest } = cutSpans(parseSpans(text.slice(0, MAX_PARSED)))
+  return { spans, rest: rest + Math.max(0, text.length - MAX_PARSED) }
+}
+
+/** Columns that the shown part of a line takes, with what is said where it is cut. */
+export const shownColumns = (raw: string, type: LogType): number =>
+  Math.min(MAX_SHOWN + 50, columns(plainText(raw.slice(0, MAX_PARSED), type)))
 
 /** Splits a line into spans of one look. Colours do not run over to the next line. */
 export function parseSpans(text: string): Span[] {

@@ -1,5 +1,6 @@
 /** Search over a whole log, by ranges, with progress; the log never has to fit into memory. */
 
+import { CUT } from '../api/loglines'
 import type { LogType } from '../api/types'
 import { plainText } from './line'
 import type { FetchLines } from './store'
@@ -37,6 +38,8 @@ export interface Progress {
   total: number
   /** Line numbers, ascending. */
   matches: readonly number[]
+  /** Lines so long that only their beginnings were searched. */
+  giants: number
   /** The first match at or after the start, once known. */
   first: number | undefined
   state: 'scanning' | 'done' | 'full'
@@ -60,11 +63,12 @@ export async function scan(options: {
   let before: number[] = []
   let after: number[] = []
   let scanned = 0
+  let giants = 0
   const found = () => [...before, ...after]
   const state = () =>
     before.length + after.length >= MAX_MATCHES ? 'full' : scanned >= total ? 'done' : 'scanning'
   const tell = () =>
-    report({ scanned, total, matches: found(), first: after[0] ?? before[0], state: state() })
+    report({ scanned, total, matches: found(), giants, first: after[0] ?? before[0], state: state() })
 
   tell()
   for (const [from, to] of [
@@ -77,6 +81,7 @@ export async function scan(options: {
       signal.throwIfAborted()
       const hits: number[] = []
       lines.forEach((raw, i) => {
+        if (raw.endsWith(CUT)) giants += 1
         if (matcher(plainText(raw, type)).length > 0) hits.push(at + i)
       })
       const room = MAX_MATCHES - before.length - after.length

@@ -28,6 +28,7 @@ export function usePosition({
   lineHeight,
   complete,
   startAt,
+  startLine,
   selected,
 }: {
   /** Lines of the log, so far. */
@@ -36,12 +37,16 @@ export function usePosition({
   complete: boolean
   /** Where to start when no line is selected. */
   startAt: 'start' | 'end'
+  /** Goes before `startAt`: the line that was at the top before. */
+  startLine: number | undefined
   selected: LineRange | undefined
 }) {
   const scroller = useRef<HTMLElement>(null)
   const [viewport, setViewport] = useState(0)
   const [position, setPosition] = useState<Position>({ virtualTop: 0, scrollTop: 0 })
-  const [following, setFollowing] = useState(!complete && startAt === 'end' && selected === undefined)
+  const [following, setFollowing] = useState(
+    !complete && startAt === 'end' && selected === undefined && startLine === undefined,
+  )
   const settle = useRef<ReturnType<typeof setTimeout>>(undefined)
   const placed = useRef(false)
   // The end was asked for: it stays on screen when the height of the view changes.
@@ -97,13 +102,14 @@ export function usePosition({
     if (viewport === 0 || count === 0) return
     if (!placed.current) {
       placed.current = true
-      if (selected !== undefined) moveTo(positionOfLine(selected.first, g))
+      if (startLine !== undefined) moveTo(positionOfLine(startLine, g, 'top'))
+      else if (selected !== undefined) moveTo(positionOfLine(selected.first, g))
       else if (startAt === 'end') {
         atEnd.current = true
         moveTo(positionOfEnd(g))
       }
     } else if (following || atEnd.current) moveTo(positionOfEnd(g))
-  }, [g, viewport, count, following, selected, startAt, moveTo])
+  }, [g, viewport, count, following, selected, startAt, startLine, moveTo])
 
   // A line selected from outside: the address was edited, or a link followed.
   const wanted = selected && formatRange(selected)

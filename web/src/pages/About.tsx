@@ -40,6 +40,7 @@ export function About() {
             ['g', 'to the start'],
             ['G', 'to the end'],
             ['f', 'follow, or stop following'],
+            ['w', 'wrap long lines, or not'],
             ['/', 'search'],
             ['Enter, Shift+Enter', 'next and previous match'],
             ['Shift+click on a number', 'choose a range of lines'],

@@ -1,0 +1,177 @@
+// A small company's builds, for the pictures in the documentation and for checks that concern every page: some
+// history, a failure, one build that runs and one that waits.
+
+import { builder, button, gate, step } from './commands.mjs'
+import { Fleet, workerSection } from './fleet.mjs'
+
+const compile = `
+echo 'configuring for the host'
+for unit in crucible bellows tongs quench temper hammer swage; do printf '\\033[1;32m   Compiling\\033[0m %s v0.4.2\\n' $unit; done
+printf '\\033[1;32m    Finished\\033[0m release profile in 2.13s\\n'`
+
+const check = `
+printf '\\033[1;32m     Running\\033[0m 48 tests in 9 groups\\n'
+for test in casts_bar casts_ring keeps_temper quenches_in_oil quenches_in_water rejects_slag; do printf 'test forge::%s ... \\033[32mok\\033[0m\\n' $test; done
+printf '\\ntest result: \\033[32mok\\033[0m. 48 passed; 0 failed\\n'`
+
+// Fails for the commits whose revision begins with an f.
+const checkArm = `
+case "$REVISION" in f*)
+  for test in casts_bar casts_ring keeps_temper; do printf 'test forge::%s ... \\033[32mok\\033[0m\\n' $test; done
+  printf 'test forge::quenches_in_oil ... \\033[31mFAILED\\033[0m\\n\\n---- forge::quenches_in_oil ----\\n'
+  echo "thread 'forge::quenches_in_oil' panicked at crates/forge/src/quench.rs:118:9:" >&2
+  echo 'assertion failed: the oil is at 61.25 degrees, expected at most 60' >&2
+  echo 'note: the thermometer of this machine was last calibrated in 2019' >&2
+  printf '\\ntest result: \\033[31mFAILED\\033[0m. 47 passed; \\033[31m1 failed\\033[0m\\n'
+  exit 101 ;;
+esac${check}`
+
+const release = `
+for part in $(seq 1 400); do printf 'linking \\033[36mobject %03d\\033[0m of 400\\n' $part; done
+${gate('release')}
+echo 'signing the release'`
+
+const ANY = '["*"]'
+
+const config = [
+  workerSection('linux-1', 'slots = 3\nlabels = ["linux"]'),
+  workerSection('arm-1', 'slots = 1\nlabels = ["arm"]'),
+  workerSection('mac-mini', 'labels = ["macos"]'),
+  builder(
+    'forge-linux',
+    [step('configure', 'echo "checking for a hammer... yes"'), step('compile', compile), step('test', check)],
+    'description = "Compiles and tests every commit."\ntags = ["forge", "linux"]',
+  ),
+  builder(
+    'forge-arm64',
+    [
+      step('compile', compile),
+      step('test', checkArm, 'halt_on_failure = true\nenv = { REVISION = "%(src::revision)s" }'),
+      step('package', 'echo packed'),
+      step('clean-up', 'echo swept', 'always_run = true'),
+    ],
+    'description = "The same on the small boards."\ntags = ["forge", "arm"]',
+  ).replace(ANY, '["label:arm"]'),
+  builder(
+    'forge-docs',
+    [
+      step('render', 'echo "rendered 212 pages"'),
+      step(
+        'links',
+        'echo "3 links lead nowhere" >&2; exit 1',
+        'flunk_on_failure = false\nwarn_on_failure = true',
+      ),
+    ],
+    'tags = ["docs"]',
+  ),
+  builder(
+    'release',
+    [step('compile', compile), step('link', release), step('publish', 'echo published')],
+    'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nbuilds_max = 1',
+  ),
+  builder('forge-macos', [step('compile', compile)], 'tags = ["forge", "macos"]').replace(
+    ANY,
+    '["mac-mini"]',
+  ),
+  `[[scheduler]]\nname = "on-commit"\ntype = "any_branch"\nbuilders = ["forge-linux", "forge-arm64", "forge-docs"]\n`,
+  `[[scheduler]]\nname = "nightly"\ntype = "periodic"\ninterval = "1d"\nbuilders = ["forge-linux"]\n`,
+  button(
+    'release-now',
+    ['release', 'forge-macos'],
+    `button = "Cut a release"
+[[scheduler.field]]
+name = "version"
+type = "string"
+label = "Version"
+required = true
+regex = '[0-9]+\\.[0-9]+'
+tooltip = "Two numbers, as in 1.4"
+[[scheduler.field]]
+name = "channel"
+type = "choice"
+label = "Channel"
+choices = ["stable", "beta"]
+[[scheduler.field]]
+name = "announce"
+type = "bool"
+label = "Announce it by mail"
+`,
+  ),
+].join('\n')
+
+/** Every page, as a name, an address below `#`, and what is done before it is looked at. */
+export const pages = ({ running, failed }) => {
+  const build = (b) => `/builders/${b.builderid}/builds/${b.number}`
+  const open = (text) => async (page) => page.getByRole('button', { name: text }).first().click()
+  const line = (text) => async (page) => page.getByText(text).first().waitFor()
+  return [
+    ['overview', '/', line('Recent builds')],
+    ['builders', '/builders', line('5 builders')],
+    ['builder', `/builders/${failed.builderid}`],
+    ['force', `/builders/${running.builderid}`, open('Cut a release')],
+    ['build-running', build(running), line('of 400')],
+    ['build-failed', build(failed), line('panicked')],
+    ['build-properties', `${build(failed)}?tab=properties`],
+    ['build-changes', `${build(failed)}?tab=changes`],
+    ['log', `${build(failed)}/steps/1/logs/stdio`, line('panicked')],
+    ['log-line', `${build(failed)}/steps/1/logs/stdio?L=6-8`, line('panicked')],
+    ['request', `/buildrequests/${running.buildrequestid + 1}`],
+    ['pending', '/pendingbuildrequests', line('for the laptops')],
+    ['workers', '/workers', line('arm-1')],
+    ['worker', '/workers/1'],
+    ['changes', '/changes', line('Bellows')],
+    ['change', '/changes/2', line('Quench')],
+    ['schedulers', '/schedulers', line('nightly')],
+    ['about', '/about'],
+    ['login', '/login'],
+    ['not-found', '/waterfall'],
+    ['missing-build', `/builders/${failed.builderid}/builds/99999`],
+  ]
+}
+
+const COMMITS = [
+  [
+    '9c41d2e07ab5',
+    'Ada Kiln <ada@forge.example>',
+    'Bellows: do not blow backwards\n\nSeen on Tuesdays only.',
+  ],
+  ['f3b8806d1c2e', 'Bruno Anvil <bruno@forge.example>', 'Quench in oil that is warm already'],
+  ['27de0a94f6c1', 'Ada Kiln <ada@forge.example>', 'Tongs are left-handed where the smith is'],
+  ['b05c7731e98d', 'Chinwe Okafor <chinwe@forge.example>', 'Temper: keep the colour of the steel in a table'],
+  ['f81e64c20b7a', 'Bruno Anvil <bruno@forge.example>', 'Swage: round corners of square holes'],
+]
+
+/** Starts it and builds its history; gives the fleet and the numbers of the builds to look at. */
+export async function makeScene() {
+  const fleet = await Fleet.make(config, 'title = "Forge builds"')
+  await fleet.startMaster()
+  await fleet.startWorker('linux-1')
+  await fleet.startWorker('arm-1')
+  for (const [revision, author, comments] of COMMITS) {
+    await fleet.change({
+      revision,
+      author,
+      comments,
+      branch: 'main',
+      project: 'forge',
+      repository: 'https://git.forge.example/forge.git',
+      files: JSON.stringify(['crates/forge/src/quench.rs', 'docs/quenching.md']),
+      revlink: `https://git.forge.example/forge/commit/${revision}`,
+    })
+    await fleet.idle()
+  }
+  await fleet.force('release-now', {
+    builderNames: ['release'],
+    version: '1.4',
+    reason: 'the spring release',
+  })
+  await fleet.force('release-now', { builderNames: ['release'], version: '1.5', reason: 'next in line' })
+  await fleet.force('release-now', {
+    builderNames: ['forge-macos'],
+    version: '1.4',
+    reason: 'for the laptops',
+  })
+  const running = await fleet.build('release', (build) => build.state_string !== '')
+  const failed = await fleet.finished('forge-arm64')
+  return { fleet, running, failed }
+}
