@@ -33,52 +33,61 @@ echo 'signing the release'`
 
 const ANY = '["*"]'
 
-const config = [
-  workerSection('linux-1', 'slots = 3\nlabels = ["linux"]'),
-  workerSection('arm-1', 'slots = 1\nlabels = ["arm"]'),
-  workerSection('mac-mini', 'labels = ["macos"]'),
-  builder(
-    'forge-linux',
-    [step('configure', 'echo "checking for a hammer... yes"'), step('compile', compile), step('test', check)],
-    'description = "Compiles and tests every commit."\ntags = ["forge", "linux"]',
-  ),
-  builder(
-    'forge-arm64',
-    [
-      step('compile', compile),
-      step('test', checkArm, 'halt_on_failure = true\nenv = { REVISION = "%(src::revision)s" }'),
-      step('package', 'echo packed'),
-      step('clean-up', 'echo swept', 'always_run = true'),
-    ],
-    'description = "The same on the small boards."\ntags = ["forge", "arm"]',
-  ).replace(ANY, '["label:arm"]'),
-  builder(
-    'forge-docs',
-    [
-      step('render', 'echo "rendered 212 pages"'),
-      step(
-        'links',
-        'echo "3 links lead nowhere" >&2; exit 1',
-        'flunk_on_failure = false\nwarn_on_failure = true',
-      ),
-    ],
-    'tags = ["docs"]',
-  ),
-  builder(
-    'release',
-    [step('compile', compile), step('link', release), step('publish', 'echo published')],
-    'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nbuilds_max = 1',
-  ),
-  builder('forge-macos', [step('compile', compile)], 'tags = ["forge", "macos"]').replace(
-    ANY,
-    '["mac-mini"]',
-  ),
-  `[[scheduler]]\nname = "on-commit"\ntype = "any_branch"\nbuilders = ["forge-linux", "forge-arm64", "forge-docs"]\n`,
-  `[[scheduler]]\nname = "nightly"\ntype = "periodic"\ninterval = "1d"\nbuilders = ["forge-linux"]\n`,
-  button(
-    'release-now',
-    ['release', 'forge-macos'],
-    `button = "Cut a release"
+/** So many seconds a step takes with every commit; for pictures in which builds take their time. */
+const work = (pace) => `sleep $(( ${pace} * ($(printf %s "$REVISION" | cksum | cut -d' ' -f1) % 5 + 1) ))\n`
+const REVISION = 'env = { REVISION = "%(src::revision)s" }'
+
+const config = (pace) =>
+  [
+    workerSection('linux-1', 'slots = 3\nlabels = ["linux"]'),
+    workerSection('arm-1', 'slots = 1\nlabels = ["arm"]'),
+    workerSection('mac-mini', 'labels = ["macos"]'),
+    builder(
+      'forge-linux',
+      [
+        step('configure', 'echo "checking for a hammer... yes"'),
+        step('compile', compile),
+        step('test', check),
+      ],
+      'description = "Compiles and tests every commit."\ntags = ["forge", "linux"]',
+    ),
+    builder(
+      'forge-arm64',
+      [
+        step('compile', work(pace) + compile, REVISION),
+        step('test', checkArm, `halt_on_failure = true\n${REVISION}`),
+        step('package', 'echo packed'),
+        step('clean-up', 'echo swept', 'always_run = true'),
+      ],
+      'description = "The same on the small boards."\ntags = ["forge", "arm"]',
+    ).replace(ANY, '["label:arm"]'),
+    builder(
+      'forge-docs',
+      [
+        step('render', 'echo "rendered 212 pages"'),
+        step(
+          'links',
+          'echo "3 links lead nowhere" >&2; exit 1',
+          'flunk_on_failure = false\nwarn_on_failure = true',
+        ),
+      ],
+      'tags = ["docs"]',
+    ),
+    builder(
+      'release',
+      [step('compile', compile), step('link', release), step('publish', 'echo published')],
+      'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nbuilds_max = 1',
+    ),
+    builder('forge-macos', [step('compile', compile)], 'tags = ["forge", "macos"]').replace(
+      ANY,
+      '["mac-mini"]',
+    ),
+    `[[scheduler]]\nname = "on-commit"\ntype = "any_branch"\nbuilders = ["forge-linux", "forge-arm64", "forge-docs"]\n`,
+    `[[scheduler]]\nname = "nightly"\ntype = "periodic"\ninterval = "1d"\nbuilders = ["forge-linux"]\n`,
+    button(
+      'release-now',
+      ['release', 'forge-macos'],
+      `button = "Cut a release"
 [[scheduler.field]]
 name = "version"
 type = "string"
@@ -96,36 +105,37 @@ name = "announce"
 type = "bool"
 label = "Announce it by mail"
 `,
-  ),
-].join('\n')
+    ),
+  ].join('\n')
 
 /** Every page, as a name, an address below `#`, and what is done before it is looked at. */
 export const pages = ({ running, failed }) => {
   const build = (b) => `/builders/${b.builderid}/builds/${b.number}`
   const open = (text) => async (page) => page.getByRole('button', { name: text }).first().click()
-  const line = (text) => async (page) => page.getByText(text).first().waitFor()
+  const line = (text) => async (page) => page.getByText(text).filter({ visible: true }).first().waitFor()
+  const heading = (name) => async (page) => page.getByRole('heading', { name, exact: true }).waitFor()
   return [
     ['overview', '/', line('Recent builds')],
-    ['builders', '/builders', line('5 builders')],
-    ['builder', `/builders/${failed.builderid}`],
+    ['builders', '/builders', line('Warnings')],
+    ['builder', `/builders/${failed.builderid}`, line('failing since')],
     ['force', `/builders/${running.builderid}`, open('Cut a release')],
     ['build-running', build(running), line('of 400')],
     ['build-failed', build(failed), line('panicked')],
-    ['build-properties', `${build(failed)}?tab=properties`],
-    ['build-changes', `${build(failed)}?tab=changes`],
+    ['build-properties', `${build(failed)}?tab=properties`, line('basedir')],
+    ['build-changes', `${build(failed)}?tab=changes`, line('Swage')],
     ['log', `${build(failed)}/steps/1/logs/stdio`, line('panicked')],
     ['log-line', `${build(failed)}/steps/1/logs/stdio?L=6-8`, line('panicked')],
-    ['request', `/buildrequests/${running.buildrequestid + 1}`],
-    ['pending', '/pendingbuildrequests', line('for the laptops')],
+    ['request', `/buildrequests/${running.buildrequestid + 1}`, line('next in line')],
+    ['pending', '/pendingbuildrequests', line('forge-macos')],
     ['workers', '/workers', line('arm-1')],
-    ['worker', '/workers/1'],
+    ['worker', '/workers/1', line('Debian')],
     ['changes', '/changes', line('Bellows')],
     ['change', '/changes/2', line('Quench')],
     ['schedulers', '/schedulers', line('nightly')],
-    ['about', '/about'],
-    ['login', '/login'],
-    ['not-found', '/waterfall'],
-    ['missing-build', `/builders/${failed.builderid}/builds/99999`],
+    ['about', '/about', heading('About this site')],
+    ['login', '/login', line('You are logged in as')],
+    ['not-found', '/waterfall', line('There is no such page here')],
+    ['missing-build', `/builders/${failed.builderid}/builds/99999`, line('There is no build 99999')],
   ]
 }
 
@@ -138,12 +148,15 @@ const COMMITS = [
   ['f3b8806d1c2e', 'Bruno Anvil <bruno@forge.example>', 'Quench in oil that is warm already'],
   ['27de0a94f6c1', 'Ada Kiln <ada@forge.example>', 'Tongs are left-handed where the smith is'],
   ['b05c7731e98d', 'Chinwe Okafor <chinwe@forge.example>', 'Temper: keep the colour of the steel in a table'],
+  ['41aa90d7e3f2', 'Chinwe Okafor <chinwe@forge.example>', 'Anvil: ring in tune'],
+  ['6d2f17b8c905', 'Ada Kiln <ada@forge.example>', 'Crucible: say how hot it is, not that it is hot'],
+  ['e0c5d9127ab4', 'Chinwe Okafor <chinwe@forge.example>', 'Remove the old bellows'],
   ['f81e64c20b7a', 'Bruno Anvil <bruno@forge.example>', 'Swage: round corners of square holes'],
 ]
 
-/** Starts it and builds its history; gives the fleet and the numbers of the builds to look at. */
-export async function makeScene() {
-  const fleet = await Fleet.make(config, 'title = "Forge builds"')
+/** Starts it and builds its history; gives the fleet and the builds to look at. */
+export async function makeScene(pace = 0) {
+  const fleet = await Fleet.make(config(pace), 'title = "Forge builds"')
   await fleet.startMaster()
   await fleet.startWorker('linux-1')
   await fleet.startWorker('arm-1')

@@ -352,6 +352,25 @@ export const changesPage = (page: number, size: number): LiveQuery<Page<Change>>
   }
 }
 
+/** The newest changes with what a list of builds says of them. */
+export const recentChanges = (): LiveQuery<Page<Change>> => {
+  const compare = descending<Change>((c) => c.changeid)
+  const limit = 200
+  return {
+    key: ['changes', 'recent'],
+    topics: ['changes/*/*'],
+    fetch: (signal) =>
+      list(
+        'changes',
+        'changes',
+        { order: '-changeid', limit, field: ['changeid', 'revision', 'comments', 'author'] },
+        signal,
+      ),
+    apply: put({ id: (c) => c.changeid, compare, limit, counts: isNew }),
+    staleTime: 60_000,
+  }
+}
+
 export const oneChange = (id: number): LiveQuery<Change> => ({
   key: ['changes', 'one', id],
   topics: [],

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
 import type { Build } from '../api/types'
+import { useCommits } from '../lib/commits'
 import { firstLine, personName, shortRevision } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { builtRevision, textProperty } from '../lib/properties'
@@ -27,6 +28,7 @@ export function BuildTable({
 }) {
   const builders = useBuilders()
   const workers = useWorkers()
+  const commitOf = useCommits()
   const anySource = useMemo(
     () =>
       builds.some(
@@ -57,6 +59,9 @@ export function BuildTable({
           const owner = textProperty(build.properties, 'owner')
           const reason = textProperty(build.properties, 'reason')
           const what = TRIVIAL.test(build.state_string) ? '' : build.state_string
+          const commit = commitOf(revision)
+          const message = commit && firstLine(commit.comments)
+          const who = owner ?? commit?.author
           return (
             <tr key={build.buildid}>
               <td className={css.status}>
@@ -70,16 +75,21 @@ export function BuildTable({
                   {showBuilder && <span className={css.name}>{builders.name(build.builderid)} </span>}
                   <span className={css.hash}>#{build.number}</span>
                 </Link>
+                {(message || reason) && (
+                  <span className={css.below}>{message || firstLine(reason ?? '')}</span>
+                )}
               </td>
               <td className={css.what}>
                 {what && <span>{firstLine(what)}</span>}
-                {(reason || owner) && (
-                  <span className={css.why}>
-                    {reason && firstLine(reason)}
-                    {reason && owner && ' · '}
-                    {owner && personName(owner)}
+                {reason && <span>{firstLine(reason)}</span>}
+                {commit && message && (
+                  <span>
+                    <Link to="/changes/$change" params={{ change: String(commit.changeid) }}>
+                      {message}
+                    </Link>
                   </span>
                 )}
+                {who && <span>{personName(who)}</span>}
               </td>
               {anySource && (
                 <td className={css.source}>

@@ -24,11 +24,11 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
       <thead>
         <tr>
           <th className={css.build}>Builder</th>
-          <th className={css.number}>Request</th>
+          <th className={css.request}>Request</th>
           <th>Reason</th>
           <th className={`${css.took} ${css.optional}`}>Priority</th>
           <th className={css.when}>Waiting since</th>
-          <th className={css.took}>
+          <th className={css.action}>
             <span className="visually-hidden">Actions</span>
           </th>
         </tr>
@@ -46,7 +46,7 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
                   {builders.name(request.builderid)}
                 </Link>
               </td>
-              <td className={css.number}>
+              <td className={css.request}>
                 <Link to="/buildrequests/$request" params={{ request: String(id) }} className={css.hash}>
                   {id}
                 </Link>
@@ -60,7 +60,7 @@ export function RequestTable({ requests }: { requests: readonly BuildRequest[] }
               <td className={css.when}>
                 <Ago at={request.submitted_at} />
               </td>
-              <td className={css.took}>
+              <td className={css.action}>
                 <Button
                   small
                   kind="quiet"

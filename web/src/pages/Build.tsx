@@ -21,7 +21,7 @@ import { describeCause } from '../lib/cause'
 import { formatDate, formatDuration, shortRevision } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { builtRevision, textProperty } from '../lib/properties'
-import { buildStatus, type Status, statusWord } from '../lib/results'
+import { buildStatus, type Status, statusWord, stepStatus } from '../lib/results'
 import css from './Build.module.css'
 import { useBuilderId } from './useBuilderId'
 
@@ -52,7 +52,14 @@ function BuildView({ builderid, number }: { builderid: number; number: number })
   if (build === undefined) {
     return (
       <Page title={`${name} #${number}`}>
-        {query.error ? (
+        {query.error?.kind === 'not-found' ? (
+          <Empty title={`There is no build ${number} here`}>
+            It has not begun yet, or it is kept no longer.{' '}
+            <Link to="/builders/$builder" params={{ builder: String(builderid) }}>
+              To the builds of {name}
+            </Link>
+          </Empty>
+        ) : query.error ? (
           <Failure what={`build ${number} of ${name}`} error={query.error} retry={query.refetch} />
         ) : (
           <Loading what="the build" />
@@ -90,6 +97,8 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
     onSuccess: follow,
   })
   const tab = search.tab ?? 'steps'
+  const current = steps.data?.items.findLast((step) => stepStatus(step) === 'running')
+  const text = status === 'running' && current ? current.name : stateText(build.state_string, status)
   const propertyCount = properties.data && Object.keys(properties.data).length
 
   return (
@@ -112,7 +121,7 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
           <strong data-status={status} className={css.result}>
             {statusWord(status)}
           </strong>
-          {stateText(build.state_string, status) && <span>{stateText(build.state_string, status)}</span>}
+          {text && <span>{text}</span>}
           <span>
             {build.complete ? 'took ' : 'for '}
             <Duration from={build.started_at} to={build.complete_at} />

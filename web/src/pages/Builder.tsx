@@ -13,6 +13,7 @@ import { Count, Page, Panel } from '../components/Page'
 import { Pager } from '../components/Pager'
 import { RequestTable } from '../components/RequestTable'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
+import { Trend } from '../components/Trend'
 import { buttonText } from '../lib/force'
 import { counted, formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
@@ -137,6 +138,7 @@ function BuilderView({ builder }: { builder: Builder }) {
           {({ items, total }) =>
             items.length > 0 ? (
               <>
+                {page === 0 && <Trend builds={items} />}
                 <BuildTable builds={items} caption={`Builds of ${name}, newest first`} showBuilder={false} />
                 <Pager page={page} size={PAGE_SIZE} shown={items.length} total={total} />
               </>

@@ -45,9 +45,12 @@ export function Login() {
           {trying ? (
             <Loading what="your session" />
           ) : session.name !== undefined ? (
-            <p>
-              You are logged in as {session.name}. <Link to="/">To the overview</Link>
-            </p>
+            <>
+              <p>You are logged in as {session.name}.</p>
+              <p>
+                <Link to="/">To the overview</Link>
+              </p>
+            </>
           ) : (
             <>
               {problem && (

@@ -33,6 +33,12 @@ export function Shell() {
     before.current = pathname
     main.current?.focus({ preventScroll: true })
   }, [pathname])
+  const nav = useRef<HTMLElement>(null)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: on a narrow screen another part of it is looked at
+  useEffect(() => {
+    const here = nav.current?.querySelector<HTMLElement>('[aria-current="page"]')
+    if (nav.current && here) nav.current.scrollLeft = here.offsetLeft - nav.current.offsetLeft - 60
+  }, [pathname])
 
   const link = { className: css.link ?? '', activeProps: { className: css.active ?? '' } }
   return (
@@ -46,7 +52,7 @@ export function Shell() {
           <Mark />
           <span>{site.title}</span>
         </Link>
-        <nav aria-label="Main" className={css.nav}>
+        <nav ref={nav} aria-label="Main" className={css.nav}>
           <Link to="/" {...link} activeOptions={{ exact: true }}>
             Overview <Badge count={running} what="running" />
           </Link>
