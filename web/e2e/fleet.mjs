@@ -43,6 +43,8 @@ export const workerSection = (name, lines = 'slots = 2') =>
 
 export class Fleet {
   #children = new Map()
+  /** Of the programs, beside this program's own. */
+  environment = {}
 
   /** `toml` is the configuration without `[master]`; `settings` are further lines of `[master]`. */
   static async make(toml, settings = '') {
@@ -80,7 +82,7 @@ export class Fleet {
     const log = fs.openSync(this.path(`${name}.log`), 'a')
     const child = spawn(path.join(programs, program), args, {
       cwd: this.dir,
-      env: { ...process.env, GATES: this.dir },
+      env: { ...process.env, GATES: this.dir, ...this.environment },
       stdio: ['ignore', log, log],
     })
     fs.closeSync(log)
