@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { builder, button, step } from './commands.mjs'
+import { builder, button, gate, step } from './commands.mjs'
 import { linesUntil, scroller } from './site.mjs'
 import { oneWorker, suite } from './suite.mjs'
 
@@ -27,6 +27,22 @@ const site = suite(async () => {
       ),
       step('complain', 'for i in 1 2 3; do printf "complaint %d\\n" $i >&2; done'),
     ]),
+    builder('growing', [
+      step(
+        'grow',
+        [
+          ['one', 'more'],
+          ['two', 'most'],
+          ['three', 'end'],
+        ]
+          .map(
+            ([part, name]) =>
+              `for i in $(seq 1 500); do echo ${part} $i ${'long '.repeat(60)}; done; ${gate(name)}`,
+          )
+          .join('; '),
+      ),
+    ]),
+    button('grow', ['growing']),
     button('now', ['million', 'giant', 'motley']),
   ])
   await fleet.force('now', { builderNames: ['million', 'giant', 'motley'] })
@@ -173,4 +189,28 @@ test('long lines are wrapped, and every line can be reached', async (t) => {
   await page.reload()
   await page.locator('[aria-pressed="true"]', { hasText: 'Wrap' }).waitFor()
   assert.ok(end.at(-1).index > 3000)
+})
+
+test('a growing log is followed while it is wrapped, until one scrolls up', async (t) => {
+  const { fleet } = site
+  await fleet.force('grow')
+  const { builderid } = await fleet.build('growing')
+  const page = await site.visit(t, `/builders/${builderid}/builds/1/steps/0/logs/stdio`)
+  await page.getByRole('button', { name: 'Wrap' }).click()
+  await linesUntil(page, 'the end', (lines) => lines.at(-1).text.startsWith('one 500 '))
+  fleet.openGate('more')
+  await linesUntil(page, 'what came', (lines) => lines.at(-1).text.startsWith('two 500 '))
+
+  const box = await scroller(page).boundingBox()
+  await page.mouse.move(box.x + 300, box.y + 200)
+  await page.mouse.wheel(0, -400)
+  await page.locator('button[aria-pressed="false"]', { hasText: 'Follow' }).waitFor()
+  const [first] = await linesUntil(page, 'it stays', (lines) => !lines.at(-1).text.startsWith('two 500 '))
+  fleet.openGate('most')
+  await page.getByText(/^1,50\d lines/).waitFor()
+  assert.ok((await linesUntil(page, 'it stays', () => true))[0].index <= first.index)
+  await page.getByRole('button', { name: 'Follow' }).click()
+  await linesUntil(page, 'the end again', (lines) => lines.at(-1).text.startsWith('three 500 '))
+  fleet.openGate('end')
+  await linesUntil(page, 'the last line', (lines) => /exit code 0/.test(lines.at(-1).text))
 })

@@ -45,7 +45,13 @@ export function useWrapped({
   const scroller = useRef<HTMLElement>(null)
   const [size, setSize] = useState({ height: 0, width: 0 })
   const [factor, setFactor] = useState(1)
-  const [anchor, setAnchor] = useState<Anchor>({ line: 0, y: 0, scrollTop: 0 })
+  const [anchor, setDrawn] = useState<Anchor>({ line: 0, y: 0, scrollTop: 0 })
+  // The newest anchor. Until it is the one that is drawn, what the browser says of the lines means nothing.
+  const latest = useRef(anchor)
+  const setAnchor = useCallback((next: Anchor) => {
+    latest.current = next
+    setDrawn(next)
+  }, [])
   const [following, setFollowing] = useState(
     !complete && startAt === 'end' && selected === undefined && startLine === undefined,
   )
@@ -78,13 +84,16 @@ export function useWrapped({
     })
   }, [])
 
-  const moveTo = useCallback((next: Anchor) => {
-    const element = scroller.current
-    if (element === null) return
-    element.scrollTop = next.scrollTop
-    // The browser may have rounded or limited it.
-    setAnchor({ ...next, scrollTop: element.scrollTop })
-  }, [])
+  const moveTo = useCallback(
+    (next: Anchor) => {
+      const element = scroller.current
+      if (element === null) return
+      element.scrollTop = next.scrollTop
+      // The browser may have rounded or limited it.
+      setAnchor({ ...next, scrollTop: element.scrollTop })
+    },
+    [setAnchor],
+  )
   const leaveEnd = useCallback(() => {
     atEnd.current = false
     setFollowing(false)
@@ -131,13 +140,14 @@ export function useWrapped({
 
   // Before anything is painted: no gap at the ends, whatever heights the lines turned out to have.
   useLayoutEffect(() => {
+    if (latest.current !== anchor) return
     const all = rows()
     const first = all[0]
     const last = all.at(-1)
     if (first === undefined || last === undefined || g.viewport === 0) return
     const drawn: Drawn = { first: first.index, end: last.index + 1, top: first.top, bottom: last.bottom }
     const shift = gap(drawn, g)
-    if (Math.abs(shift) >= VISIBLE_PX) setAnchor((now) => ({ ...now, y: now.y + shift }))
+    if (Math.abs(shift) >= VISIBLE_PX) setAnchor({ ...anchor, y: anchor.y + shift })
     // The height of a log that is drawn as a whole is known; of others an idea is enough, taken once.
     const measured = (last.bottom - first.top) / ((last.index + 1 - first.index) * lineHeight)
     const whole = first.index === 0 && last.index + 1 === g.lines

@@ -4,7 +4,7 @@ import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
 import { buildChanges, buildProperties, buildSteps, oneBuild, oneBuildset, oneRequest } from '../api/queries'
-import type { Build, Buildset, Properties, SourceStamp } from '../api/types'
+import type { Build, Buildset, Change, Properties, SourceStamp } from '../api/types'
 import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
 import { ChangeList } from '../components/ChangeList'
@@ -18,7 +18,7 @@ import { Steps } from '../components/Steps'
 import { Tabs } from '../components/Tabs'
 import { Ago, Duration } from '../components/Time'
 import { describeCause } from '../lib/cause'
-import { formatDate, formatDuration, shortRevision } from '../lib/format'
+import { firstLine, formatCount, formatDate, formatDuration, shortRevision } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
 import { builtRevision, textProperty } from '../lib/properties'
 import { buildStatus, type Status, statusWord, stepStatus } from '../lib/results'
@@ -168,6 +168,7 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         stamps={buildset.data?.sourcestamps ?? []}
         buildset={buildset.data}
         status={status}
+        changes={changes.data?.items ?? []}
       />
       <Panel>
         <Tabs
@@ -254,12 +255,14 @@ function Facts({
   stamps,
   buildset,
   status,
+  changes,
 }: {
   build: Build
   properties: Properties | undefined
   stamps: readonly SourceStamp[]
   buildset: Buildset | undefined
   status: Status
+  changes: readonly Change[]
 }) {
   const workers = useWorkers()
   const owners = properties?.owners?.[0]
@@ -267,10 +270,22 @@ function Facts({
     textProperty(properties, 'owner') ??
     (Array.isArray(owners) && owners.length > 0 ? owners.map(String).join(', ') : undefined)
   const stamp = stamps[0]
+  const newest = changes.toSorted((a, b) => b.changeid - a.changeid)[0]
   const revision = builtRevision(properties) ?? (stamp?.revision || undefined)
   const branch = textProperty(properties, 'branch') ?? stamp?.branch ?? undefined
   const repository = textProperty(properties, 'repository') ?? (stamp?.repository || undefined)
   const facts: [string, ReactNode][] = [
+    [
+      'Change',
+      newest && (
+        <>
+          <Link to="/changes/$change" params={{ change: String(newest.changeid) }}>
+            {firstLine(newest.comments) || '(no message)'}
+          </Link>
+          {changes.length > 1 && ` and ${formatCount(changes.length - 1)} before it`}
+        </>
+      ),
+    ],
     ['Reason', buildset?.reason || undefined],
     ['Cause', describeCause(build.cause)],
     ['Branch', branch],
@@ -310,7 +325,7 @@ function Facts({
     <dl className={css.facts}>
       {facts.map(([label, value]) =>
         value ? (
-          <div key={label} className={label === 'Reason' ? css.wide : undefined}>
+          <div key={label} className={label === 'Change' || label === 'Reason' ? css.wide : undefined}>
             <dt>{label}</dt>
             <dd>{value}</dd>
           </div>
