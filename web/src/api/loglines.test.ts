@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { capture, responseOf } from '../test/captures'
-import { ANSWER_MAX, CUT, GIANT_KEPT, logLines, partialContent, splitLines } from './loglines'
+import { CUT, logLines, partialContent, splitLines } from './loglines'
+
+/** Small, so that the tests are quick. */
+const LIMITS = { answer: 64 * 1024, kept: 4 * 1024 }
 
 const fetchMock = vi.fn<typeof fetch>()
 beforeEach(() => {
@@ -13,7 +16,7 @@ afterEach(() => {
 })
 
 /** A log that is answered as a master does, in pieces, and counts what was taken of it. */
-function serve(lines: readonly string[], piece = 16 * 1024) {
+function serve(lines: readonly string[], piece = 1024) {
   const seen = { requests: [] as string[], sent: 0 }
   fetchMock.mockImplementation(async (input) => {
     const url = new URL(String(input))
@@ -64,22 +67,22 @@ describe('lines of a log', () => {
   })
 
   it('a giant one is given up early, and what follows it comes whole', async () => {
-    const giant = `o${'x"\\\t'.repeat(3 * ANSWER_MAX)}`
+    const giant = `o${'x"\\\t'.repeat(5 * LIMITS.answer)}`
     const seen = serve(['obefore', giant, 'oafter', giant, 'oend'])
-    const lines = await logLines(1, 0, 5)
+    const lines = await logLines(1, 0, 5, undefined, LIMITS)
     expect(lines.map((line) => line.endsWith(CUT))).toEqual([false, true, false, true, false])
     expect([lines[0], lines[2], lines[4]]).toEqual(['obefore', 'oafter', 'oend'])
     expect(giant.startsWith(lines[1]?.slice(0, -1) ?? '?')).toBe(true)
-    expect(lines[1]?.length).toBeGreaterThan(GIANT_KEPT / 3)
-    expect(lines[1]?.length).toBeLessThanOrEqual(GIANT_KEPT + 1)
-    // Of more than a hundred megabytes.
-    expect(seen.sent).toBeLessThan(4 * ANSWER_MAX)
+    expect(lines[1]?.length).toBeGreaterThan(LIMITS.kept / 3)
+    expect(lines[1]?.length).toBeLessThanOrEqual(LIMITS.kept + 1)
+    // Of fifty times as much.
+    expect(seen.sent).toBeLessThan(3 * LIMITS.answer)
   })
 
   it('many long ones that are no giants come in several requests, none of them cut', async () => {
-    const all = Array.from({ length: 40 }, (_, i) => `o${String(i).repeat(100_000)}`)
+    const all = Array.from({ length: 40 }, (_, i) => `o${String(i).repeat(5000)}`)
     const seen = serve(all)
-    expect(await logLines(1, 0, 40)).toEqual(all)
+    expect(await logLines(1, 0, 40, undefined, LIMITS)).toEqual(all)
     expect(seen.requests.length).toBeGreaterThan(2)
   })
 

@@ -9,10 +9,14 @@ import { path } from './base'
 import { receive } from './client'
 import { ApiError } from './errors'
 
-/** An answer with more characters than this is given up. Ordinary ranges are far below it. */
-export const ANSWER_MAX = 2 * 1024 * 1024
-/** So much is kept of a line that does not fit into an answer. */
-export const GIANT_KEPT = 64 * 1024
+/** Bounds in characters. */
+const LIMITS = {
+  /** A longer answer is given up. Ordinary ranges are far below it. */
+  answer: 2 * 1024 * 1024,
+  /** So much is kept of a line that does not fit into an answer. */
+  kept: 64 * 1024,
+}
+
 /** Ends a line of which only the beginning is here. No line of the API ends so. */
 export const CUT = '\n'
 
@@ -22,9 +26,10 @@ export async function logLines(
   first: number,
   count: number,
   signal?: AbortSignal,
+  limits = LIMITS,
 ): Promise<string[]> {
   const lines: string[] = []
-  let most = ANSWER_MAX
+  let most = limits.answer
   while (lines.length < count) {
     const { text, whole } = await receive(
       path`logs/${logid}/contents`,
@@ -37,11 +42,11 @@ export async function logLines(
     const complete = unescaped(escaped).split('\n')
     // The last piece is the line in which the answer was given up. It is asked for again, unless it is too long.
     const given = complete.pop() ?? ''
-    if (complete.length === 0 || given.length > ANSWER_MAX / 2) {
+    if (complete.length === 0 || given.length > limits.answer / 2) {
       // Made anew: a slice would keep the whole answer in memory.
-      complete.push(JSON.parse(JSON.stringify(given.slice(0, GIANT_KEPT))) + CUT)
+      complete.push(JSON.parse(JSON.stringify(given.slice(0, limits.kept))) + CUT)
       // Where one is, there are often more.
-      most = 2 * GIANT_KEPT
+      most = 2 * limits.kept
     }
     lines.push(...complete)
   }
