@@ -26,18 +26,15 @@ const site = suite(async () => {
   return fleet
 })
 
-/** Counts what the page asks the API for, and what it is made of. */
+/** Opens a page anew, and counts what it asks the API for and what it is made of. */
 async function open(t, address) {
   const asked = []
-  const page = await site.visit(t, '/about')
-  await page.getByRole('heading', { name: 'About this site' }).waitFor()
-  page.on('request', (request) => {
-    const { pathname, search } = new URL(request.url())
-    if (pathname.includes('/api/v2/')) asked.push(pathname.split('/api/v2/')[1] + search)
+  const page = await site.visit(t, address, {
+    onRequest: (request) => {
+      const { pathname, search } = new URL(request.url())
+      if (pathname.includes('/api/v2/')) asked.push(pathname.split('/api/v2/')[1] + search)
+    },
   })
-  await page.evaluate((to) => {
-    location.hash = to
-  }, `#${address}`)
   const weigh = () => page.evaluate(() => document.querySelectorAll('*').length)
   return { page, asked, weigh }
 }

@@ -23,13 +23,14 @@ export const launch = () =>
  * A fresh page at an address below `#`. Errors of the page's own code fail the test, and so does a request to
  * anywhere else.
  */
-export async function visit(t, browser, fleet, address, options = {}) {
+export async function visit(t, browser, fleet, address, { onRequest, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
   context.setDefaultTimeout(PATIENCE_MS)
   const page = await context.newPage()
   const errors = []
   page.on('pageerror', (error) => errors.push(error.message))
   page.on('request', (request) => {
+    onRequest?.(request)
     if (!request.url().startsWith(fleet.root)) errors.push(`asked for ${request.url()}`)
   })
   t.after(async () => {

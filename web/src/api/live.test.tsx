@@ -123,6 +123,31 @@ describe('useLive', () => {
     expect(view.container.textContent).toBe('1 2 3')
   })
 
+  it('asks once for what is kept current, and again for what was not', async () => {
+    const { query, answers } = numbers()
+    const { view, queries } = show(query)
+    await settle()
+    answers[0]?.([1])
+    await settle()
+    last().event('numbers/2/new', 2)
+    await settle(60_000)
+    const second = show(query, queries)
+    await settle()
+    expect(second.text()).toBe('1 2')
+    expect(answers).toHaveLength(1)
+    // While nobody looked, events may have been missed.
+    view.unmount()
+    second.view.unmount()
+    await settle(10)
+    const third = show(query, queries)
+    await settle()
+    expect(third.text()).toBe('1 2')
+    expect(answers).toHaveLength(2)
+    answers[1]?.([1, 2, 3])
+    await settle()
+    expect(third.text()).toBe('1 2 3')
+  })
+
   it('reads again after the connection was lost', async () => {
     const { query, answers } = numbers()
     const { text, queries } = show(query)

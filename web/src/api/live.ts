@@ -89,6 +89,8 @@ function startFeed<T>(client: QueryClient, socket: EventSocket, live: LiveQuery<
 
 interface Feed {
   users: number
+  /** Data that came later has missed nothing. */
+  since: number
   stop: () => void
 }
 const feeds = new WeakMap<QueryClient, Map<string, Feed>>()
@@ -98,7 +100,7 @@ function joinFeed<T>(client: QueryClient, socket: EventSocket, live: LiveQuery<T
   const running = feeds.get(client) ?? new Map<string, Feed>()
   feeds.set(client, running)
   const hash = hashKey(live.key)
-  const feed = running.get(hash) ?? { users: 0, stop: startFeed(client, socket, live) }
+  const feed = running.get(hash) ?? { users: 0, since: Date.now(), stop: startFeed(client, socket, live) }
   running.set(hash, feed)
   feed.users += 1
   return () => {
@@ -107,6 +109,16 @@ function joinFeed<T>(client: QueryClient, socket: EventSocket, live: LiveQuery<T
     feed.stop()
     running.delete(hash)
   }
+}
+
+/** Whether what is in the cache is kept current: then nobody needs to ask for it again. */
+function isFed(
+  client: QueryClient,
+  hash: string,
+  query: { state: { dataUpdatedAt: number; status: string } },
+) {
+  const feed = feeds.get(client)?.get(hash)
+  return feed !== undefined && query.state.status === 'success' && query.state.dataUpdatedAt > feed.since
 }
 
 /** `useQuery`, kept current. What a key stands for must be the same wherever the key is used. */
@@ -127,6 +139,7 @@ export function useLive<T>(live: LiveQuery<T>) {
     queryKey: live.key,
     queryFn: ({ signal }) => fetchLive(socket, live, signal),
     enabled,
-    staleTime: live.staleTime ?? 0,
+    staleTime: (query) =>
+      live.topics.length > 0 && isFed(client, hash, query) ? Number.POSITIVE_INFINITY : (live.staleTime ?? 0),
   })
 }
