@@ -13,6 +13,9 @@ export const PATIENCE_MS = 1000 * Number(process.env.PATIENCE_S ?? 90)
 const POLL_MS = 20
 const WORKER_TOKEN = 'the-token-of-every-worker-in-these-tests'
 
+// Ended from outside, a program runs what it has to do at its end only if it ends itself.
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1))
+
 const checkout = path.resolve(import.meta.dirname, '../..')
 /** Where `cargo build` puts the programs. */
 const programs = path.resolve(checkout, process.env.CARGO_TARGET_DIR ?? 'target', 'debug')
