@@ -8,8 +8,9 @@ use crate::support::{packages, report, room, short, text};
 /// a new line between two rooms is drawn on purpose.
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("starlark", &[]),
     ("engine", &["model"]),
-    ("config", &["model"]),
+    ("config", &["model", "starlark"]),
     ("wire", &[]),
     ("buildbot", &["model"]),
     ("store", &["model"]),
@@ -46,7 +47,9 @@ const IN_TESTS: &[(&str, &str, &str)] = &[(
 )];
 
 /// Rooms that decide or speak a protocol: without a runtime, what compiles does no I/O.
-const PURE: &[&str] = &["model", "engine", "config", "wire", "buildbot", "store", "logs"];
+const PURE: &[&str] = &[
+    "model", "starlark", "engine", "config", "wire", "buildbot", "store", "logs",
+];
 
 /// What would bring I/O, a runtime or chance into them.
 const RUNTIMES: &[&str] = &[
