@@ -24,7 +24,7 @@ pub(crate) struct Builders {
 pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Workers) -> Builders {
     let mut builders = Builders::default();
     let mut builddirs: BTreeMap<String, (String, Span)> = BTreeMap::new();
-    for mut section in checker.sections(top.get("builder"), "a builder", "builder") {
+    for mut section in checker.sections(top.get("builder"), "a builder", &keys::BUILDER) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
             section.what = format!("builder `{}`", name.value);
@@ -35,8 +35,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Worke
         let mut def = one(checker, &section, workers, &mut builders.used_workers);
         let Some(name) = name else { continue };
         if let Some(first) = builders.places.get(&name.value) {
-            let first = first.clone();
-            checker.duplicate("builder", &name, &first);
+            let first = *first;
+            checker.duplicate("builder", &name, first);
             continue;
         }
         builddir(checker, &section, &name, &mut builddirs, &mut def);
@@ -53,7 +53,7 @@ fn one(
     workers: &Workers,
     used: &mut BTreeSet<String>,
 ) -> BuilderDef {
-    checker.unknown_keys(section, &keys::BUILDER.names());
+    checker.unknown_keys(section, &[]);
     let mut tags = Vec::new();
     for tag in checker.texts(section, "tags").unwrap_or_default() {
         checker.any_name("a tag", &tag);
@@ -78,12 +78,12 @@ fn one(
         env,
         builddir: String::new(),
         attempts_max: checker
-            .integer(section, "attempts", 1..=100)
+            .integer(section, "attempts")
             .and_then(|number| number.try_into().ok())
             .unwrap_or(3),
         collapse: checker.choice(section, "collapse", &collapse).unwrap_or_default(),
         builds_max: checker
-            .integer(section, "builds_max", 1..=100_000)
+            .integer(section, "builds_max")
             .and_then(|number| number.try_into().ok()),
     }
 }
@@ -130,7 +130,7 @@ fn selectors(
                 };
                 checker.warning(
                     "unknown_label",
-                    text.span.clone(),
+                    text.span,
                     format!("no worker has the label `{label}`"),
                     &help,
                 );
@@ -148,10 +148,7 @@ fn selectors(
         }
     }
     if texts.is_empty() || (matched.is_empty() && !mistaken && !checker.broken) {
-        let span = section
-            .get("workers")
-            .map(toml::Spanned::span)
-            .unwrap_or_default();
+        let span = section.get("workers").map(|value| value.span).unwrap_or_default();
         checker.warning(
             "no_worker",
             span,
@@ -174,22 +171,24 @@ fn unknown_worker(checker: &mut Checker<'_>, text: &Text, workers: &Workers, lab
     };
     checker.error_help(
         "unknown_worker",
-        text.span.clone(),
+        text.span,
         format!("there is no worker `{}`", text.value),
         help,
     );
 }
 
 fn steps(checker: &mut Checker<'_>, builder: &Section<'_>) -> Vec<StepDef> {
-    let sections = checker.sections(builder.get("step"), "a step", "builder.step");
+    let sections = checker.sections(builder.get("step"), "a step", &keys::STEP);
     if !builder.has("step") {
         checker.missing(
             builder,
             "step",
-            "add `[[builder.step]]` with `type = \"shell\"` and `command = \"make check\"`",
+            checker.spelling.pick(
+                "add `[[builder.step]]` with `type = \"shell\"` and `command = \"make check\"`",
+                "write `steps = [shell(\"make check\")]`",
+            ),
         );
     }
-    let common = keys::STEP.names();
     let mut steps = Vec::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
     for (index, mut section) in sections.into_iter().enumerate() {
@@ -203,7 +202,7 @@ fn steps(checker: &mut Checker<'_>, builder: &Section<'_>) -> Vec<StepDef> {
         let Some(kind) = fields::kind(checker, &section, &catalogue.steps) else {
             continue;
         };
-        let params = fields::read(checker, &section, kind, &common);
+        let params = fields::read(checker, &section, kind);
         let flags = flags(checker, &section, kind.flags);
         let wanted = name.map_or_else(|| kind.name.to_owned(), |name| name.value);
         let name = unique(&wanted, &names);
@@ -276,11 +275,11 @@ fn builddir(
             let mark = hex::encode(&Sha256::digest(name.value.as_bytes())[..4]);
             dir = format!("{dir}-{mark}");
         }
-        (dir, name.span.clone())
+        (dir, name.span)
     };
     if let Some((other, first)) = taken.get(&dir.to_lowercase()) {
         let message = format!("directory of builder `{other}`");
-        let first = first.clone();
+        let first = *first;
         checker.error_related(
             "duplicate",
             span,

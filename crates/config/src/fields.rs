@@ -2,12 +2,11 @@
 
 use ironmaster_model::{Duration, FieldKind, FieldSpec, KindSpec};
 use serde_json::{Map, Value};
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
 
-use crate::checker::{Checker, Section, Text};
+use crate::{
+    checker::{Checker, Section, Text},
+    tree::{Data, Entry, Node, Table},
+};
 
 /// The longest duration of any field.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -33,16 +32,10 @@ pub(crate) fn kind<'k>(
     found
 }
 
-/// Reads the fields of `kind`; `common` are keys that belong to the section itself.
-pub(crate) fn read(
-    checker: &mut Checker<'_>,
-    section: &Section<'_>,
-    kind: &KindSpec,
-    common: &[&str],
-) -> Map<String, Value> {
-    let mut known: Vec<&str> = common.to_vec();
-    known.extend(kind.fields.iter().map(|field| field.name));
-    checker.unknown_keys(section, &known);
+/// Reads the fields of `kind`, which stand beside the keys of the section itself.
+pub(crate) fn read(checker: &mut Checker<'_>, section: &Section<'_>, kind: &KindSpec) -> Map<String, Value> {
+    let names: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
+    checker.unknown_keys(section, &names);
     let mut params = Map::new();
     let mut complete = true;
     for field in &kind.fields {
@@ -55,11 +48,8 @@ pub(crate) fn read(
             },
             None if field.required => {
                 complete = false;
-                checker.missing(
-                    section,
-                    field.name,
-                    format!("write `{} = {}`", field.name, field.example),
-                );
+                let example = checker.spelling.example(field.example);
+                checker.missing(section, field.name, format!("write `{} = {example}`", field.name));
             }
             None => {}
         }
@@ -67,29 +57,28 @@ pub(crate) fn read(
     // What concerns several fields is only looked at when each of them is good.
     if complete && let Some(check) = kind.check {
         for (field, message) in check(&params) {
-            let span = section
-                .get(&field)
-                .map_or_else(|| section.span.clone(), Spanned::span);
+            let span = section.value_span(&field);
             checker.error("bad_value", span, message);
         }
     }
     params
 }
 
-fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Node) -> Option<Value> {
     let key = field.name;
     match &field.kind {
         FieldKind::String => {
-            let text = value.get_ref().as_str();
+            let text = value.as_str();
             if text.is_none() {
                 checker.wrong_type(key, value, "text in quotes");
             }
             text.map(|text| template(checker, text, value))
         }
         FieldKind::Bool => {
-            let bool = value.get_ref().as_bool();
+            let bool = value.as_bool();
             if bool.is_none() {
-                checker.wrong_type(key, value, "true or false");
+                let wanted = checker.spelling.pick("true or false", "True or False");
+                checker.wrong_type(key, value, wanted);
             }
             bool.map(Value::Bool)
         }
@@ -104,29 +93,29 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Spanned<DeValue<'
                 }
             }),
         FieldKind::StringList => list(checker, key, value),
-        FieldKind::Command => match value.get_ref() {
-            DeValue::String(text) if text.trim().is_empty() => {
-                checker.error("empty", value.span(), format!("`{key}` is empty"));
+        FieldKind::Command => match &value.data {
+            Data::Text(text) if text.trim().is_empty() => {
+                checker.error("empty", value.span, format!("`{key}` is empty"));
                 None
             }
-            DeValue::String(text) => Some(template(checker, text, value)),
-            DeValue::Array(items) if items.is_empty() => {
-                checker.error("empty", value.span(), format!("`{key}` is an empty list"));
+            Data::Text(text) => Some(template(checker, text, value)),
+            Data::List(items) if items.is_empty() => {
+                checker.error("empty", value.span, format!("`{key}` is an empty list"));
                 None
             }
-            DeValue::Array(_) => list(checker, key, value),
+            Data::List(_) => list(checker, key, value),
             _ => {
                 checker.wrong_type(key, value, "one text for the shell or a list of texts");
                 None
             }
         },
         FieldKind::Env => env(checker, key, value),
-        FieldKind::Choice(words) => match value.get_ref().as_str() {
+        FieldKind::Choice(words) => match value.as_str() {
             Some(text) if words.contains(&text) => Some(Value::from(text)),
             Some(text) => {
                 let text = Text {
                     value: text.to_owned(),
-                    span: value.span(),
+                    span: value.span,
                 };
                 checker.not_a_choice(key, &text, words);
                 None
@@ -137,8 +126,8 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Spanned<DeValue<'
             }
         },
         FieldKind::Table => {
-            if !value.get_ref().is_table() {
-                checker.wrong_type(key, value, "a table such as { name = \"value\" }");
+            if value.as_table().is_none() {
+                checker.wrong_table(key, value, "{ name = \"value\" }");
                 return None;
             }
             templates_in(checker, value);
@@ -147,7 +136,7 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Spanned<DeValue<'
     }
 }
 
-fn list(checker: &mut Checker<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+fn list(checker: &mut Checker<'_>, key: &str, value: &Node) -> Option<Value> {
     let texts = checker.texts_value(key, value)?;
     for text in &texts {
         checker.template(text);
@@ -156,44 +145,54 @@ fn list(checker: &mut Checker<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> O
 }
 
 /// Reads a table of environment variables: text, or null for one that is unset.
-pub(crate) fn env(checker: &mut Checker<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Value> {
-    let Some(table) = value.get_ref().as_table() else {
-        checker.wrong_type(key, value, "a table such as { CC = \"clang\", LANG = false }");
+pub(crate) fn env(checker: &mut Checker<'_>, key: &str, value: &Node) -> Option<Value> {
+    let Some(table) = value.as_table() else {
+        checker.wrong_table(key, value, "{ CC = \"clang\", LANG = false }");
         return None;
     };
     Some(Value::Object(env_entries(checker, key, table)))
 }
 
-fn env_entries(checker: &mut Checker<'_>, key: &str, table: &DeTable<'_>) -> Map<String, Value> {
+fn env_entries(checker: &mut Checker<'_>, key: &str, table: &Table) -> Map<String, Value> {
     let mut out = Map::new();
-    for (name, value) in table {
-        let variable = name.get_ref();
+    for Entry {
+        name: variable,
+        name_span,
+        node: value,
+    } in &table.entries
+    {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             checker.error(
                 "bad_name",
-                name.span(),
+                *name_span,
                 format!("`{variable}` cannot be the name of an environment variable"),
             );
             continue;
         }
-        match value.get_ref() {
-            DeValue::String(text) => {
+        match &value.data {
+            Data::Text(text) => {
                 let text = template(checker, text, value);
-                out.insert(variable.to_string(), text);
+                out.insert(variable.clone(), text);
             }
-            DeValue::Boolean(false) => {
-                out.insert(variable.to_string(), Value::Null);
+            Data::Bool(false) => {
+                out.insert(variable.clone(), Value::Null);
             }
-            DeValue::Integer(number) => checker.error_help(
+            Data::Integer(_, number) => checker.error_help(
                 "wrong_type",
-                value.span(),
+                value.span,
                 format!("the environment holds text, so `{variable}` must be in quotes"),
-                Some(format!("write `{variable} = \"{number}\"`")),
+                Some(checker.spelling.pick(
+                    format!("write `{variable} = \"{number}\"`"),
+                    format!("write `\"{variable}\": \"{number}\"`"),
+                )),
             ),
             _ => checker.error_help(
                 "wrong_type",
-                value.span(),
-                format!("`{key}.{variable}` is text, or false to unset it"),
+                value.span,
+                format!(
+                    "`{key}.{variable}` is text, or {} to unset it",
+                    checker.spelling.pick("false", "False")
+                ),
                 None,
             ),
         }
@@ -201,22 +200,25 @@ fn env_entries(checker: &mut Checker<'_>, key: &str, table: &DeTable<'_>) -> Map
     out
 }
 
-fn template(checker: &mut Checker<'_>, text: &str, value: &Spanned<DeValue<'_>>) -> Value {
+fn template(checker: &mut Checker<'_>, text: &str, value: &Node) -> Value {
     let text = Text {
         value: text.to_owned(),
-        span: value.span(),
+        span: value.span,
     };
     checker.template(&text);
     Value::String(text.value)
 }
 
-fn templates_in(checker: &mut Checker<'_>, value: &Spanned<DeValue<'_>>) {
-    match value.get_ref() {
-        DeValue::String(text) => {
+fn templates_in(checker: &mut Checker<'_>, value: &Node) {
+    match &value.data {
+        Data::Text(text) => {
             template(checker, text, value);
         }
-        DeValue::Array(items) => items.iter().for_each(|item| templates_in(checker, item)),
-        DeValue::Table(table) => table.values().for_each(|item| templates_in(checker, item)),
+        Data::List(items) => items.iter().for_each(|item| templates_in(checker, item)),
+        Data::Table(table) => table
+            .entries
+            .iter()
+            .for_each(|entry| templates_in(checker, &entry.node)),
         _ => {}
     }
 }

@@ -1,14 +1,15 @@
-//! TOML in, definitions out, with diagnostics.
+//! TOML or Starlark in, definitions out, with diagnostics.
 //!
-//! [`load`] reads a file, [`check`] a text. Both read all of it, whatever is wrong, and report all mistakes at
-//! once: see [`Report`]. [`keys`] lists every key; the check and the reference in `docs/configuration.md` come
-//! from that one list, and from the [`Catalogue`] for the kinds of steps and change sources. (The test that the page
-//! is current stands in `changes`, the lowest room that knows all kinds.)
+//! [`load`] reads a file, [`check`] a text; what it is spelt in is told by the file's name. Both read all of it,
+//! whatever is wrong, and report all mistakes at once: see [`Report`]. [`keys`] lists every key; the check, both
+//! spellings, the [`schema`] and the [`reference`](mod@reference) come from that one list, and from the
+//! [`Catalogue`] for the kinds of steps and change sources. (The tests that the committed schema and reference are
+//! current stand in `changes`, the lowest room that knows all kinds.)
 //!
-//! How it is laid out: `checker` has the typed, reporting access to tables; `master`, `worker`, `builder`
-//! and `scheduler` read one kind of section each; `fields` reads what the catalogue describes; `plan` puts
-//! it together and looks at what concerns several sections. To add a key: a line in `keys`, and the reading of
-//! it in its section.
+//! How it is laid out: `toml_form` and `starlark_form` make the same `tree` of a text, over `sources`; `checker`,
+//! `values` and `grammar` are the typed, reporting access to it; `master`, `worker`, `builder` and `scheduler` read one
+//! kind of section each; `fields` reads what the catalogue describes; `plan` puts it together and looks at what
+//! concerns several sections. To add a key: a line in `keys`, and the reading of it in its section.
 //!
 //! **Invariant:** a token never leaves this crate, neither in a definition nor in a message: definitions hold
 //! its SHA-256, and the excerpts that reports show are masked.
@@ -16,6 +17,7 @@
 mod builder;
 mod checker;
 mod fields;
+mod grammar;
 pub mod keys;
 mod mask;
 mod master;
@@ -24,9 +26,15 @@ pub mod reference;
 mod report;
 mod scheduler;
 mod settings;
+mod sources;
+mod spelling;
+mod starlark_form;
 mod suggest;
 mod token;
+mod toml_form;
+mod tree;
 mod units;
+mod values;
 mod worker;
 
 use std::{collections::BTreeMap, fs, io::Read, path::Path};
@@ -54,7 +62,7 @@ pub struct Loaded {
 /// beside it. The report of a refused configuration holds everything that is wrong with it.
 pub fn load(path: &Path, catalogue: &Catalogue) -> Result<Loaded, Report> {
     let name = path.display().to_string();
-    let text = read(path).map_err(|(message, help)| unreadable(&message, help))?;
+    let text = read(path, FILE_BYTES_MAX).map_err(|(message, help)| unreadable(&message, help))?;
     let base_dir = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -65,8 +73,8 @@ pub fn load(path: &Path, catalogue: &Catalogue) -> Result<Loaded, Report> {
     }
 }
 
-/// Checks a configuration that was read already. `source_name` is the file's name in findings, `base_dir` is
-/// where token files are looked for. The report holds errors and warnings; there is a [`Loaded`] if and only
+/// Checks a configuration that was read already. `source_name` is the file's name in findings; one that ends in
+/// `.star` is Starlark, any other TOML. `base_dir` is where token files and files to `load` are looked for. The report holds errors and warnings; there is a [`Loaded`] if and only
 /// if it has no errors.
 pub fn check(
     source_name: &str,
@@ -77,16 +85,21 @@ pub fn check(
     plan::check(source_name, text, base_dir, catalogue)
 }
 
-fn read(path: &Path) -> Result<String, (String, &'static str)> {
+/// The text of a file that has at most so many bytes; else what is wrong, and what to do.
+fn read(path: &Path, bytes_max: u64) -> Result<String, (String, &'static str)> {
     let mut bytes = Vec::new();
     fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
         .map_err(|error| {
             let message = format!("cannot read the configuration `{}`: {error}", path.display());
             (message, "name another file, or make this one")
         })?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("the configuration `{}` is larger than 16 MiB", path.display());
+    if bytes.len() as u64 > bytes_max {
+        let message = format!(
+            "the configuration `{}` is larger than {} MiB",
+            path.display(),
+            bytes_max >> 20
+        );
         return Err((message, "is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {

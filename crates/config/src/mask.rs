@@ -9,30 +9,45 @@ const SECRET_WORDS: &[&str] = &["token", "password", "passwd", "secret"];
 /// A secret shorter than this is not looked for elsewhere: it could be any word.
 const VALUE_BYTES_MIN: usize = 8;
 
-/// A text that can be shown.
+/// Texts that can be shown.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Masked {
-    /// As long as the original, and with the same lines.
-    pub(crate) text: String,
+    /// Each as long as the original, and with the same lines.
+    pub(crate) texts: Vec<String>,
     /// The secrets that were found, so that messages can be kept free of them.
     pub(crate) values: Vec<String>,
 }
 
-/// Masks all `spans` of `text`, every value that is given to a key that sounds like a secret, and every other
-/// place where one of these values stands. The second holds for text that is not TOML at all, and for keys that
-/// are misspelt.
-pub(crate) fn mask(text: &str, spans: &[Range<usize>]) -> Masked {
-    let mut spans = spans.to_vec();
-    spans.extend(secret_values(text));
-    let mut values: Vec<String> = spans
-        .iter()
-        .filter_map(|span| text.get(span.clone()))
-        .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
-        .filter(|value| value.len() >= VALUE_BYTES_MIN)
-        .collect();
+/// Masks the places of each text, every value that is given to a key that sounds like a secret, and every other place
+/// where one of these values, or of `values`, stands. The second holds for text that cannot be read at all, and for keys
+/// that are misspelt.
+pub(crate) fn mask(texts: &[(&str, Vec<Range<usize>>)], values: &[String]) -> Masked {
+    let mut spans: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut values = values.to_vec();
+    for (text, given) in texts {
+        let mut of_text = given.clone();
+        of_text.extend(secret_values(text));
+        values.extend(
+            of_text
+                .iter()
+                .filter_map(|span| text.get(span.clone()))
+                .map(|value| value.trim().trim_matches(['"', '\'']).to_owned()),
+        );
+        spans.push(of_text);
+    }
+    values.retain(|value| value.len() >= VALUE_BYTES_MIN);
     values.sort_unstable();
     values.dedup();
-    for value in &values {
+    let texts = texts
+        .iter()
+        .zip(spans)
+        .map(|((text, _), spans)| starred(text, spans, &values))
+        .collect();
+    Masked { texts, values }
+}
+
+fn starred(text: &str, mut spans: Vec<Range<usize>>, values: &[String]) -> String {
+    for value in values {
         spans.extend(text.match_indices(value).map(|(at, _)| at..at + value.len()));
     }
     let mut bytes = text.as_bytes().to_vec();
@@ -46,8 +61,7 @@ pub(crate) fn mask(text: &str, spans: &[Range<usize>]) -> Masked {
         }
     }
     // Every byte of a character outside ASCII became a star, or none did.
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    Masked { text, values }
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// The values of keys that sound like a secret: to the end of the quotes, or of the line where there are none.
@@ -65,9 +79,11 @@ fn secret_values(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let after = &text[end..];
-        let after = after.strip_prefix(['"', '\'']).unwrap_or(after);
-        let after = after.trim_start_matches([' ', '\t']);
-        let after = match after.strip_prefix('=') {
+        let unquoted = after.strip_prefix(['"', '\'']);
+        // A dict of Starlark has its keys in quotes, with a colon behind.
+        let assigns: &[char] = if unquoted.is_some() { &['=', ':'] } else { &['='] };
+        let after = unquoted.unwrap_or(after).trim_start_matches([' ', '\t']);
+        let after = match after.strip_prefix(assigns) {
             Some(value) => value.trim_start_matches([' ', '\t']),
             // Where a key may stand, a text follows one whose equals sign was forgotten.
             None if after.starts_with(['"', '\'']) && begins_key(&text[..start]) => after,
@@ -84,7 +100,7 @@ fn secret_values(text: &str) -> Vec<Range<usize>> {
 fn begins_key(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t']);
     let before = before.strip_suffix(['"', '\'']).unwrap_or(before);
-    before.is_empty() || before.ends_with(['\n', '{', ',', '.'])
+    before.is_empty() || before.ends_with(['\n', '{', ',', '.', '('])
 }
 
 /// How long the value is that a text starts with.
@@ -163,11 +179,14 @@ mod tests {
                 "a = \"long-secret\"\ntoken = \"long-secret\"",
                 "a = \"***********\"\ntoken = \"***********\"",
             ),
+            ("{\"token\": \"abc\", \"a\": 1}", "{\"token\": \"***\", \"a\": 1}"),
+            ("worker('a', token = \"abc\")", "worker('a', token = \"***\")"),
+            ("%(secret:abc", "%(secret:abc"),
             ("token", "token"),
             ("token =", "token ="),
             ("= é = ", "= é = "),
         ] {
-            let masked = mask(text, &[]).text;
+            let masked = mask(&[(text, vec![])], &[]).texts.remove(0);
             assert_eq!(masked, expected, "{text}");
             assert_eq!(masked.len(), text.len(), "{text}");
         }
@@ -176,7 +195,7 @@ mod tests {
     #[test]
     fn spans_are_masked() {
         for (text, span, expected) in [("x = 'abc'", 4..9, "x = '***'"), ("short", 3..99, "short")] {
-            assert_eq!(mask(text, std::slice::from_ref(&span)).text, expected);
+            assert_eq!(mask(&[(text, vec![span])], &[]).texts, [expected]);
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 
 use ironmaster_model::Duration;
-use toml::de::DeValue;
 
 use crate::{
     checker::{Checker, Section, Text},
-    keys,
+    keys::{self, SectionKeys},
     settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings},
     token, units,
 };
@@ -37,26 +36,27 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
             request_bytes_max: REQUEST_BYTES,
         },
     };
-    let section = |checker: &mut Checker<'_>, name: &str| {
-        top.get(name)
-            .and_then(|value| checker.as_section(value, &format!("`[{name}]`")))
+    let section = |checker: &mut Checker<'_>, keys: &'static SectionKeys| {
+        let what = checker.spelling.section(keys.name());
+        top.get(keys.name())
+            .and_then(|value| checker.as_section(value, &what, keys))
     };
-    if let Some(section) = section(checker, "master") {
+    if let Some(section) = section(checker, &keys::MASTER) {
         master(checker, &section, &mut settings);
     }
     if settings.url.is_empty() {
         settings.url = format!("http://{}/", settings.listen);
     }
-    if let Some(section) = section(checker, "change_hook") {
-        checker.unknown_keys(&section, &keys::CHANGE_HOOK.names());
+    if let Some(section) = section(checker, &keys::CHANGE_HOOK) {
+        checker.unknown_keys(&section, &[]);
         if let Some(enabled) = checker.boolean(&section, "enabled") {
             settings.change_hook.enabled = enabled;
         }
         settings.change_hook.token_sha256 = token::read(checker, &section, "change_hook", false);
     }
-    if let Some(section) = section(checker, "limits") {
-        checker.unknown_keys(&section, &keys::LIMITS.names());
-        if let Some(bytes) = size(checker, &section, "request_size", 1 << 10, 1 << 30) {
+    if let Some(section) = section(checker, &keys::LIMITS) {
+        checker.unknown_keys(&section, &[]);
+        if let Some(bytes) = checker.size(&section, "request_size") {
             settings.limits.request_bytes_max = bytes;
         }
     }
@@ -64,7 +64,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
 }
 
 fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Settings) {
-    checker.unknown_keys(section, &keys::MASTER.names());
+    checker.unknown_keys(section, &[]);
     if let Some(title) = checker.text(section, "title") {
         settings.title = title.value;
     }
@@ -116,23 +116,21 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
     ) {
         settings.log_level = level;
     }
-    let millis = Duration::from_millis;
-    if let Some(lease) = checker.duration(section, "lease", millis(1000), Duration::from_secs(86_400)) {
+    if let Some(lease) = checker.duration(section, "lease") {
         settings.lease = lease;
     }
-    if let Some(dead_after) = checker.duration(section, "dead_after", millis(300), Duration::from_secs(3600))
-    {
+    if let Some(dead_after) = checker.duration(section, "dead_after") {
         settings.dead_after = dead_after;
         settings.heartbeat = Duration(dead_after.0 / 3);
     }
-    if let Some(heartbeat) = checker.duration(section, "heartbeat", millis(100), Duration::from_secs(600)) {
+    if let Some(heartbeat) = checker.duration(section, "heartbeat") {
         settings.heartbeat = heartbeat;
     }
     // The protocol gives a connection up after two and a half heartbeats of silence.
     if settings.dead_after.0 < settings.heartbeat.0.saturating_mul(5) / 2 {
         let span = section
             .get("heartbeat")
-            .map(toml::Spanned::span)
+            .map(|value| value.span)
             .unwrap_or_default();
         checker.error_help(
             "conflict",
@@ -151,7 +149,7 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
         } else {
             "dead_after"
         };
-        let span = section.get(key).map(toml::Spanned::span).unwrap_or_default();
+        let span = section.get(key).map(|value| value.span).unwrap_or_default();
         checker.error_help(
             "conflict",
             span,
@@ -177,38 +175,11 @@ fn base_url(checker: &mut Checker<'_>, text: &Text) -> Option<String> {
     if host.is_empty() || host.contains('@') || !clean {
         checker.error_help(
             "bad_url",
-            text.span.clone(),
+            text.span,
             format!("`{}` is not the base URL of a web site", text.value),
             Some("write it as people type it: `https://ci.example.org/`".to_owned()),
         );
         return None;
     }
     Some(format!("{}/", text.value.trim_end_matches('/')))
-}
-
-fn size(checker: &mut Checker<'_>, section: &Section<'_>, key: &str, min: u64, max: u64) -> Option<u64> {
-    let value = section.get(key)?;
-    let bytes = match value.get_ref() {
-        DeValue::String(text) => match units::size(text) {
-            Ok(bytes) => bytes,
-            Err(message) => {
-                checker.error("bad_size", value.span(), message);
-                return None;
-            }
-        },
-        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).unwrap_or(0),
-        _ => {
-            checker.wrong_type(key, value, "a size such as \"10MiB\"");
-            return None;
-        }
-    };
-    if !(min..=max).contains(&bytes) {
-        checker.error(
-            "out_of_range",
-            value.span(),
-            format!("`{key}` is {bytes} bytes, but must be from {min} to {max}"),
-        );
-        return None;
-    }
-    Some(bytes)
 }

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::Path};
 
 use ironmaster_model::{Catalogue, ChangeSourceDef, Plan, SchedulerKind};
 use sha2::{Digest, Sha256};
-use toml::de::DeTable;
 
 use crate::{
     Loaded, Report,
@@ -13,6 +12,9 @@ use crate::{
     checker::{Checker, Section, Span},
     fields, keys, mask, master,
     scheduler::{self, Schedulers},
+    spelling::Spelling,
+    starlark_form, toml_form,
+    tree::{Data, Node, Table},
     worker::{self, Workers},
 };
 
@@ -22,22 +24,34 @@ pub(crate) fn check(
     base_dir: &Path,
     catalogue: &Catalogue,
 ) -> (Option<Loaded>, Report) {
-    let mut checker = Checker::new(source_name, text, base_dir, catalogue);
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        checker.broken = true;
-        let message = error.message().replace('\n', ", ");
-        let span = error.span().unwrap_or(text.len()..text.len());
-        checker.error("syntax", span, format!("this is not TOML: {message}"));
-    }
+    let path = Path::new(source_name);
+    let is_starlark = path.extension().is_some_and(|extension| extension == "star");
+    let spelling = if is_starlark {
+        Spelling::Starlark
+    } else {
+        Spelling::Toml
+    };
+    let mut checker = Checker::new(spelling, base_dir, catalogue);
+    // Only the last element of the name: the same configuration elsewhere is the same.
+    let identity = path.file_name().map_or_else(
+        || source_name.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    checker.sources.add(source_name.to_owned(), identity, text.into());
+    let table = match spelling {
+        Spelling::Toml => toml_form::read(&mut checker, text),
+        Spelling::Starlark => starlark_form::read(&mut checker),
+    };
     let top = Section {
-        table: document.get_ref(),
-        span: 0..0,
+        table: &table,
+        span: Span::default(),
         what: "the configuration".to_owned(),
         parts: "section",
+        keys: Vec::new(),
     };
-    mask_unknown(&mut checker, &top);
-    checker.unknown_keys(&top, keys::TOP);
+    mask_unknown(&mut checker, &table);
+    let names: Vec<&str> = keys::TOP.iter().map(|section| section.name()).collect();
+    checker.unknown_keys(&top, &names);
     let settings = master::read(&mut checker, &top);
     let workers = worker::read(&mut checker, &top);
     let builders = builder::read(&mut checker, &top, &workers);
@@ -49,12 +63,12 @@ pub(crate) fn check(
     }
     let failed = checker.has_errors();
     let tokens = std::mem::take(&mut checker.tokens);
-    let (report, masked) = checker.into_report();
+    let (report, texts) = checker.into_report();
     if failed {
         return (None, report);
     }
     let plan = Plan {
-        digest: digest(source_name, &masked, &tokens),
+        digest: digest(&texts, &tokens),
         workers: workers.defs,
         builders: builders.defs,
         schedulers: schedulers.defs,
@@ -72,27 +86,19 @@ pub(crate) fn check(
 }
 
 /// Values of unknown keys that sound like a secret are not shown.
-fn mask_unknown(checker: &mut Checker<'_>, section: &Section<'_>) {
-    for (key, value) in section.table {
-        if mask::is_secret_key(key.get_ref()) {
-            checker.secret(value.span());
+fn mask_unknown(checker: &mut Checker<'_>, table: &Table) {
+    for entry in &table.entries {
+        if mask::is_secret_key(&entry.name) {
+            checker.secret(&entry.node);
         }
-        let inner: Vec<_> = match value.get_ref() {
-            toml::de::DeValue::Table(table) => vec![(table, value.span())],
-            toml::de::DeValue::Array(items) => items
-                .iter()
-                .filter_map(|item| Some((item.get_ref().as_table()?, item.span())))
-                .collect(),
-            _ => continue,
-        };
-        for (table, span) in inner {
-            let section = Section {
-                table,
-                span,
-                what: String::new(),
-                parts: "key",
-            };
-            mask_unknown(checker, &section);
+        match &entry.node.data {
+            Data::Table(inner) => mask_unknown(checker, inner),
+            Data::List(items) => {
+                for inner in items.iter().filter_map(Node::as_table) {
+                    mask_unknown(checker, inner);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -101,8 +107,7 @@ type ChangeSources = BTreeMap<String, (ChangeSourceDef, Span)>;
 
 fn change_sources(checker: &mut Checker<'_>, top: &Section<'_>) -> ChangeSources {
     let mut sources = ChangeSources::new();
-    let common = keys::CHANGE_SOURCE.names();
-    for mut section in checker.sections(top.get("change_source"), "a change source", "change_source") {
+    for mut section in checker.sections(top.get("change_source"), "a change source", &keys::CHANGE_SOURCE) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
             section.what = format!("change source `{}`", name.value);
@@ -112,11 +117,11 @@ fn change_sources(checker: &mut Checker<'_>, top: &Section<'_>) -> ChangeSources
         }
         let catalogue = checker.catalogue;
         let kind = fields::kind(checker, &section, &catalogue.change_sources);
-        let params = kind.map(|kind| (kind.name, fields::read(checker, &section, kind, &common)));
+        let params = kind.map(|kind| (kind.name, fields::read(checker, &section, kind)));
         let Some(name) = name else { continue };
         if let Some((_, first)) = sources.get(&name.value) {
-            let first = first.clone();
-            checker.duplicate("change source", &name, &first);
+            let first = *first;
+            checker.duplicate("change source", &name, first);
             continue;
         }
         let Some((kind, params)) = params else { continue };
@@ -142,7 +147,7 @@ fn cross_check(
         if !builders.used_workers.contains(name) {
             checker.warning(
                 "unused_worker",
-                place.clone(),
+                *place,
                 format!("no builder uses worker `{name}`"),
                 "name it in the `workers` of a builder, or give it a label that a builder asks for",
             );
@@ -156,7 +161,7 @@ fn cross_check(
         if !asked {
             checker.warning(
                 "unused_builder",
-                place.clone(),
+                *place,
                 format!("no scheduler asks for builder `{name}`"),
                 "name it in the `builders` of a scheduler; one of `type = \"force\"` gives it a button",
             );
@@ -171,7 +176,7 @@ fn cross_check(
     if let (false, Some((name, (_, place)))) = (heard, change_sources.first_key_value()) {
         checker.warning(
             "unheard_changes",
-            place.clone(),
+            *place,
             format!("nothing is built because of changes from `{name}`"),
             "add a scheduler of `type = \"single_branch\"` or `\"any_branch\"`",
         );
@@ -179,20 +184,17 @@ fn cross_check(
 }
 
 /// SHA-256 over the names and contents of all files that take part. Tokens take part by their SHA-256 only.
-fn digest(source_name: &str, masked: &str, tokens: &BTreeMap<String, String>) -> String {
+fn digest(texts: &[(String, String)], tokens: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     };
-    // Only the last element of the name: the same configuration elsewhere is the same.
-    let name = Path::new(source_name).file_name().map_or_else(
-        || source_name.to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
     part("ironmaster configuration 1");
-    part(&name);
-    part(masked);
+    for (name, masked) in texts {
+        part(name);
+        part(masked);
+    }
     for (owner, token) in tokens {
         part(owner);
         part(token);

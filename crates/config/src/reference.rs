@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use ironmaster_model::{Catalogue, FieldKind, KindSpec, StepFlags};
+use ironmaster_model::{Catalogue, KindSpec, StepFlags};
 
-use crate::keys::{self, SectionKeys};
+use crate::keys::{self, SectionKeys, field_words};
 
 /// Where the generated part of a page begins.
 pub const BEGIN: &str = "<!-- generated from the code: begin -->";
@@ -55,7 +55,7 @@ fn section(out: &mut String, level: usize, section: &SectionKeys) {
         row(
             out,
             key.name,
-            key.kind,
+            &key.ty.words(),
             key.required,
             &code_unless_prose(key.default),
             key.doc,
@@ -75,7 +75,7 @@ fn kind(out: &mut String, what: &str, spec: &KindSpec) {
         row(
             out,
             field.name,
-            &kind_text(&field.kind),
+            &field_words(&field.kind),
             field.required,
             &default,
             field.doc,
@@ -130,22 +130,5 @@ fn code_unless_prose(default: &str) -> String {
         format!("`{default}`")
     } else {
         default.to_owned()
-    }
-}
-
-fn kind_text(kind: &FieldKind) -> String {
-    match kind {
-        FieldKind::String => "text".to_owned(),
-        FieldKind::Bool => "true or false".to_owned(),
-        FieldKind::Integer { min, max } => format!("whole number, {min} to {max}"),
-        FieldKind::Duration => "duration".to_owned(),
-        FieldKind::StringList => "list of texts".to_owned(),
-        FieldKind::Command => "text (for the shell) or list of texts".to_owned(),
-        FieldKind::Env => "table of name to text or false".to_owned(),
-        FieldKind::Choice(words) => {
-            let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            quoted.join(" or ")
-        }
-        FieldKind::Table => "table of name to value".to_owned(),
     }
 }

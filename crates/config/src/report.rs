@@ -54,6 +54,13 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
+impl Finding {
+    /// The file that it is about; empty if it is about none.
+    pub(crate) fn file(&self) -> &str {
+        self.place.as_ref().map_or("", |place| &place.file)
+    }
+}
+
 /// All that is wrong with a configuration, in the order of the file. As `Display` it is what a person reads,
 /// without colour.
 ///

@@ -50,7 +50,7 @@ impl Type {
 /// Reads all schedulers.
 pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Builders) -> Schedulers {
     let mut schedulers = Schedulers::default();
-    for mut section in checker.sections(top.get("scheduler"), "a scheduler", "scheduler") {
+    for mut section in checker.sections(top.get("scheduler"), "a scheduler", &keys::SCHEDULER) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
             section.what = format!("scheduler `{}`", name.value);
@@ -74,15 +74,12 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             }
         }
         let asked = builder_names(checker, &section, builders);
-        let priority = checker
-            .integer(&section, "priority", -1_000_000..=1_000_000)
-            .unwrap_or(0);
+        let priority = checker.integer(&section, "priority").unwrap_or(0);
         let properties = checker.json_table(&section, "properties");
         // Without a type nobody can say which keys are known.
         let Some(kind) = kind else { continue };
-        let mut known = keys::SCHEDULER.names();
-        known.extend(kind.keys().names());
-        checker.unknown_keys(&section, &known);
+        section.keys.push(kind.keys());
+        checker.unknown_keys(&section, &[]);
         let title = name.as_ref().map_or("", |name| name.value.as_str());
         let kind = match kind {
             Type::SingleBranch => {
@@ -99,8 +96,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
         };
         let Some(name) = name else { continue };
         if let Some(first) = schedulers.places.get(&name.value) {
-            let first = first.clone();
-            checker.duplicate("scheduler", &name, &first);
+            let first = *first;
+            checker.duplicate("scheduler", &name, first);
             continue;
         }
         schedulers.places.insert(name.value.clone(), name.span);
@@ -133,7 +130,7 @@ fn builder_names(checker: &mut Checker<'_>, section: &Section<'_>, builders: &Bu
     if texts.is_empty() {
         let span = section
             .get("builders")
-            .map(toml::Spanned::span)
+            .map(|value| value.span)
             .unwrap_or_default();
         checker.error_help(
             "empty",
@@ -158,7 +155,7 @@ fn builder_names(checker: &mut Checker<'_>, section: &Section<'_>, builders: &Bu
             let help = suggest::help(&text.value, builders.defs.keys().map(String::as_str));
             checker.error_help(
                 "unknown_builder",
-                text.span.clone(),
+                text.span,
                 format!("there is no builder `{}`", text.value),
                 help,
             );
@@ -195,12 +192,7 @@ fn changes(checker: &mut Checker<'_>, section: &Section<'_>) -> (ChangeFilter, O
         unimportant_files: values(unimportant_files),
     };
     let tree_stable = checker
-        .duration(
-            section,
-            "tree_stable",
-            Duration::ZERO,
-            Duration::from_secs(7 * 86_400),
-        )
+        .duration(section, "tree_stable")
         .filter(|duration| *duration > Duration::ZERO);
     (filter, tree_stable)
 }
@@ -218,7 +210,7 @@ fn one_branch(checker: &mut Checker<'_>, section: &Section<'_>, filter: &ChangeF
         .into_iter()
         .find(|key| section.has(key))
         .unwrap_or("type");
-    let span = section.get(key).map(toml::Spanned::span).unwrap_or_default();
+    let span = section.get(key).map(|value| value.span).unwrap_or_default();
     checker.warning(
         "several_branches",
         span,
@@ -235,12 +227,7 @@ fn periodic(checker: &mut Checker<'_>, section: &Section<'_>) -> SchedulerKind {
         checker.missing(section, "interval", "write `interval = \"24h\"`");
     }
     let interval = checker
-        .duration(
-            section,
-            "interval",
-            Duration::from_secs(1),
-            Duration::from_secs(366 * 86_400),
-        )
+        .duration(section, "interval")
         .unwrap_or(Duration::from_secs(86_400));
     SchedulerKind::Periodic {
         interval,
@@ -273,7 +260,7 @@ fn force(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> Force
         fields: Vec::new(),
     };
     let mut places: BTreeMap<String, Span> = BTreeMap::new();
-    for mut section in checker.sections(section.get("field"), "a field", "scheduler.field") {
+    for mut section in checker.sections(section.get("field"), "a field", &keys::FIELD) {
         let name = checker.text(&section, "name");
         match &name {
             Some(name) => {
@@ -282,7 +269,7 @@ fn force(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> Force
                 if RESERVED.contains(&name.value.as_str()) {
                     checker.error_help(
                         "bad_name",
-                        name.span.clone(),
+                        name.span,
                         format!("the form has a field `{}` already", name.value),
                         Some("give it another name".to_owned()),
                     );
@@ -291,12 +278,12 @@ fn force(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> Force
             None if !section.has("name") => checker.missing(&section, "name", "write `name = \"target\"`"),
             None => {}
         }
-        checker.unknown_keys(&section, &keys::FIELD.names());
+        checker.unknown_keys(&section, &[]);
         let field = field(checker, &section, name.as_ref());
         if let Some(name) = &name
-            && let Some(first) = places.insert(name.value.clone(), name.span.clone())
+            && let Some(first) = places.insert(name.value.clone(), name.span)
         {
-            checker.duplicate("field", name, &first);
+            checker.duplicate("field", name, first);
         }
         def.fields.extend(field);
     }
@@ -352,7 +339,7 @@ fn field(checker: &mut Checker<'_>, section: &Section<'_>, name: Option<&Text>) 
             .trim_start_matches("error: ");
         checker.error(
             "bad_regex",
-            text.span.clone(),
+            text.span,
             format!("`{}` is not a regular expression: {reason}", text.value),
         );
     }
@@ -393,10 +380,7 @@ fn field(checker: &mut Checker<'_>, section: &Section<'_>, name: Option<&Text>) 
         }
         let distinct: BTreeSet<_> = choices.iter().collect();
         if distinct.len() < choices.len() {
-            let span = section
-                .get("choices")
-                .map(toml::Spanned::span)
-                .unwrap_or_default();
+            let span = section.get("choices").map(|value| value.span).unwrap_or_default();
             checker.error("duplicate", span, "a choice is given twice");
         }
     }
@@ -407,11 +391,7 @@ fn field(checker: &mut Checker<'_>, section: &Section<'_>, name: Option<&Text>) 
                 .map(|text| text.value)
                 .unwrap_or_default(),
         ),
-        Word::Int => Value::from(
-            checker
-                .integer(section, "default", i64::MIN..=i64::MAX)
-                .unwrap_or(0),
-        ),
+        Word::Int => Value::from(checker.integer(section, "default").unwrap_or(0)),
         Word::Bool => Value::from(checker.boolean(section, "default").unwrap_or(false)),
         Word::Choice => {
             let given = checker.text(section, "default");

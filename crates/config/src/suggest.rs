@@ -50,6 +50,15 @@ pub(crate) fn list(names: &[&str]) -> String {
     }
 }
 
+/// Words as a choice: `"a", "b" or "c"`.
+pub(crate) fn or(words: &[String]) -> String {
+    match words.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
 /// The spelling in which names are compared: `haltOnFailure`, `halt-on-failure` → `halt_on_failure`.
 fn fold(name: &str) -> String {
     let mut out = String::with_capacity(name.len());

@@ -23,7 +23,7 @@ pub(crate) fn read(
     let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
     // Whatever is wrong with it: it is not shown.
     if let Some(value) = section.get("token") {
-        checker.secret(value.span());
+        checker.secret(value);
     }
     let key = match given.as_slice() {
         [] => {
@@ -70,7 +70,7 @@ fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
             if readable_by_all(&full) {
                 checker.warning(
                     "token_readable",
-                    path.span.clone(),
+                    path.span,
                     format!(
                         "everybody on this machine can read the token file `{}`",
                         path.value
@@ -83,7 +83,7 @@ fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
         Err(error) => {
             checker.error_help(
                 "token_file",
-                path.span.clone(),
+                path.span,
                 format!("cannot read the token file `{}`: {error}", path.value),
                 Some("the path is relative to the directory of the configuration file".to_owned()),
             );
@@ -122,7 +122,7 @@ fn from_env(checker: &mut Checker<'_>, name: &Text) -> Option<String> {
             };
             checker.error(
                 "token_env",
-                name.span.clone(),
+                name.span,
                 format!("the environment variable `{}` {what}", name.value),
             );
             None

@@ -19,7 +19,7 @@ pub(crate) struct Workers {
 /// Reads all workers.
 pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
     let mut workers = Workers::default();
-    for mut section in checker.sections(top.get("worker"), "a worker", "worker") {
+    for mut section in checker.sections(top.get("worker"), "a worker", &keys::WORKER) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
             section.what = format!("worker `{}`", name.value);
@@ -27,12 +27,12 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
         } else if !section.has("name") {
             checker.missing(&section, "name", "write `name = \"linux-1\"`");
         }
-        checker.unknown_keys(&section, &keys::WORKER.names());
+        checker.unknown_keys(&section, &[]);
         let owner = name
             .as_ref()
             .map_or_else(String::new, |name| format!("worker {}", name.value));
         let token = token::read(checker, &section, &owner, true);
-        let slots = checker.integer(&section, "slots", 1..=1000).unwrap_or(1);
+        let slots = checker.integer(&section, "slots").unwrap_or(1);
         let mut labels = BTreeSet::new();
         for label in checker.texts(&section, "labels").unwrap_or_default() {
             checker.identifier("a label", &label);
@@ -41,8 +41,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
         let properties = checker.json_table(&section, "properties");
         let Some(name) = name else { continue };
         if let Some(first) = workers.places.get(&name.value) {
-            let first = first.clone();
-            checker.duplicate("worker", &name, &first);
+            let first = *first;
+            checker.duplicate("worker", &name, first);
             continue;
         }
         workers.places.insert(name.value.clone(), name.span);

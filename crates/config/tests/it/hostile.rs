@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ironmaster_config::check;
 
-use crate::catalogue::catalogue;
+use crate::{catalogue::catalogue, spellings::starlark};
 
 const SAMPLES: [&str; 2] = [
     include_str!("../samples/valid/full.toml"),
@@ -14,7 +14,14 @@ const SAMPLES: [&str; 2] = [
 /// No message about a file may show a secret, also when the file is not TOML any more.
 #[track_caller]
 fn check_secret_kept(text: &str) {
-    let (_, report) = check("test.toml", text, Path::new("/nonexistent"), &catalogue());
+    for name in ["test.toml", "test.star"] {
+        check_in(name, text);
+    }
+}
+
+#[track_caller]
+fn check_in(name: &str, text: &str) {
+    let (_, report) = check(name, text, Path::new("/nonexistent"), &catalogue());
     let shown = report.render(false);
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!format!("{report:?}").contains("hunter2"), "{report:?}");
@@ -33,9 +40,18 @@ fn places(sample: &str) -> Vec<usize> {
         .collect()
 }
 
+/// The samples in both spellings.
+fn samples() -> Vec<String> {
+    SAMPLES
+        .iter()
+        .flat_map(|sample| [Some((*sample).to_owned()), starlark(sample)])
+        .flatten()
+        .collect()
+}
+
 #[test]
 fn a_file_may_end_anywhere() {
-    for sample in SAMPLES {
+    for sample in &samples() {
         for at in places(sample) {
             check_secret_kept(&sample[..at]);
         }
@@ -44,9 +60,9 @@ fn a_file_may_end_anywhere() {
 
 #[test]
 fn any_character_may_be_missing() {
-    for sample in SAMPLES {
+    for sample in &samples() {
         for at in places(sample) {
-            let mut text = sample.to_owned();
+            let mut text = sample.clone();
             text.remove(at);
             check_secret_kept(&text);
         }
@@ -55,7 +71,7 @@ fn any_character_may_be_missing() {
 
 #[test]
 fn any_line_may_be_missing() {
-    for sample in SAMPLES {
+    for sample in &samples() {
         let lines: Vec<_> = sample.lines().collect();
         for without in 0..lines.len() {
             let kept = lines.iter().enumerate().filter(|(at, _)| *at != without);

@@ -4,4 +4,7 @@ mod catalogue;
 mod hostile;
 mod load;
 mod meaning;
+mod mutations;
 mod samples;
+mod spellings;
+mod starlark;

@@ -1,4 +1,4 @@
-//! `samples/valid/*.toml` and `samples/invalid/*.toml`, each with the report that it gives in `*.expected`.
+//! The files of `samples/valid` and `samples/invalid`, each with the report that it gives in `*.expected`.
 //! `UPDATE_EXPECT=1` writes those files anew; look at the difference before you commit it.
 
 use std::{fs, path::Path};
@@ -14,7 +14,10 @@ fn run(kind: &str) {
     let mut paths: Vec<_> = fs::read_dir(&dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml" || extension == "star")
+        })
         .collect();
     paths.sort();
     assert!(!paths.is_empty());
@@ -30,7 +33,10 @@ fn run(kind: &str) {
             assert!(!report.render(false).contains(word), "{name}:\n{report}");
         }
         assert!(!format!("{loaded:?} {report:?}").contains("hunter2"), "{name}");
-        let expected_path = path.with_extension("expected");
+        let expected_path = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("star") => path.with_extension("star.expected"),
+            _ => path.with_extension("expected"),
+        };
         let rendered = report.render(false);
         if std::env::var_os("UPDATE_EXPECT").is_some() {
             if rendered.is_empty() {

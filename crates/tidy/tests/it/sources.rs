@@ -8,14 +8,6 @@ const LINES_MAX: usize = 600;
 /// Longer ones, with the reason.
 const LONG: &[(&str, &str)] = &[
     (
-        "crates/config/src/checker.rs",
-        "the one place that reads and reports on TOML values; its methods are short",
-    ),
-    (
-        "crates/config/src/keys.rs",
-        "a table: every key of the configuration with its documentation",
-    ),
-    (
         "crates/logs/src/writer.rs",
         "the writer's states follow one another, and crash safety is read in one go",
     ),

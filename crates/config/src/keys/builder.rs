@@ -1,0 +1,143 @@
+//! Keys of `[[builder]]` and `[[builder.step]]`.
+
+use super::{SectionKeys, Type, optional, required};
+
+/// `[[builder]]`.
+pub static BUILDER: SectionKeys = SectionKeys {
+    header: "[[builder]]",
+    doc: "A named job: which steps, and which workers may run them.",
+    keys: &[
+        required(
+            "name",
+            Type::Text,
+            "Its name: 1 to 255 characters, none of them a control character.",
+            "\"zlib on linux\"",
+        ),
+        required(
+            "workers",
+            Type::Texts,
+            "Which workers may run it: names, `label:NAME` for every worker with that label, or `*` for all.",
+            "[\"linux-1\", \"label:linux\"]",
+        ),
+        required(
+            "step",
+            Type::Sections(&STEP),
+            "What it does, in order: see `[[builder.step]]`.",
+            "[{ type = \"shell\", command = \"make check\" }]",
+        ),
+        optional(
+            "description",
+            Type::Text,
+            "none",
+            "For people; Markdown.",
+            "\"Builds and tests zlib.\"",
+        ),
+        optional(
+            "tags",
+            Type::Texts,
+            "[]",
+            "For finding it among many.",
+            "[\"zlib\", \"linux\"]",
+        ),
+        optional(
+            "env",
+            Type::Env,
+            "{}",
+            "Environment of every command; `false` unsets a name. Values may hold `%(prop:name)s`.",
+            "{ CC = \"clang\", LANG = false }",
+        ),
+        optional(
+            "properties",
+            Type::Table,
+            "{}",
+            "Properties of every build (source `Builder`).",
+            "{ optimise = true }",
+        ),
+        optional(
+            "attempts",
+            Type::Integer(1, 100),
+            "3",
+            "How often one request is tried when machines fail. A build that fails by itself is not tried again.",
+            "5",
+        ),
+        optional(
+            "collapse",
+            Type::Choice(&["never", "same_branch"]),
+            "\"never\"",
+            "Whether waiting requests are merged when their branch, repository, project, code base and patch are equal; then the newest revision is built.",
+            "\"same_branch\"",
+        ),
+        optional(
+            "builds_max",
+            Type::Integer(1, 100_000),
+            "no bound",
+            "How many of its builds run at once over all workers.",
+            "1",
+        ),
+        optional(
+            "builddir",
+            Type::DirectoryName,
+            "made from `name`",
+            "Name of its directory on workers. Two builders cannot share one.",
+            "\"zlib\"",
+        ),
+    ],
+};
+
+/// `[[builder.step]]`: the keys that every kind of step has.
+pub static STEP: SectionKeys = SectionKeys {
+    header: "[[builder.step]]",
+    doc: "One step of the builder above it. `type` says which kind; each kind has keys of its own beside these.",
+    keys: &[
+        required("type", Type::StepKind, "Which kind of step it is.", "\"shell\""),
+        optional(
+            "name",
+            Type::Text,
+            "the kind's name",
+            "Shown to people. Steps with the same name get a number: `shell`, `shell_1`.",
+            "\"compile\"",
+        ),
+        optional(
+            "halt_on_failure",
+            Type::Bool,
+            "as the kind has it",
+            "A failure ends the build; only `always_run` steps follow.",
+            "true",
+        ),
+        optional(
+            "flunk_on_failure",
+            Type::Bool,
+            "as the kind has it",
+            "A failure makes the build fail.",
+            "false",
+        ),
+        optional(
+            "flunk_on_warnings",
+            Type::Bool,
+            "as the kind has it",
+            "Warnings make the build fail.",
+            "true",
+        ),
+        optional(
+            "warn_on_failure",
+            Type::Bool,
+            "as the kind has it",
+            "A failure makes the build end with warnings.",
+            "true",
+        ),
+        optional(
+            "warn_on_warnings",
+            Type::Bool,
+            "as the kind has it",
+            "Warnings make the build end with warnings.",
+            "false",
+        ),
+        optional(
+            "always_run",
+            Type::Bool,
+            "as the kind has it",
+            "It runs even when the build was stopped or has failed.",
+            "true",
+        ),
+    ],
+};

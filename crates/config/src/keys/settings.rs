@@ -1,0 +1,102 @@
+//! Keys of the master itself: `[master]`, `[change_hook]`, `[limits]`.
+
+use super::{
+    SectionKeys, Type, optional,
+    worker::{TOKEN, TOKEN_ENV, TOKEN_FILE},
+};
+
+/// `[master]`.
+pub static MASTER: SectionKeys = SectionKeys {
+    header: "[master]",
+    doc: "The master itself. All of it may be left out.",
+    keys: &[
+        optional(
+            "title",
+            Type::Text,
+            "\"Ironmaster\"",
+            "Shown at the top of each page.",
+            "\"zlib builds\"",
+        ),
+        optional(
+            "url",
+            Type::Url,
+            "`http://` and `listen`",
+            "Where people find the master, as they type it. Links start with it.",
+            "\"https://ci.example.org/\"",
+        ),
+        optional(
+            "listen",
+            Type::Address,
+            "\"127.0.0.1:8010\"",
+            "Where the master listens. `0.0.0.0:8010` is every address of the machine.",
+            "\"0.0.0.0:8010\"",
+        ),
+        optional(
+            "state_dir",
+            Type::Path,
+            "\"state\"",
+            "Directory of the database, logs and tokens, relative to the configuration file. One master at a time uses it.",
+            "\"/var/lib/ironmaster\"",
+        ),
+        optional(
+            "reading",
+            Type::Choice(&["open", "login"]),
+            "\"open\"",
+            "Whether everybody may look, or only who has logged in. Controlling always needs a login.",
+            "\"login\"",
+        ),
+        optional(
+            "log_level",
+            Type::Choice(&["error", "warn", "info", "debug", "trace"]),
+            "\"info\"",
+            "How much the master says of itself on its standard error.",
+            "\"debug\"",
+        ),
+        optional(
+            "lease",
+            Type::Duration("1s", "1d"),
+            "\"10m\"",
+            "How long a worker that cannot reach the master lets commands run on before it kills them. Only later is a build given to another worker.",
+            "\"30m\"",
+        ),
+        optional(
+            "dead_after",
+            Type::Duration("300ms", "1h"),
+            "\"30s\"",
+            "After so much silence at the latest a connection to a worker counts as dead. Its builds go on; see `lease`.",
+            "\"1m\"",
+        ),
+        optional(
+            "heartbeat",
+            Type::Duration("100ms", "10m"),
+            "a third of `dead_after`",
+            "How often a silent connection to a worker is probed; at most two fifths of `dead_after`.",
+            "\"5s\"",
+        ),
+    ],
+};
+
+/// `[change_hook]`.
+pub static CHANGE_HOOK: SectionKeys = SectionKeys {
+    header: "[change_hook]",
+    doc: "The generic change hook, `POST /change_hook/base`. Without a token everybody who reaches the master may report changes.",
+    keys: &[
+        optional("enabled", Type::Bool, "true", "Whether the hook exists.", "false"),
+        TOKEN,
+        TOKEN_FILE,
+        TOKEN_ENV,
+    ],
+};
+
+/// `[limits]`.
+pub static LIMITS: SectionKeys = SectionKeys {
+    header: "[limits]",
+    doc: "Bounds on what comes from outside.",
+    keys: &[optional(
+        "request_size",
+        Type::Size("1KiB", "1GiB"),
+        "\"10MiB\"",
+        "The largest body of a request to the API or the change hook.",
+        "\"1MiB\"",
+    )],
+};

@@ -1,0 +1,63 @@
+//! Keys of `[[worker]]`.
+
+use super::{Key, SectionKeys, Type, optional, required};
+
+pub(super) const TOKEN: Key = optional(
+    "token",
+    Type::Text,
+    "none",
+    "The token itself: 1 to 256 visible ASCII characters. Only its SHA-256 is kept, and no message shows it.",
+    "\"rRbGkZ0wqcHtWb5J\"",
+);
+pub(super) const TOKEN_FILE: Key = optional(
+    "token_file",
+    Type::Path,
+    "none",
+    "A file with the token, relative to the configuration file. White space at its end does not count.",
+    "\"linux-1.token\"",
+);
+pub(super) const TOKEN_ENV: Key = optional(
+    "token_env",
+    Type::Text,
+    "none",
+    "The name of an environment variable of the master that holds the token.",
+    "\"LINUX_1_TOKEN\"",
+);
+
+/// `[[worker]]`.
+pub static WORKER: SectionKeys = SectionKeys {
+    header: "[[worker]]",
+    doc: "A machine that may connect. Exactly one of `token`, `token_file` and `token_env` must be given.",
+    keys: &[
+        required(
+            "name",
+            Type::Identifier,
+            "Its name: letters, digits, `_`, `.` and `-`, not starting with a digit or a dot.",
+            "\"linux-1\"",
+        ),
+        TOKEN,
+        TOKEN_FILE,
+        TOKEN_ENV,
+        optional(
+            "slots",
+            Type::Integer(1, 1_000),
+            "1",
+            "How many builds it runs at once.",
+            "4",
+        ),
+        optional(
+            "labels",
+            Type::Texts,
+            "[]",
+            "What builders may ask for with `label:NAME`.",
+            "[\"linux\", \"x86_64\"]",
+        ),
+        optional(
+            "properties",
+            Type::Table,
+            "{}",
+            "Properties of every build on it (source `Worker`).",
+            "{ os = \"debian12\" }",
+        ),
+    ],
+};
