@@ -250,6 +250,9 @@ impl<'c> Checker<'c> {
     /// Reports that a key is missing, unless the file is broken and it may be there, or an unknown key was
     /// taken for it.
     pub(crate) fn missing(&mut self, section: &Section<'_>, key: &str, help: impl Into<String>) {
+        if self.broken || self.is_full() {
+            return;
+        }
         let key = self.shown(section, key);
         let meant = Some(suggest::did_you_mean(&key));
         let misspelt = self.findings.iter().any(|(span, finding)| {
@@ -258,7 +261,7 @@ impl<'c> Checker<'c> {
                 && (section.span.holds(*span)
                     || section.table.entries.iter().any(|entry| entry.name_span == *span))
         });
-        if !self.broken && !misspelt {
+        if !misspelt {
             self.error_help(
                 "missing_key",
                 section.span,
@@ -301,6 +304,13 @@ impl<'c> Checker<'c> {
             help,
         };
         self.findings.push((span, finding));
+    }
+
+    /// Whether there are so many findings that no more are kept; one that would have been is counted.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let full = self.findings.len() >= FINDINGS_MAX;
+        self.left_out += usize::from(full);
+        full
     }
 
     pub(crate) fn has_errors(&self) -> bool {

@@ -82,7 +82,9 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Node) -> Option<V
             }
             bool.map(Value::Bool)
         }
-        FieldKind::Integer { min, max } => checker.integer_value(key, value, *min..=*max).map(Value::from),
+        FieldKind::Integer { min, max, .. } => {
+            checker.integer_value(key, value, *min..=*max).map(Value::from)
+        }
         FieldKind::Duration => checker
             .duration_value(key, value, Duration::ZERO, DURATION_MAX)
             .map(|duration| {

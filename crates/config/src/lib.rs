@@ -25,6 +25,7 @@ mod plan;
 pub mod reference;
 mod report;
 mod scheduler;
+pub mod schema;
 mod settings;
 mod sources;
 mod spelling;

@@ -4,58 +4,84 @@ use std::fmt::Write;
 
 use ironmaster_model::{Catalogue, KindSpec, StepFlags};
 
-use crate::keys::{self, SectionKeys, field_words};
+use crate::{
+    keys::{self, SectionKeys, Type, field_unit, field_words},
+    spelling::Spelling,
+    toml_form,
+};
 
-/// Where the generated part of a page begins.
-pub const BEGIN: &str = "<!-- generated from the code: begin -->";
-/// Where it ends.
-pub const END: &str = "<!-- generated from the code: end -->";
+const HEAD: &str = "\
+<!-- Generated from the code. CONTRIBUTING.md says how to write it anew. -->
 
-/// The page with its generated part replaced; none if it has no such part.
-pub fn replaced(page: &str, generated: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", generated.trim()))
-}
+# Reference of the configuration
 
-/// The reference of every section and key, with the kinds of the catalogue.
+Every section and key, in both spellings. [The guide](configuration.md) says how they work together, and
+[`ironmaster.schema.json`](ironmaster.schema.json) is the same for editors.
+
+Each section is headed as TOML writes it, with the call that Starlark has for it. Where the column of defaults says
+**required**, the key must be there. The unit is that of a plain number: `30` is thirty seconds where a duration is
+wanted, `\"30m\"` is thirty minutes.
+
+";
+
+/// The page.
 pub fn markdown(catalogue: &Catalogue) -> String {
-    let mut out = String::new();
-    for keys in [
-        &keys::MASTER,
-        &keys::CHANGE_HOOK,
-        &keys::LIMITS,
-        &keys::WORKER,
-        &keys::BUILDER,
-        &keys::STEP,
-    ] {
-        section(&mut out, 3, keys);
+    let mut out = HEAD.to_owned();
+    for keys in keys::TOP {
+        section(&mut out, 2, keys);
+        match keys.name() {
+            "builder" => {
+                section(&mut out, 2, &keys::STEP);
+                for spec in &catalogue.steps {
+                    kind(&mut out, "step", spec);
+                    flags(&mut out, spec.flags);
+                }
+            }
+            "scheduler" => {
+                section(&mut out, 3, &keys::SCHEDULER_CHANGES);
+                section(&mut out, 3, &keys::SCHEDULER_PERIODIC);
+                section(&mut out, 3, &keys::SCHEDULER_FORCE);
+                section(&mut out, 3, &keys::FIELD);
+            }
+            "change_source" => {
+                for spec in &catalogue.change_sources {
+                    kind(&mut out, "change source", spec);
+                }
+            }
+            _ => {}
+        }
     }
-    for spec in &catalogue.steps {
-        kind(&mut out, "step", spec);
-        flags(&mut out, spec.flags);
-    }
-    section(&mut out, 3, &keys::SCHEDULER);
-    section(&mut out, 4, &keys::SCHEDULER_CHANGES);
-    section(&mut out, 4, &keys::SCHEDULER_PERIODIC);
-    section(&mut out, 4, &keys::SCHEDULER_FORCE);
-    section(&mut out, 4, &keys::FIELD);
-    section(&mut out, 3, &keys::CHANGE_SOURCE);
-    for spec in &catalogue.change_sources {
-        kind(&mut out, "change source", spec);
-    }
-    out
+    format!("{}\n", out.trim_end())
 }
 
 fn section(out: &mut String, level: usize, section: &SectionKeys) {
     let marks = "#".repeat(level);
     let _ = write!(out, "{marks} `{}`\n\n{}\n\n", section.header, section.doc);
+    if section.header.starts_with('[') {
+        let call = section.name().rsplit('.').next().unwrap_or_default();
+        let first = section.keys.first().filter(|key| key.required);
+        let arguments = first.map_or_else(|| "…".to_owned(), |key| format!("{}, …", example(key.example)));
+        let _ = write!(out, "In Starlark: `{call}({arguments})`.");
+        for key in section.keys {
+            if let Type::Sections(_) = key.ty {
+                let _ = write!(out, " The key `{0}` is called `{0}s`.", key.name);
+            }
+        }
+        out.push_str("\n\n");
+    } else {
+        for key in section.keys {
+            if let Type::Sections(_) = key.ty {
+                let _ = write!(out, "In Starlark the key `{0}` is called `{0}s`.\n\n", key.name);
+            }
+        }
+    }
     table_head(out);
     for key in section.keys {
         row(
             out,
             key.name,
             &key.ty.words(),
+            key.ty.unit(),
             key.required,
             &code_unless_prose(key.default),
             key.doc,
@@ -66,7 +92,18 @@ fn section(out: &mut String, level: usize, section: &SectionKeys) {
 }
 
 fn kind(out: &mut String, what: &str, spec: &KindSpec) {
-    let _ = write!(out, "#### {what} `{}`\n\n{}\n\n", spec.name, spec.doc);
+    let _ = write!(out, "### {what} `{}`\n\n{}\n\n", spec.name, spec.doc);
+    if what == "step"
+        && let Some(first) = spec.fields.first()
+    {
+        let _ = write!(
+            out,
+            "In Starlark: `{}({}, …)`; what has no name is `{}`.\n\n",
+            spec.name,
+            example(first.example),
+            first.name
+        );
+    }
     table_head(out);
     for field in &spec.fields {
         let default = field
@@ -76,6 +113,7 @@ fn kind(out: &mut String, what: &str, spec: &KindSpec) {
             out,
             field.name,
             &field_words(&field.kind),
+            field_unit(&field.kind),
             field.required,
             &default,
             field.doc,
@@ -107,26 +145,47 @@ fn flags(out: &mut String, flags: StepFlags) {
 }
 
 fn table_head(out: &mut String) {
-    out.push_str("| key | value | default | meaning | example |\n|---|---|---|---|---|\n");
+    out.push_str("| key | value | unit | default | meaning | example |\n|---|---|---|---|---|---|\n");
 }
 
-fn row(out: &mut String, name: &str, kind: &str, required: bool, default: &str, doc: &str, example: &str) {
+#[expect(clippy::too_many_arguments, reason = "these are the columns of a table")]
+fn row(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    unit: &str,
+    required: bool,
+    default: &str,
+    doc: &str,
+    toml: &str,
+) {
     let default = if required { "**required**" } else { default };
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let starlark = example(toml);
+    // The same in both spellings, as a rule.
+    let differs = toml_form::value(toml).is_some() && starlark.replace('"', "'") != toml.replace('"', "'");
+    let shown = if differs {
+        format!("`{}`, in Starlark `{}`", cell(toml), cell(&starlark))
+    } else {
+        format!("`{}`", cell(toml))
+    };
     let _ = writeln!(
         out,
-        "| `{name}` | {} | {} | {} | `{}` |",
+        "| `{name}` | {} | {} | {} | {} | {shown} |",
         cell(kind),
+        cell(unit),
         cell(default),
         cell(doc),
-        cell(example)
     );
+}
+
+fn example(toml: &str) -> String {
+    Spelling::Starlark.example(toml)
 }
 
 /// A default that is TOML is set as code, one in words as it is.
 fn code_unless_prose(default: &str) -> String {
-    let toml = format!("x = {default}");
-    if toml::de::DeTable::parse(&toml).is_ok() {
+    if toml_form::value(default).is_some() {
         format!("`{default}`")
     } else {
         default.to_owned()

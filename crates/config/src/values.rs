@@ -44,6 +44,10 @@ impl Checker<'_> {
     }
 
     fn unknown_key(&mut self, section: &Section<'_>, entry: &Entry, known: &[&str]) {
+        // Thousands of mistakes need no thousands of suggestions.
+        if self.is_full() {
+            return;
+        }
         let shown: Vec<String> = known.iter().map(|key| self.shown(section, key)).collect();
         let help = suggest::help(&entry.name, shown.iter().map(String::as_str));
         let message = format!("{} has no {} `{}`", section.what, section.parts, entry.name);

@@ -66,6 +66,8 @@ pub enum FieldKind {
         min: i64,
         /// Largest allowed.
         max: i64,
+        /// What it counts (`bytes`); empty for a plain number.
+        unit: &'static str,
     },
     /// A length of time.
     Duration,

@@ -28,7 +28,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ticks: 20_000_000,
+            ticks: 10_000_000,
             heap_bytes: 256 << 20,
             calls: 200,
             files: 500,

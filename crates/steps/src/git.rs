@@ -68,6 +68,7 @@ pub(crate) fn kind() -> KindSpec {
             kind: FieldKind::Integer {
                 min: 1,
                 max: 1_000_000,
+                unit: "commits",
             },
             required: false,
             default: None,
@@ -84,7 +85,11 @@ pub(crate) fn kind() -> KindSpec {
         },
         FieldSpec {
             name: "retries",
-            kind: FieldKind::Integer { min: 0, max: 100 },
+            kind: FieldKind::Integer {
+                min: 0,
+                max: 100,
+                unit: "tries",
+            },
             required: false,
             default: Some("3"),
             doc: "How often a fetch that fails is tried again.",

@@ -93,7 +93,11 @@ pub(crate) fn kind() -> KindSpec {
         },
         FieldSpec {
             name: "max_output",
-            kind: FieldKind::Integer { min: 1, max: 1 << 50 },
+            kind: FieldKind::Integer {
+                min: 1,
+                max: 1 << 50,
+                unit: "bytes",
+            },
             required: false,
             default: None,
             doc: "Ends the command when it prints more bytes.",

@@ -1,9 +1,12 @@
-//! `docs/configuration.md` says what the code does. `UPDATE_EXPECT=1` writes its generated part anew.
+//! The reference and the schema of the configuration say what the code does. `UPDATE_EXPECT=1` writes them anew.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use ironmaster_config::{check, reference};
+use ironmaster_config::{check, reference, schema};
 use ironmaster_model::Catalogue;
+
+#[path = "../../../config/tests/it/json_schema.rs"]
+mod json_schema;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -16,19 +19,26 @@ fn catalogue() -> Catalogue {
     }
 }
 
+/// What is generated from the code is committed as the code would write it.
 #[test]
-fn the_reference_is_current() {
-    let path = root().join("docs/configuration.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let current = reference::replaced(&page, &reference::markdown(&catalogue())).unwrap();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, &current).unwrap();
+fn what_is_generated_is_current() {
+    for (file, current) in [
+        (
+            "docs/configuration-reference.md",
+            reference::markdown(&catalogue()),
+        ),
+        ("docs/ironmaster.schema.json", schema::text(&catalogue())),
+    ] {
+        let path = root().join(file);
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&path, &current).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == current,
+            "{file} is not current; to write it anew: UPDATE_EXPECT=1 cargo nextest run -p ironmaster-changes generated"
+        );
     }
-    let page = fs::read_to_string(&path).unwrap();
-    assert!(
-        page == current,
-        "docs/configuration.md is not current: run this test with UPDATE_EXPECT=1"
-    );
 }
 
 /// Every example of a field is TOML that the field accepts.
@@ -67,36 +77,106 @@ fn the_examples_of_all_kinds_are_accepted() {
     }
 }
 
-/// The complete configurations in the pages for users and in `examples/` have no mistakes.
+/// The complete configurations in the pages for users and in `examples/` have no mistakes, and the schema accepts those
+/// in TOML.
 #[test]
 fn the_examples_for_users_are_accepted() {
-    let workdir = tempfile::tempdir().unwrap();
-    for file in ["linux-1.token", "hook.token", "worker.token"] {
-        fs::write(workdir.path().join(file), "0123456789abcdef0123456789abcdef").unwrap();
-    }
+    let workdir = workdir();
+    let schema = schema::schema(&catalogue());
     let mut found = 0;
-    for page in ["docs/configuration.md", "docs/change-sources.md"] {
+    for (page, extension) in [
+        ("docs/configuration.md", "toml"),
+        ("docs/change-sources.md", "toml"),
+        ("docs/configuration.md", "star"),
+    ] {
         let text = fs::read_to_string(root().join(page)).unwrap();
-        for (number, block) in text.split("```toml\n").skip(1).enumerate() {
+        let fence = if extension == "toml" {
+            "```toml\n"
+        } else {
+            "```python\n"
+        };
+        for (number, block) in text.split(fence).skip(1).enumerate() {
             let block = block.split("```").next().unwrap();
-            let (loaded, report) = check(page, block, workdir.path(), &catalogue());
+            let name = format!("example.{extension}");
+            // What a page shows of a second file.
+            let lib = block.split_once("# lib.star\n").map_or("", |(_, lib)| lib);
+            fs::write(workdir.path().join("lib.star"), lib).unwrap();
+            let block = block.split("# lib.star\n").next().unwrap();
+            let (loaded, report) = check(&name, block, workdir.path(), &catalogue());
             assert!(loaded.is_some(), "{page}, example {}:\n{report}", number + 1);
+            if extension == "toml" {
+                assert_eq!(
+                    json_schema::refusals(&schema, &json_schema::json(block)),
+                    [""; 0],
+                    "{page}"
+                );
+            }
             found += 1;
         }
     }
-    assert!(found >= 3, "{found}");
-    for entry in fs::read_dir(root().join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            let text = fs::read_to_string(&path).unwrap();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let (loaded, report) = check(name, &text, workdir.path(), &catalogue());
-            assert!(loaded.is_some(), "{report}");
-            let warned = report
-                .findings
-                .iter()
-                .find(|finding| finding.code != "token_readable");
-            assert!(warned.is_none(), "{report}");
-        }
+    assert!(found >= 5, "{found}");
+    for (name, text) in examples("toml") {
+        assert_eq!(
+            json_schema::refusals(&schema, &json_schema::json(&text)),
+            [""; 0],
+            "{name}"
+        );
     }
+    for (name, text) in examples("toml").into_iter().chain(examples("star")) {
+        let (loaded, report) = check(&name, &text, workdir.path(), &catalogue());
+        assert!(loaded.is_some(), "{report}");
+        let warned = report
+            .findings
+            .iter()
+            .find(|finding| finding.code != "token_readable");
+        assert!(warned.is_none(), "{report}");
+    }
+}
+
+/// Each example in TOML has one in Starlark beside it, which says the same.
+#[test]
+fn the_examples_are_equal_in_both_spellings() {
+    let workdir = workdir();
+    let starlark: BTreeMap<String, String> = examples("star").into_iter().collect();
+    for (name, text) in examples("toml") {
+        let star = name.replace(".toml", ".star");
+        let (of_toml, _) = check(&name, &text, workdir.path(), &catalogue());
+        let (of_star, report) = check(&star, &starlark[&star], workdir.path(), &catalogue());
+        let (mut of_toml, mut of_star) = (of_toml.unwrap(), of_star.unwrap_or_else(|| panic!("{report}")));
+        // The identity is that of the files.
+        of_toml.plan.digest.clear();
+        of_star.plan.digest.clear();
+        assert_eq!(of_toml.plan, of_star.plan, "{name}");
+        assert_eq!(of_toml.settings, of_star.settings, "{name}");
+    }
+}
+
+/// A directory with the tokens that examples name.
+fn workdir() -> tempfile::TempDir {
+    let workdir = tempfile::tempdir().unwrap();
+    for file in [
+        "linux-1.token",
+        "linux-2.token",
+        "linux-3.token",
+        "hook.token",
+        "worker.token",
+    ] {
+        fs::write(workdir.path().join(file), "0123456789abcdef0123456789abcdef").unwrap();
+    }
+    workdir
+}
+
+fn examples(extension: &str) -> Vec<(String, String)> {
+    let mut examples: Vec<_> = fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    examples.sort();
+    assert!(!examples.is_empty());
+    examples
 }

@@ -55,7 +55,7 @@ pub static BUILDER: SectionKeys = SectionKeys {
         ),
         optional(
             "attempts",
-            Type::Integer(1, 100),
+            Type::Integer(1, 100, "tries"),
             "3",
             "How often one request is tried when machines fail. A build that fails by itself is not tried again.",
             "5",
@@ -69,7 +69,7 @@ pub static BUILDER: SectionKeys = SectionKeys {
         ),
         optional(
             "builds_max",
-            Type::Integer(1, 100_000),
+            Type::Integer(1, 100_000, "builds"),
             "no bound",
             "How many of its builds run at once over all workers.",
             "1",

@@ -14,7 +14,7 @@ pub use change_source::CHANGE_SOURCE;
 pub use scheduler::{FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_FORCE, SCHEDULER_PERIODIC};
 pub use settings::{CHANGE_HOOK, LIMITS, MASTER};
 pub use types::Type;
-pub(crate) use types::field_words;
+pub(crate) use types::{field_unit, field_words};
 pub use worker::WORKER;
 
 /// A key of a section.

@@ -27,7 +27,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
         ),
         optional(
             "priority",
-            Type::Integer(-1_000_000, 1_000_000),
+            Type::Integer(-1_000_000, 1_000_000, ""),
             "0",
             "Priority of its requests; higher goes first.",
             "10",

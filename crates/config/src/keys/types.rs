@@ -23,8 +23,8 @@ pub enum Type {
     Regex,
     /// true or false.
     Bool,
-    /// A whole number from the first to the second.
-    Integer(i64, i64),
+    /// A whole number from the first to the second, and what it counts.
+    Integer(i64, i64, &'static str),
     /// A length of time from the first to the second.
     Duration(&'static str, &'static str),
     /// A number of bytes from the first to the second.
@@ -61,7 +61,7 @@ impl Type {
             Type::DirectoryName => "directory name".to_owned(),
             Type::Regex => "regular expression".to_owned(),
             Type::Bool => "true or false".to_owned(),
-            Type::Integer(min, max) => format!("whole number, {min} to {max}"),
+            Type::Integer(min, max, _) => format!("whole number, {min} to {max}"),
             Type::Duration(min, max) => format!("duration, {min} to {max}"),
             Type::Size(min, max) => format!("size, {min} to {max}"),
             Type::Choice(words) => {
@@ -79,11 +79,12 @@ impl Type {
         }
     }
 
-    /// In what a number without a unit counts; nothing where there is no such thing.
+    /// In what a plain number counts; empty where there is no such thing.
     pub fn unit(&self) -> &'static str {
         match self {
             Type::Duration(..) => "seconds, or with a unit",
             Type::Size(..) => "bytes, or with a unit",
+            Type::Integer(_, _, unit) => unit,
             _ => "",
         }
     }
@@ -91,7 +92,7 @@ impl Type {
     /// Bounds of a whole number.
     pub(crate) fn integers(&self) -> (i64, i64) {
         match self {
-            Type::Integer(min, max) => (*min, *max),
+            Type::Integer(min, max, _) => (*min, *max),
             _ => (i64::MIN, i64::MAX),
         }
     }
@@ -123,7 +124,7 @@ impl Type {
         match self {
             Type::Duration(min, max) => units::duration(min).is_ok() && units::duration(max).is_ok(),
             Type::Size(min, max) => units::size(min).is_ok() && units::size(max).is_ok(),
-            Type::Integer(min, max) => min < max,
+            Type::Integer(min, max, _) => min < max,
             _ => true,
         }
     }
@@ -134,7 +135,7 @@ pub(crate) fn field_words(kind: &FieldKind) -> String {
     match kind {
         FieldKind::String => "text".to_owned(),
         FieldKind::Bool => "true or false".to_owned(),
-        FieldKind::Integer { min, max } => format!("whole number, {min} to {max}"),
+        FieldKind::Integer { min, max, .. } => format!("whole number, {min} to {max}"),
         FieldKind::Duration => "duration".to_owned(),
         FieldKind::StringList => "list of texts".to_owned(),
         FieldKind::Command => "text (for the shell) or list of texts".to_owned(),
@@ -144,5 +145,14 @@ pub(crate) fn field_words(kind: &FieldKind) -> String {
             suggest::or(&quoted)
         }
         FieldKind::Table => "table of name to value".to_owned(),
+    }
+}
+
+/// In what such a field counts.
+pub(crate) fn field_unit(kind: &FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Duration => "seconds, or with a unit",
+        FieldKind::Integer { unit, .. } => unit,
+        _ => "",
     }
 }

@@ -40,7 +40,7 @@ pub static WORKER: SectionKeys = SectionKeys {
         TOKEN_ENV,
         optional(
             "slots",
-            Type::Integer(1, 1_000),
+            Type::Integer(1, 1_000, "builds"),
             "1",
             "How many builds it runs at once.",
             "4",

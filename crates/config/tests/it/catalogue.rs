@@ -24,7 +24,16 @@ pub(crate) fn catalogue() -> Catalogue {
                     field("env", FieldKind::Env, false, "{ CC = \"clang\" }"),
                     field("workdir", FieldKind::String, false, "\"build\""),
                     field("timeout", FieldKind::Duration, false, "\"20m\""),
-                    field("max_lines", FieldKind::Integer { min: 1, max: 100 }, false, "10"),
+                    field(
+                        "max_lines",
+                        FieldKind::Integer {
+                            min: 1,
+                            max: 100,
+                            unit: "lines",
+                        },
+                        false,
+                        "10",
+                    ),
                     field("log_environ", FieldKind::Bool, false, "true"),
                 ],
                 logs: &["stdio"],

@@ -2,9 +2,11 @@
 
 mod catalogue;
 mod hostile;
+mod json_schema;
 mod load;
 mod meaning;
 mod mutations;
 mod samples;
+mod schema;
 mod spellings;
 mod starlark;
