@@ -22,6 +22,7 @@ pub mod keys;
 mod mask;
 mod master;
 mod plan;
+pub mod print;
 pub mod reference;
 mod report;
 mod scheduler;

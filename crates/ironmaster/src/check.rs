@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use crate::{catalogue, failure::Failure};
+use ironmaster_config::print;
 
-pub(crate) fn run(config: &Path, print: bool) -> Result<(), Failure> {
+use crate::{PrintForm, catalogue, failure::Failure};
+
+pub(crate) fn run(config: &Path, form: Option<PrintForm>) -> Result<(), Failure> {
     let loaded = catalogue::load(config)?;
     let plan = &loaded.plan;
-    if print {
-        let text = serde_json::to_string_pretty(plan)
-            .map_err(|error| Failure::because("cannot print the plan", &error))?;
-        println!("{text}");
+    if let Some(form) = form {
+        match form {
+            PrintForm::Json => print!("{}", print::json(plan)),
+            PrintForm::Toml => print!("{}", print::toml(plan)),
+        }
         return Ok(());
     }
     let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });

@@ -34,7 +34,7 @@ struct Arguments {
 enum Command {
     /// Runs a master until it is stopped (SIGTERM, Ctrl-C); SIGHUP reloads the configuration
     Start {
-        /// The configuration file
+        /// The configuration file: TOML, or Starlark if its name ends in .star
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
     },
@@ -63,14 +63,16 @@ enum Command {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PrintForm {
-    /// Everything that decisions depend on, defaults filled in, as JSON
+    /// All definitions with their defaults, as JSON
     Json,
+    /// The same as TOML
+    Toml,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Start { config } => start::run(&config),
-        Command::Check { config, print } => check::run(&config, print.is_some()),
+        Command::Check { config, print } => check::run(&config, print),
         Command::Fsck { config } => fsck::run(&config),
         Command::LoginLink { config } => login_link::run(&config),
     };

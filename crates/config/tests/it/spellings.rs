@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use ironmaster_config::{Loaded, Report, check, keys};
+use ironmaster_config::{Loaded, Report, check, keys, print};
 use toml::{Table, Value};
 
 use crate::catalogue::catalogue;
@@ -207,4 +207,25 @@ fn each_key_is_the_same_in_both_spellings() {
         }
     }
     assert!(compared > 200, "{compared}");
+}
+
+/// What `ironmaster check --print` shows.
+#[test]
+fn definitions_are_printed_alike() {
+    for (name, toml) in samples("valid") {
+        let of_toml = read("a.toml", &toml).0.unwrap().plan;
+        let of_star = read("a.star", &starlark(&toml).unwrap()).0.unwrap().plan;
+        assert_eq!(print::json(&of_toml), print::json(&of_star), "{name}");
+        assert_eq!(print::toml(&of_toml), print::toml(&of_star), "{name}");
+        let shown: serde_json::Value = serde_json::from_str(&print::json(&of_toml)).unwrap();
+        let builders = shown["builders"].as_object().unwrap().len();
+        assert_eq!(builders, of_toml.builders.len(), "{name}");
+        let shown: Table = toml::from_str(&print::toml(&of_toml)).unwrap();
+        assert_eq!(shown["builders"].as_table().unwrap().len(), builders, "{name}");
+    }
+    let full = read("a.toml", &samples("valid")[1].1).0.unwrap().plan;
+    let shown: Table = toml::from_str(&print::toml(&full)).unwrap();
+    let env = &shown["builders"]["zlib on linux"]["env"];
+    assert_eq!(env["LANG"], Value::Boolean(false));
+    assert_eq!(env["CC"], Value::String("clang".to_owned()));
 }
