@@ -9,5 +9,6 @@ mod network;
 mod proxy;
 mod refusals;
 mod rng;
+mod starlark;
 mod witness;
 mod worker_loss;
