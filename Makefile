@@ -19,7 +19,7 @@ lint: ## Check formatting, lints, licences and the pages' sources, without runni
 fmt: ## Format all sources
 	@scripts/fmt.sh
 
-bench: ## Measure decisions, commits, logs and output
+bench: ## Measure, beside Buildbot (BENCH=throughput,latency BENCH_FULL=1 BENCH_ONLY=ironmaster)
 	@scripts/bench.sh
 
 soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)

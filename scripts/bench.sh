@@ -1,10 +1,13 @@
 #!/bin/sh
-# The measurements that exist so far. docs/performance.md says how to read them.
+# Measures. docs/performance.md says what, and how to read it.
+#   BENCH=throughput,latency  only these scenarios; `rooms` is the crates' own programs   (all)
+#   BENCH_FULL=1              all sizes and repetitions: more than an hour                  (about 15 minutes)
+#   BENCH_ONLY=ironmaster     not beside Buildbot, which is else installed into .tools/
 set -eu
 cd "$(dirname "$0")/.."
-scripts/setup.sh rust cc
+scripts/setup.sh rust cc pip
 
-bench() {
+room() {
     crate=$1
     example=$2
     shift 2
@@ -12,9 +15,32 @@ bench() {
     cargo run --locked --quiet --release -p "ironmaster-$crate" --example "$example" -- "$@"
 }
 
-bench engine decisions
-bench store bench_store
-bench logs throughput
-bench logs long_line
-cargo build --locked --quiet --release -p ironmaster-worker
-bench worker throughput "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"
+rooms() {
+    room engine decisions
+    room store bench_store
+    room logs throughput
+    room logs long_line
+    cargo build --locked --quiet --release -p ironmaster-worker
+    room worker throughput "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"
+}
+
+systems() {
+    set -- "$@" --build --limits --keep-going
+    [ "${BENCH_FULL:-0}" = 0 ] || set -- "$@" --full
+    [ -z "${BENCH_ONLY:-}" ] || set -- "$@" --only "$BENCH_ONLY"
+    PYTHONDONTWRITEBYTECODE=1 python3 -m bench "$@"
+}
+
+case ",${BENCH:-all}," in
+    ,all,) systems && rooms ;;
+    ,rooms,) rooms ;;
+    *,rooms,*)
+        # shellcheck disable=SC2046
+        systems $(printf '%s' "$BENCH" | tr ',' '\n' | grep -vx rooms)
+        rooms
+        ;;
+    *)
+        # shellcheck disable=SC2046
+        systems $(printf '%s' "$BENCH" | tr ',' ' ')
+        ;;
+esac
