@@ -102,7 +102,7 @@ impl FrameDecoder {
     }
 }
 
-/// Idle compression contexts: 2.1 MB each, so logs share them.
+/// Idle compression contexts: 2.7 MB each, so logs share them.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: Mutex<Vec<FrameEncoder>>,
@@ -203,8 +203,8 @@ mod tests {
             assert_eq!(back, plain);
         }
         let (encoder, decoder) = (encoder.sizeof(), decoder.sizeof());
-        assert!(encoder < 2400 * 1000, "{encoder}");
-        assert!(decoder < 1100 * 1000, "{decoder}");
+        assert!(encoder < 2900 * 1000, "{encoder}");
+        assert!(decoder < 1700 * 1000, "{decoder}");
         println!("encoder {encoder}, decoder {decoder}");
     }
 

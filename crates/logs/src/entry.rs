@@ -143,6 +143,11 @@ impl Pending {
         self.bytes.len() + self.runs.len() * 4
     }
 
+    /// What it will take in the stored form at most.
+    pub(crate) fn most(&self) -> usize {
+        self.bytes.len() + self.runs.len() * MAX_HEAD
+    }
+
     pub(crate) fn push(&mut self, stream: usize, bytes: &[u8]) {
         if bytes.is_empty() {
             return;

@@ -12,8 +12,8 @@ const FINISHED: u8 = 1;
 const PACKED: u8 = 2;
 /// Upper limit of the stored bytes of an inline log.
 const MAX_LEN: u64 = 1024 * 1024;
-/// Below this compression gains nothing.
-const PACK_FROM: usize = 128;
+/// Below this compression gains some bytes of a row, and takes longer than all else that is done for a small log.
+const PACK_FROM: usize = 512;
 
 /// The serialised form of a small log, for its database row.
 #[derive(Debug, Clone, PartialEq, Eq)]

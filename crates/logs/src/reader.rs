@@ -84,7 +84,7 @@ pub(crate) struct Snapshot {
 /// Reads everything that was flushed when it was made. Cheap to clone; methods do not disturb each other.
 ///
 /// A place in the file is reached by decompressing its frame from the beginning: at most 8 MiB, some milliseconds. What is to be
-/// read in order is better streamed than asked for page by page. A stream takes a decompression context and a block, about 1.1 MB, twice that
+/// read in order is better streamed than asked for page by page. A stream takes a decompression context and a block, about 1.7 MB, twice that
 /// if a line must be gathered from afar.
 #[derive(Debug, Clone)]
 pub struct LogReader(Arc<Snapshot>);

@@ -3,10 +3,10 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    Flushed, InlineLog, LiveLog, LogError, LogKind, LogStore, MAX_CHUNK, OpenMode, Place, Position, Result,
-    Stream,
+    Flushed, InlineLog, LiveLog, LogError, LogKind, LogStore, MAX_CHUNK, OpenMode, PendingSync, Place,
+    Position, Result, Stream,
     codec::FrameEncoder,
-    entry::Pending,
+    entry::{MAX_HEAD, Pending},
     inline,
     live::Shared,
     reader::Content,
@@ -15,6 +15,9 @@ use crate::{
     segment::Segment,
     tally::{Mark, Tally},
 };
+
+/// Lines that may be open at once: one of each stream.
+const OPEN_MAX: usize = 3;
 
 /// Where a finished log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub struct Resumed {
 /// by its position. Dropping the writer loses what was not flushed, as a crash does.
 ///
 /// Memory, whatever the length of the log or its lines: in memory up to the inline limit and a block; in the file two
-/// blocks (128 KiB), the index (at most 140 KB) and, while a frame is open, a compression context (2.1 MB, see
+/// blocks (128 KiB), the index (at most 140 KB) and, while a frame is open, a compression context (2.7 MB, see
 /// [`LogWriter::rest`]).
 #[derive(Debug)]
 pub struct LogWriter {
@@ -324,6 +327,29 @@ impl LogWriter {
         self.flush()
     }
 
+    /// [`LogWriter::flush`], and what a later sync has to cover, if the log is in a file: the sync may run on another thread while
+    /// more is appended.
+    pub fn begin_sync(&mut self) -> Result<(Flushed, Option<PendingSync>)> {
+        let flushed = self.flush()?;
+        let pending = match &self.target {
+            Target::Memory(_) => None,
+            Target::File(file) => Some(PendingSync {
+                segment: Arc::clone(&file.segment),
+                end: file.end,
+                position: self.accepted,
+            }),
+        };
+        Ok((flushed, pending))
+    }
+
+    /// A sync that was begun with [`LogWriter::begin_sync`] has succeeded.
+    pub fn synced(&mut self, done: &PendingSync) {
+        if let Target::File(file) = &mut self.target {
+            file.synced = file.synced.max(done.end);
+            self.durable = self.durable.max(done.position);
+        }
+    }
+
     /// Ends the log: an unterminated last line becomes a line, a file gets the log's index and is durable. May be
     /// called again, after an error or a restart.
     pub fn finish(&mut self) -> Result<FinishedLog> {
@@ -421,6 +447,19 @@ impl LogWriter {
     /// What this writer knows to survive a power loss (see [`Flushed::durable`]).
     pub const fn durable(&self) -> Position {
         self.durable
+    }
+
+    /// Whether this log stays in memory even if `more` bytes are appended in so many `pieces`, and it is flushed, synced or
+    /// finished: then none of these calls touches a file.
+    pub fn stays_in_memory(&self, more: usize, pieces: usize) -> bool {
+        match &self.target {
+            Target::Memory(stored) => {
+                // The ends of lines that are still open may come on top.
+                let more = more + (pieces + OPEN_MAX) * MAX_HEAD + OPEN_MAX;
+                stored.len() + self.pending.most() + more <= self.store.options().inline_limit
+            }
+            Target::File(_) => false,
+        }
     }
 
     /// Lines that have ended and are flushed.

@@ -3,21 +3,25 @@
 //! Order of truth: log durable, then outcome committed, then the worker told to forget. A crash between any two of
 //! them leads back here with the same requests, and to the same answers.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use ironmaster_engine::{Input, Reply, StepReport};
-use ironmaster_logs::{LogWriter, Position, Stream};
+use ironmaster_logs::{LogError, LogWriter, PendingSync, Position, Stream};
 use ironmaster_model::{EffectRecord, LogId, LogKind, LogRecord, Properties, StepRecord, StepUrl};
 use ironmaster_steps::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
-use ironmaster_wire::{CommandId, Outcome, Verb};
+use ironmaster_wire::{CommandId, Outcome, OutputChunk, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     Control, Runner,
-    step_logs::{StepLogs, stream_of},
+    step_logs::{Size, StepLogs, Syncing, stream_of},
 };
 use crate::{
     committer::chain,
@@ -284,6 +288,7 @@ impl Host {
         let mut too_much = false;
         let mut unsynced = 0;
         let mut flush_at: Option<Instant> = None;
+        let mut syncing: Option<Syncing> = None;
         let mut control = self.control.clone();
         let mut stopped = None;
         loop {
@@ -313,19 +318,28 @@ impl Host {
                         return Err(lost);
                     }
                 }
-                () = flush => {
+                done = async { syncing.as_mut().expect("there is one").await }, if syncing.is_some() => {
+                    syncing = None;
+                    if let (Ok(done), Some(log), None) = (done, log, capture) {
+                        self.acknowledge(id, log, &done);
+                    }
+                    if unsynced >= SYNC_BYTES {
+                        unsynced = 0;
+                        syncing = self.begin_sync(log).await?;
+                    }
+                }
+                () = flush, if syncing.is_none() => {
                     flush_at = None;
                     unsynced = 0;
-                    self.make_durable(id, log, capture.is_some()).await?;
+                    syncing = self.begin_sync(log).await?;
                 }
                 Arrived { chunks, end } = inbox.take() => {
+                    if let Some(log) = log && !chunks.is_empty() {
+                        let size = Size { bytes: chunks.iter().map(|chunk| chunk.data.len()).sum(), pieces: chunks.len() };
+                        self.logs.write(log, size, |writer| append(writer, id, &chunks)).await?;
+                        unsynced += size.bytes;
+                    }
                     for chunk in &chunks {
-                        if let Some(log) = log {
-                            let start = Position::new(id.ordinal, chunk.offset);
-                            let stream = stream_of(chunk.stream);
-                            self.logs.write(log, |writer| writer.append(start, stream, &chunk.data)).await?;
-                            unsynced += chunk.data.len();
-                        }
                         if let Some(max) = capture && chunk.stream == ironmaster_wire::Stream::Stdout {
                             too_much |= captured.len() + chunk.data.len() > max;
                             let room = max.saturating_sub(captured.len()).min(chunk.data.len());
@@ -339,9 +353,9 @@ impl Host {
                     }
                     match end {
                         None => {
-                            if unsynced >= SYNC_BYTES {
+                            if unsynced >= SYNC_BYTES && syncing.is_none() {
                                 unsynced = 0;
-                                self.make_durable(id, log, capture.is_some()).await?;
+                                syncing = self.begin_sync(log).await?;
                             }
                             flush_at.get_or_insert_with(|| Instant::now() + FLUSH_INTERVAL);
                         }
@@ -350,7 +364,7 @@ impl Host {
                             crash::point("command_exited");
                             if let Some(log) = log {
                                 let at = Position::new(id.ordinal, exited.output_end);
-                                self.logs.write(log, |writer| writer.end_lines(at)).await?;
+                                self.logs.write(log, Size::default(), |writer| writer.end_lines(at)).await?;
                             }
                             return match (stopped, exited.outcome) {
                                 (Some(error @ HostError::Refused { .. }), _) | (Some(error), Outcome::Interrupted { .. }) => Err(error),
@@ -363,22 +377,22 @@ impl Host {
         }
     }
 
-    /// Makes output visible and durable, and tells the worker what it need not keep. Captured output is only in memory
-    /// here: the worker keeps it until the outcome is committed.
-    async fn make_durable(
-        &mut self,
-        id: CommandId,
-        log: Option<&str>,
-        captures: bool,
-    ) -> Result<(), HostError> {
-        let Some(log) = log else { return Ok(()) };
-        self.logs.flush(log, &self.runner.feed).await?;
-        let durable = self.logs.durable(log);
+    /// Makes output visible and begins to make it durable; none if there is no file to sync. Captured output is only in
+    /// memory here: the worker keeps it until the outcome is committed.
+    async fn begin_sync(&mut self, log: Option<&str>) -> Result<Option<Syncing>, HostError> {
+        match log {
+            Some(log) => self.logs.begin_sync(log, &self.runner.feed).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Output is durable: tells the worker what it need not keep.
+    fn acknowledge(&mut self, id: CommandId, log: &str, done: &PendingSync) {
+        let durable = self.logs.synced(log, done);
         crash::point("output_durable");
-        if !captures && durable.ordinal == id.ordinal && durable.offset > 0 {
+        if durable.ordinal == id.ordinal && durable.offset > 0 {
             self.link.ack(id, durable.offset);
         }
-        Ok(())
     }
 }
 
@@ -450,10 +464,15 @@ impl StepHost for Host {
             LogStream::Header => Stream::Header,
         };
         let start = Position::new(ordinal, 0);
-        self.logs
-            .write(log, |writer| writer.append(start, stream, text.as_bytes()))
-            .await?;
-        self.logs.write(log, LogWriter::flush).await.map(drop)
+        let size = Size {
+            bytes: text.len(),
+            pieces: 1,
+        };
+        let write = |writer: &mut LogWriter| {
+            writer.append(start, stream, text.as_bytes())?;
+            writer.flush()
+        };
+        self.logs.write(log, size, write).await.map(drop)
     }
 
     async fn pause(&mut self, time: Duration) -> Result<(), HostError> {
@@ -490,6 +509,15 @@ impl StepHost for Host {
             urls.push(url);
         }
     }
+}
+
+/// Appends a command's output. What an attempt that found no room has taken is known by its position.
+fn append(writer: &mut LogWriter, id: CommandId, chunks: &VecDeque<OutputChunk>) -> Result<(), LogError> {
+    for chunk in chunks {
+        let start = Position::new(id.ordinal, chunk.offset);
+        writer.append(start, stream_of(chunk.stream), &chunk.data)?;
+    }
+    Ok(())
 }
 
 /// The answer on record, if it is one to this request.

@@ -12,7 +12,7 @@ use std::{
 
 use ironmaster_engine::{Assignment, State};
 use ironmaster_logs::LogStore;
-use ironmaster_model::{BuildId, Event, WorkerInfo};
+use ironmaster_model::{BuildId, Event, StepRecord, WorkerInfo};
 use ironmaster_store::Reader;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,6 +50,7 @@ impl Runner {
     pub(crate) fn act(self: &Arc<Self>, state: &State, event: &Event) {
         match event {
             Event::BuildStarted { build } => self.begin(state, build.id, false),
+            Event::StepStarted { step, .. } if self.knows(step) => {}
             Event::StepStarted { step, .. } => self.tell(state, step.build),
             Event::BuildStopRequested { build, .. } | Event::BuildLost { build, .. } => {
                 self.tell(state, *build);
@@ -87,6 +88,15 @@ impl Runner {
             .insert(build, sender);
         let task = build::run(self.clone(), receiver, resumed);
         self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Whether a build began with this step in the same commit: its task has had it from the start.
+    fn knows(&self, step: &StepRecord) -> bool {
+        let builds = self.builds.lock().expect("no panic while holding the lock");
+        builds.get(&step.build).is_some_and(|sender| {
+            let control = sender.borrow();
+            control.assignment.step.as_ref().map(|known| known.id) == Some(step.id)
+        })
     }
 
     fn tell(&self, state: &State, build: BuildId) {

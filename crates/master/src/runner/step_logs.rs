@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ironmaster_logs::{FinishedStorage, LogError, LogStore, LogWriter, Place, Position, Stream};
+use ironmaster_logs::{FinishedStorage, LogError, LogStore, LogWriter, PendingSync, Place, Position, Stream};
 use ironmaster_model::{LogContent, LogId, LogRecord, LogSave};
 use ironmaster_steps::HostError;
 use ironmaster_store::Reader;
@@ -20,6 +20,16 @@ const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct StepLogs {
     logs: BTreeMap<String, StepLog>,
+}
+
+/// A log that is being made durable.
+pub(super) type Syncing = tokio::task::JoinHandle<PendingSync>;
+
+/// How much an operation appends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    pub(super) bytes: usize,
+    pub(super) pieces: usize,
 }
 
 #[derive(Debug)]
@@ -92,32 +102,27 @@ impl StepLogs {
             .unwrap_or_default()
     }
 
-    /// Up to where a log survives a loss of power.
-    pub(super) fn durable(&self, name: &str) -> Position {
-        self.logs
-            .get(name)
-            .map(|log| log.writer.durable())
-            .unwrap_or_default()
-    }
-
-    /// Runs an operation on a log's writer, waiting for room on the disk where there is none.
+    /// Appends what `operation` appends: `size` bytes. Waits for room on the disk where there is none.
     pub(super) async fn write<T>(
         &mut self,
         name: &str,
+        size: Size,
         mut operation: impl FnMut(&mut LogWriter) -> Result<T, LogError>,
     ) -> Result<T, HostError> {
         let log = self.logs.get_mut(name).ok_or_else(|| HostError::Refused {
             reason: format!("the step has no log \"{name}\""),
         })?;
-        with_room(&mut log.writer, &mut operation).await
+        with_room(&mut log.writer, size, &mut operation).await
     }
 
-    /// Makes what was appended visible and, if it is in a file, durable.
-    pub(super) async fn flush(&mut self, name: &str, feed: &Feed) -> Result<(), HostError> {
+    /// Makes what was appended visible. What is in a file is then made durable on a thread that may block, while more is
+    /// appended: hand what comes of it to [`Self::synced`].
+    pub(super) async fn begin_sync(&mut self, name: &str, feed: &Feed) -> Result<Option<Syncing>, HostError> {
         let Some(log) = self.logs.get_mut(name) else {
-            return Ok(());
+            return Ok(None);
         };
-        let flushed = with_room(&mut log.writer, &mut LogWriter::sync).await?;
+        let (flushed, pending) =
+            with_room(&mut log.writer, Size::default(), &mut LogWriter::begin_sync).await?;
         if flushed.num_lines != log.hinted {
             log.hinted = flushed.num_lines;
             let LogRecord { build, step, id, .. } = log.record;
@@ -128,7 +133,23 @@ impl StepLogs {
                 num_lines: flushed.num_lines,
             });
         }
-        Ok(())
+        Ok(pending.map(|pending| {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = pending.run() {
+                    give_up(&error);
+                }
+                pending
+            })
+        }))
+    }
+
+    /// What was begun is done: up to there a log survives a loss of power.
+    pub(super) fn synced(&mut self, name: &str, done: &PendingSync) -> Position {
+        let Some(log) = self.logs.get_mut(name) else {
+            return Position::default();
+        };
+        log.writer.synced(done);
+        log.writer.durable()
     }
 
     /// Durable text, or text to be committed, of all logs; ends them if `finish`.
@@ -152,7 +173,7 @@ impl StepLogs {
 
 impl StepLog {
     async fn finish(&mut self) -> Result<LogSave, HostError> {
-        let finished = with_room(&mut self.writer, &mut LogWriter::finish).await?;
+        let finished = with_room(&mut self.writer, Size::default(), &mut LogWriter::finish).await?;
         Ok(LogSave {
             log: self.record.id,
             num_lines: finished.num_lines,
@@ -166,13 +187,15 @@ impl StepLog {
     }
 
     async fn save(&mut self) -> Result<LogSave, HostError> {
-        let flushed = with_room(&mut self.writer, &mut LogWriter::sync).await?;
+        let flushed = with_room(&mut self.writer, Size::default(), &mut LogWriter::sync).await?;
         let content = match flushed.place {
             Place::File => LogContent::File,
-            Place::Memory => match with_room(&mut self.writer, &mut LogWriter::snapshot_inline).await? {
-                Some(inline) => LogContent::Inline(inline.bytes),
-                None => LogContent::File,
-            },
+            Place::Memory => {
+                match with_room(&mut self.writer, Size::default(), &mut LogWriter::snapshot_inline).await? {
+                    Some(inline) => LogContent::Inline(inline.bytes),
+                    None => LogContent::File,
+                }
+            }
         };
         let live = self.writer.live();
         Ok(LogSave {
@@ -185,24 +208,35 @@ impl StepLog {
     }
 }
 
+/// As for the database: what the disk holds is unknown, and the next start reads it.
+fn give_up(error: &LogError) -> ! {
+    tracing::error!(
+        error = chain(error),
+        "the master ends here and recovers at its next start"
+    );
+    std::process::exit(70)
+}
+
 /// Calls a writer until there is room. What it was given is not lost and not doubled: positions see to that.
 async fn with_room<T>(
     writer: &mut LogWriter,
+    size: Size,
     operation: &mut impl FnMut(&mut LogWriter) -> Result<T, LogError>,
 ) -> Result<T, HostError> {
     let mut said = false;
     loop {
-        let error = match tokio::task::block_in_place(|| operation(writer)) {
+        // To hand this thread's other tasks to another one costs more than a small log does.
+        let result = if writer.stays_in_memory(size.bytes, size.pieces) {
+            operation(writer)
+        } else {
+            tokio::task::block_in_place(|| operation(writer))
+        };
+        let error = match result {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         if error.is_fatal() {
-            // As for the database: what the disk holds is unknown, and the next start reads it.
-            tracing::error!(
-                error = chain(&error),
-                "the master ends here and recovers at its next start"
-            );
-            std::process::exit(70);
+            give_up(&error);
         }
         if !error.is_no_space() {
             return Err(HostError::Lost {
