@@ -21,6 +21,9 @@ use crate::{
 
 /// Frames between socket and master, in each direction. Few: when the master is slow, TCP tells the worker.
 const FRAMES_BETWEEN: usize = 8;
+/// What is read from a socket at once. The library keeps, and clears for each read, so much for each worker that is connected;
+/// the rest of a larger frame is read into the frame itself.
+const READ_BYTES: usize = 4 * 1024;
 /// How long a goodbye may take.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
@@ -38,6 +41,7 @@ pub async fn upgrade(
     upgrade
         .max_frame_size(frame_max)
         .max_message_size(frame_max)
+        .read_buffer_size(READ_BYTES)
         .on_upgrade(move |socket| async move {
             let _connection = connection;
             serve(&app, client, socket).await;

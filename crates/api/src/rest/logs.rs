@@ -1,5 +1,5 @@
-//! Log contents and downloads (section 7 of `docs/reference/rest-api-v2.md`), in constant memory: each piece is read when
-//! the client has taken the one before, so that a slow client holds neither memory nor a thread.
+//! Log contents and downloads (section 7 of `docs/reference/rest-api-v2.md`), in constant memory: one piece is read
+//! ahead of the client, so that a slow client holds neither more memory nor a thread.
 
 use std::io;
 
@@ -15,6 +15,7 @@ use ironmaster_master::LogHandle;
 use ironmaster_model::{LogId, LogKind};
 use ironmaster_store::{Filter, Query, Reader, Resource};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 use super::{
     answer::{content_type, whole},
@@ -29,7 +30,7 @@ use crate::{
     registry::Found,
 };
 
-/// Bytes read at once. One such piece per running download is in memory.
+/// Bytes read at once. Two such pieces per running download are in memory.
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// `…/contents`.
@@ -372,19 +373,25 @@ impl Pieces for RawPieces {
     }
 }
 
-/// A body of these pieces. A fault in the middle ends the connection, which tells the client that something is missing.
+/// A body of these pieces. While one is sent, the next one is read. A fault in the middle ends the connection, which tells the
+/// client that something is missing.
 fn body(pieces: impl Pieces) -> Body {
-    Body::from_stream(stream::unfold(Some(pieces), |pieces| async {
-        let mut pieces = pieces?;
-        match blocking(move || (pieces.next(), pieces)).await {
-            (Ok(Some(piece)), pieces) => Some((Ok(Bytes::from(piece)), Some(pieces))),
-            (Ok(None), _) => None,
-            (Err(fault), _) => {
+    Body::from_stream(stream::unfold(Some(ahead(pieces)), |reading| async {
+        match reading?.await {
+            Ok((Ok(Some(piece)), pieces)) => Some((Ok(Bytes::from(piece)), Some(ahead(pieces)))),
+            Ok((Ok(None), _)) => None,
+            Ok((Err(fault), _)) => {
                 damaged(&fault);
                 Some((Err(io::Error::other(fault)), None))
             }
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }))
+}
+
+/// Reads the next piece on a thread that may block.
+fn ahead<P: Pieces>(mut pieces: P) -> JoinHandle<(Result<Option<Vec<u8>>, LogError>, P)> {
+    tokio::task::spawn_blocking(move || (pieces.next(), pieces))
 }
 
 fn damaged(fault: &LogError) -> ApiError {
