@@ -139,7 +139,7 @@ class Meter:
 
     def read(self) -> tuple[float, Cpu, Cpu, float, float]:
         times = os.times()
-        client = times.user + times.system
+        client = times.user + times.system + times.children_user + times.children_system
         return (time.monotonic(), cpu(self.server), cpu(self.workers), client, busy())
 
     def stop(self) -> Usage:
@@ -147,14 +147,14 @@ class Meter:
         at, server, workers, client, all_of_it = (
             after - before for after, before in zip(self.read(), self.begin, strict=True)  # type: ignore[operator]
         )
-        # What the load generator used belongs to the client; its processes have ended, and were waited for.
+        # What the load generator used belongs to the client, which has waited for its end.
         others = all_of_it - server.own - server.children - workers.own - workers.children - client
         return Usage(at, server.own + server.children, workers.own, workers.children, max(0.0, others) / max(at, 0.01))
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Processor seconds during `seconds`; `noise` is in cores, and counts the client's load generator too."""
+    """Processor seconds during `seconds`; `noise` is in cores: what neither the system used nor its client."""
 
     seconds: float
     server: float

@@ -27,7 +27,7 @@ def run(system: System, report: Report, options: Options) -> None:
         add(f"idle{builders}", f"server RSS idle, 1 worker, {builders} builders", "MB", rss(system) / 1e6, goal)
         system.stop()
 
-    fleet = 100 if options.full else 40
+    fleet = 40 if options.quick or (system.expected_rate < 30 and not options.full) else 100
     system.prepare(simple(["true"], workers=fleet))
     system.start()
     system.quiet()
