@@ -61,8 +61,8 @@ def main() -> int:
         facts = machine.facts(folder)
         if not be_preferred():
             report.note("not run by root, so at the same priority as everything else on the machine")
-        for name, round_, system in plan(arguments.scenarios, systems, options):
-            said = time.monotonic()
+        for name, round_, system in plan(arguments.scenarios, systems, arguments.rounds, options):
+            said, known = time.monotonic(), {key: len(values) for key, values in report.values.items()}
             try:
                 SCENARIOS[name].run(system, report, options)
             except Exception as error:  # Figures of the others are worth having.
@@ -72,7 +72,10 @@ def main() -> int:
                     raise
             finally:
                 system.stop()
-            print(f"{name} {round_} {system.name}: {time.monotonic() - said:.0f} s", file=sys.stderr, flush=True)
+            print(f"{name}, round {round_}, {system.name}: {time.monotonic() - said:.0f} s", file=sys.stderr)
+            for line in report.news(known):
+                print("   ", line, file=sys.stderr)
+            sys.stderr.flush()
         if arguments.limits:
             limits(report, programs, folder)
     finally:
@@ -92,6 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", choices=["ironmaster", "buildbot"], help="measure this system alone")
     parser.add_argument("--full", action="store_true", help="all sizes and repetitions (about an hour)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
+    parser.add_argument("--rounds", type=int, default=2, help="how often at most each system has its turn")
     parser.add_argument("--limits", action="store_true", help="also measure what the machine can do at most")
     parser.add_argument("--build", action="store_true", help="compile the programs first")
     parser.add_argument("--keep", action="store_true", help="leave the servers' folders behind")
@@ -101,11 +105,11 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def plan(names: list[str], systems: list[System], options: Options) -> Iterator[tuple[str, int, System]]:
+def plan(names: list[str], systems: list[System], most: int, options: Options) -> Iterator[tuple[str, int, System]]:
     """In turn: A B, and once more A B where the machine's noise matters most."""
     for name in names:
         rounds = 2 if options.full or (name in REPEATED and not options.quick) else 1
-        for round_ in range(1, rounds + 1):
+        for round_ in range(1, min(most, rounds) + 1):
             for system in systems:
                 yield name, round_, system
 

@@ -38,6 +38,14 @@ class Report:
         """Something that a reader has to know."""
         self.notes.append(text)
 
+    def news(self, known: dict[tuple[str, str], int]) -> list[str]:
+        """What was added since there were so many values of each, for those who watch."""
+        return [
+            f"{self.lines[key].what}: {', '.join(number(value) for value in values[known.get((key, system), 0):])} {self.lines[key].unit}"
+            for (key, system), values in self.values.items()
+            if len(values) > known.get((key, system), 0)
+        ]
+
     def table(self) -> str:
         """Everything, as a table in Markdown."""
         head = ["figure", *self.systems]

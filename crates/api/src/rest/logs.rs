@@ -323,10 +323,13 @@ fn attachment(name: &str) -> HeaderValue {
         .expect("only harmless characters are left")
 }
 
+/// The next bytes; none at the end.
+type Piece = Result<Option<Vec<u8>>, LogError>;
+
 /// Something that is read piece by piece; blocks.
 trait Pieces: Send + Sized + 'static {
-    /// The next bytes; none at the end.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, LogError>;
+    /// The next piece.
+    fn next(&mut self) -> Piece;
 }
 
 struct ContentsPieces {
@@ -337,7 +340,7 @@ struct ContentsPieces {
 }
 
 impl Pieces for ContentsPieces {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+    fn next(&mut self) -> Piece {
         let mut piece = std::mem::take(&mut self.head);
         while piece.len() < PIECE_BYTES && self.tail.is_some() {
             let text = self.reader.chunk()?;
@@ -358,7 +361,7 @@ struct RawPieces {
 }
 
 impl Pieces for RawPieces {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, LogError> {
+    fn next(&mut self) -> Piece {
         let mut piece = std::mem::take(&mut self.head);
         while piece.len() < PIECE_BYTES && self.left > 0 {
             let bytes = self.reader.chunk()?;
@@ -390,7 +393,7 @@ fn body(pieces: impl Pieces) -> Body {
 }
 
 /// Reads the next piece on a thread that may block.
-fn ahead<P: Pieces>(mut pieces: P) -> JoinHandle<(Result<Option<Vec<u8>>, LogError>, P)> {
+fn ahead<P: Pieces>(mut pieces: P) -> JoinHandle<(Piece, P)> {
     tokio::task::spawn_blocking(move || (pieces.next(), pieces))
 }
 
