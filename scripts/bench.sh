@@ -5,7 +5,7 @@
 #   BENCH_ONLY=ironmaster     not beside Buildbot, which is else installed into .tools/
 set -eu
 cd "$(dirname "$0")/.."
-scripts/setup.sh rust cc pip
+scripts/setup.sh rust cc venv
 
 room() {
     crate=$1

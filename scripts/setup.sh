@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
-# missing. Known names: make, cc, pip, npm, chromium; and rust, which is only looked for.
+# missing. Known names: make, cc, pip, venv, npm, chromium; and rust, which is only looked for.
 set -eu
 
 package_of() {
@@ -8,6 +8,7 @@ package_of() {
         make) echo make ;;
         cc) echo gcc libc6-dev ;;
         pip) echo python3 python3-pip ;;
+        venv) echo python3 python3-venv ;;
         npm) echo nodejs npm ;;
         # A browser without a font shows nothing.
         chromium) echo chromium fonts-dejavu-core ;;
@@ -20,6 +21,7 @@ is_there() {
         # A compiler without the C library's headers compiles nothing.
         cc) command -v cc >/dev/null && echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1 ;;
         pip) python3 -m pip --version >/dev/null 2>&1 ;;
+        venv) python3 -c 'import ensurepip, venv' >/dev/null 2>&1 ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
