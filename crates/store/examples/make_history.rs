@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             id: batch,
             events: &commit.events,
             counters: &commit.counters,
+            meta: &[],
         })?;
         // As a master does now and then: it keeps so many for those who were away.
         while store.prune_events(200_000)? {}
