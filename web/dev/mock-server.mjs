@@ -636,6 +636,13 @@ function follow(type, row, rest) {
       )
     case 'builders/buildrequests':
       return { plural: 'buildrequests', rows: db.buildrequests.filter((r) => r.builderid === row.builderid) }
+    case 'buildrequests/waiting':
+      return {
+        plural: 'waiting',
+        rows: row.claimed
+          ? []
+          : [{ buildrequestid: row.buildrequestid, why: 'none of its workers has room' }],
+      }
     case 'builders/forceschedulers':
       return {
         plural: 'forceschedulers',

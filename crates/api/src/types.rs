@@ -171,6 +171,8 @@ types! {
         field("locks_duration_s", Integer), nullable("results", Integer), field("state_string", Text),
         nullable("properties", Properties), extra(field("attempt", Integer)), extra(nullable("cause", Json)),
     }
+    /// What a build request waits for.
+    WAITING = "waiting", "waiting" { field("buildrequestid", Integer), field("why", Text) }
     /// A build request.
     BUILDREQUEST = "buildrequest", "buildrequests" {
         field("buildrequestid", Integer), field("buildsetid", Integer), field("builderid", Integer),

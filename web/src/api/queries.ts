@@ -155,6 +155,17 @@ export const latestBuilds = (): LiveQuery<Page<Build>> => ({
 /** Pending requests are shown up to this number; the total is always the true one. */
 export const PENDING_LIMIT = 500
 
+/** What a request waits for, in the engine's own words; none once it does not wait. */
+export const whyWaiting = (id: number): LiveQuery<string | null> => ({
+  key: ['buildrequests', id, 'waiting'],
+  // Whatever frees or takes a place says so in one of these.
+  topics: ['workers/*/*', 'buildrequests/*/*'],
+  fetch: async (signal) =>
+    (await list('waiting', path`buildrequests/${id}/waiting`, {}, signal)).items[0]?.why ?? null,
+  apply: (why) => why,
+  refetchOn: () => true,
+})
+
 /** Requests that nothing builds yet, in the order in which they will be taken; of all builders or of one. */
 export const pendingRequests = (builderid?: number): LiveQuery<Page<BuildRequest>> => ({
   key: ['buildrequests', 'pending', builderid ?? 'all'],

@@ -57,6 +57,13 @@ export interface Builder {
   tags: readonly string[]
 }
 
+/** What a request waits for. */
+export interface Waiting {
+  buildrequestid: number
+  /** In words, without a full stop. */
+  why: string
+}
+
 export interface BuildRequest {
   buildrequestid: number
   buildsetid: number
@@ -273,5 +280,6 @@ export interface Resources {
   schedulers: Scheduler
   forceschedulers: ForceScheduler
   properties: Properties
+  waiting: Waiting
 }
 export type Plural = keyof Resources

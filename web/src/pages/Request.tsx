@@ -2,7 +2,7 @@ import { Link, Navigate, useParams } from '@tanstack/react-router'
 import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
-import { allWorkers, oneBuildset, oneRequest, pendingRequests, requestBuilds } from '../api/queries'
+import { oneBuildset, oneRequest, requestBuilds, whyWaiting } from '../api/queries'
 import type { BuildRequest } from '../api/types'
 import { useControl } from '../auth/session'
 import { BuildTable } from '../components/BuildTable'
@@ -12,7 +12,6 @@ import { Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
 import { Ago } from '../components/Time'
 import { describeCause } from '../lib/cause'
-import { counted, formatCount } from '../lib/format'
 import { useBuilders } from '../lib/names'
 import { requestStatus, statusWord } from '../lib/results'
 import css from './Build.module.css'
@@ -108,27 +107,13 @@ function RequestFacts({ request }: { request: BuildRequest }) {
   )
 }
 
-/** What the UI can tell about why it waits. */
+/** Why it waits. */
 function Why({ request }: { request: BuildRequest }) {
-  const workers = useLive(allWorkers()).data?.items
-  const pending = useLive(pendingRequests(request.builderid)).data?.items
-  if (workers === undefined || pending === undefined) return null
-  const own = workers.filter((w) => w.configured_on.some((c) => c.builderid === request.builderid))
-  const connected = own.filter((w) => w.connected_to.length > 0)
-  const usable = connected.filter((w) => !w.paused && !w.graceful)
-  const before = pending.findIndex((r) => r.buildrequestid === request.buildrequestid)
-  const why =
-    own.length === 0
-      ? 'No worker is configured for this builder.'
-      : connected.length === 0
-        ? `None of the builder's ${counted(own.length, 'worker')} is connected.`
-        : usable.length === 0
-          ? 'All connected workers of this builder are paused or shutting down.'
-          : `Waiting for a free worker (${formatCount(usable.length)} of ${formatCount(own.length)} can build it).`
+  const why = useLive(whyWaiting(request.buildrequestid)).data
+  if (why === undefined || why === null) return null
   return (
     <p style={{ marginTop: 14 }} role="status">
-      {why} {before > 0 && `${counted(before, 'request')} for the same builder before it.`} This page goes on
-      to the build when it starts.
+      It waits: {why}. This page goes on to the build when it starts.
     </p>
   )
 }

@@ -203,6 +203,8 @@ pub(super) static METHODS: &[Method] = &[
         "Build requests: all, or those of a builder."),
     read("buildrequests.get", Single, &types::BUILDREQUEST, Rows(Resource::BuildRequests), REQUEST_PATHS,
         "One build request."),
+    read("buildrequests.waiting", Collection, &types::WAITING, Operation::Waiting, &["buildrequests/n:buildrequestid/waiting"],
+        "What a build request waits for, in words; empty if it does not wait."),
     read("buildsets.list", Collection, &types::BUILDSET, Rows(Resource::Buildsets), &["buildsets"],
         "Buildsets with their source stamps."),
     read("buildsets.get", Single, &types::BUILDSET, Rows(Resource::Buildsets), &["buildsets/n:bsid"],

@@ -114,6 +114,8 @@ pub enum Operation {
     Spec,
     /// Force schedulers, from the configuration.
     ForceSchedulers,
+    /// What a request waits for, as the engine sees it now.
+    Waiting,
     /// The properties of what the path names, as one object.
     Properties,
     /// The properties of what the path names, as a list.

@@ -3,7 +3,7 @@
 use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use ironmaster_engine::force_fields;
-use ironmaster_model::{LogId, Plan, SchedulerKind};
+use ironmaster_model::{BuildRequestId, LogId, Plan, SchedulerKind};
 use ironmaster_store::{Filter, FilterValue, Query, Reader, Resource};
 use serde_json::Value;
 
@@ -109,6 +109,21 @@ pub(super) async fn get(
             app.master
                 .read(move |reader| request.force_schedulers(reader, &plan))
                 .await?
+        }
+        Operation::Waiting => {
+            let id = request
+                .found
+                .captures
+                .number("buildrequestid")
+                .unwrap_or_default();
+            let why = app.master.why_waiting(BuildRequestId(id)).await;
+            let waits = why.map(|why| {
+                Item::from_iter([
+                    ("buildrequestid".to_owned(), Value::from(id)),
+                    ("why".to_owned(), Value::from(why)),
+                ])
+            });
+            request.select(waits.into_iter().collect())?
         }
         Operation::RootLinks => {
             let links = ROOT_LINKS

@@ -165,7 +165,14 @@ async fn requests_workers_and_schedulers_are_controlled() {
         (status, &answer["error"]["message"]["priority"]),
         (400, &json!("'priority' is required"))
     );
+    let waiting = site.items(&format!("{path}/waiting")).await;
+    assert_eq!(
+        (waiting.len(), &waiting[0]["why"]),
+        (1, &json!("none of its workers has room (not connected: w1)")),
+        "{waiting:?}"
+    );
     ok(&path, "cancel", json!({ "reason": "no more" })).await;
+    assert_eq!(site.items(&format!("{path}/waiting")).await, [json!(0); 0]);
     let cancelled = site.item(&path).await;
     assert_eq!(
         (&cancelled["complete"], &cancelled["results"]),

@@ -46,6 +46,7 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ("logchunks.get", ("logchunks", Missing)),
         ("buildrequests.list", ("buildrequests", Some)),
         ("buildrequests.get", ("buildrequests/1", Some)),
+        ("buildrequests.waiting", ("buildrequests/2/waiting", Some)),
         ("buildsets.list", ("buildsets", Some)),
         ("buildsets.get", ("buildsets/1", Some)),
         ("sourcestamps.list", ("buildsets/1/sourcestamps", Some)),
