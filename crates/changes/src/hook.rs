@@ -80,6 +80,7 @@ pub fn parse_base(form: &[(String, String)]) -> Result<NewChange, HookError> {
         properties: form
             .filled("properties")?
             .map_or_else(|| Ok(Properties::new()), |text| properties(&text))?,
+        ..NewChange::default()
     })
 }
 
@@ -220,6 +221,7 @@ mod tests {
                 codebase: "c".into(),
                 when: Some(Timestamp(1_700_000_000_250_000)),
                 properties,
+                ..NewChange::default()
             }
         );
     }

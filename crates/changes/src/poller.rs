@@ -256,6 +256,7 @@ impl GitPoller {
             codebase: self.codebase.clone(),
             when: Some(Timestamp::from_secs(commit.time)),
             properties: Properties::new(),
+            ..NewChange::default()
         };
         PolledChange {
             branch: branch.to_owned(),

@@ -82,6 +82,8 @@ pub(crate) struct Checker<'c> {
     secret_values: Vec<String>,
     /// SHA-256 of each token, by whose it is.
     pub(crate) tokens: BTreeMap<String, String>,
+    /// Functions that filter changes, by the scheduler's name.
+    pub(crate) change_filters: BTreeMap<String, ironmaster_starlark::Value>,
     /// Whether the text is broken, so that what seems to be missing may stand in the broken part.
     pub(crate) broken: bool,
 }
@@ -98,12 +100,13 @@ impl<'c> Checker<'c> {
             secrets: Vec::new(),
             secret_values: Vec::new(),
             tokens: BTreeMap::new(),
+            change_filters: BTreeMap::new(),
             broken: false,
         }
     }
 
     /// The report, and masked copies of the texts by their identity.
-    pub(crate) fn into_report(mut self) -> (Report, Vec<(String, String)>) {
+    pub(crate) fn into_report(mut self) -> (Report, Vec<(String, String)>, Sources) {
         let mut spans: Vec<Vec<_>> = vec![Vec::new(); self.sources.files.len()];
         for span in &self.secrets {
             if let Some(at) = self.sources.file(*span).and_then(|file| {
@@ -175,7 +178,7 @@ impl<'c> Checker<'c> {
             .zip(masked.texts)
             .map(|(file, text)| (file.identity.clone(), text))
             .collect();
-        (report, texts)
+        (report, texts, self.sources)
     }
 
     // Findings.

@@ -15,6 +15,7 @@
 //! its SHA-256, and the excerpts that reports show are masked.
 
 mod builder;
+mod callbacks;
 mod checker;
 mod fields;
 mod grammar;

@@ -1,14 +1,15 @@
 //! The whole file: sections in the order in which they refer to one another, then what concerns several of
 //! them, then the configuration's identity.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use ironmaster_model::{Catalogue, ChangeSourceDef, Plan, SchedulerKind};
+use ironmaster_model::{CallbackSet, Callbacks, Catalogue, ChangeSourceDef, Plan, SchedulerKind};
 use sha2::{Digest, Sha256};
 
 use crate::{
     Loaded, Report,
     builder::{self, Builders},
+    callbacks::Functions,
     checker::{Checker, Section, Span},
     fields, keys, mask, master,
     scheduler::{self, Schedulers},
@@ -38,8 +39,8 @@ pub(crate) fn check(
         |name| name.to_string_lossy().into_owned(),
     );
     checker.sources.add(source_name.to_owned(), identity, text.into());
-    let table = match spelling {
-        Spelling::Toml => toml_form::read(&mut checker, text),
+    let (table, program) = match spelling {
+        Spelling::Toml => (toml_form::read(&mut checker, text), None),
         Spelling::Starlark => starlark_form::read(&mut checker),
     };
     let top = Section {
@@ -63,11 +64,22 @@ pub(crate) fn check(
     }
     let failed = checker.has_errors();
     let tokens = std::mem::take(&mut checker.tokens);
-    let (report, texts) = checker.into_report();
+    let change_filters = std::mem::take(&mut checker.change_filters);
+    let (report, texts, sources) = checker.into_report();
     if failed {
         return (None, report);
     }
+    let functions = program.filter(|_| !change_filters.is_empty()).map(|program| {
+        let functions: Arc<dyn Callbacks> = Arc::new(Functions {
+            program,
+            change_filters,
+            masked: report.sources.clone(),
+            sources,
+        });
+        functions
+    });
     let plan = Plan {
+        callbacks: CallbackSet(functions),
         digest: digest(&texts, &tokens),
         workers: workers.defs,
         builders: builders.defs,

@@ -164,7 +164,9 @@ fn row(
     let starlark = example(toml);
     // The same in both spellings, as a rule.
     let differs = toml_form::value(toml).is_some() && starlark.replace('"', "'") != toml.replace('"', "'");
-    let shown = if differs {
+    let shown = if toml_form::value(toml).is_none() {
+        format!("`{}`", cell(toml))
+    } else if differs {
         format!("`{}`, in Starlark `{}`", cell(toml), cell(&starlark))
     } else {
         format!("`{}`", cell(toml))

@@ -94,7 +94,11 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             Type::Periodic => periodic(checker, &section),
             Type::Force => SchedulerKind::Force(force(checker, &section, title)),
         };
+        let change_filter = checker.function(&section, "change_filter");
         let Some(name) = name else { continue };
+        if let Some(function) = change_filter {
+            checker.change_filters.insert(name.value.clone(), function);
+        }
         if let Some(first) = schedulers.places.get(&name.value) {
             let first = *first;
             checker.duplicate("scheduler", &name, first);
@@ -190,6 +194,7 @@ fn changes(checker: &mut Checker<'_>, section: &Section<'_>) -> (ChangeFilter, O
         codebases: values(checker.text_or_texts(section, "codebase")),
         files: values(files),
         unimportant_files: values(unimportant_files),
+        callback: section.has("change_filter"),
     };
     let tree_stable = checker
         .duration(section, "tree_stable")

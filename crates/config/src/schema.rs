@@ -74,6 +74,10 @@ fn variant(
     let mut properties = Map::new();
     let mut required = Vec::new();
     for key in sections.iter().flat_map(|section| section.keys) {
+        // TOML has no functions.
+        if matches!(key.ty, Type::Function) {
+            continue;
+        }
         let value = if key.name == "type" {
             json!({ "const": word, "description": key.doc })
         } else {
@@ -168,13 +172,18 @@ fn json_of(node: &Node) -> Option<Value> {
                 .map(|entry| Some((entry.name.clone(), json_of(&entry.node)?)))
                 .collect::<Option<_>>()?,
         ),
-        Data::Other(_) => return None,
+        Data::Function(_) | Data::Other(_) => return None,
     })
 }
 
 fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
     match ty {
-        Type::Text | Type::Regex | Type::Address | Type::StepKind | Type::ChangeSourceKind => {
+        Type::Text
+        | Type::Regex
+        | Type::Address
+        | Type::StepKind
+        | Type::ChangeSourceKind
+        | Type::Function => {
             json!({ "type": "string" })
         }
         Type::Identifier => {

@@ -8,7 +8,8 @@ use std::{
 
 use ironmaster_model::KindSpec;
 use ironmaster_starlark::{
-    Call, Error, ErrorKind, Heap, Host, Limits, Object, Record, Refusal, Slot, Source, Value, evaluate,
+    Call, Error, ErrorKind, Heap, Host, Limits, Object, Program, Record, Refusal, Slot, Source, Value,
+    evaluate,
 };
 
 use crate::{
@@ -29,11 +30,11 @@ const DEPTH_MAX: u32 = 64;
 const ENTRY_BYTES: usize = size_of::<Entry>() + 64;
 
 /// Runs the first of the checker's sources, with the files that it loads.
-pub(crate) fn read(checker: &mut Checker<'_>) -> Table {
+pub(crate) fn read(checker: &mut Checker<'_>) -> (Table, Option<Program>) {
     let functions = functions(checker);
     let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
     let Some(main) = checker.sources.files.first() else {
-        return Table::default();
+        return (Table::default(), None);
     };
     let source = Source {
         id: 0,
@@ -48,7 +49,7 @@ pub(crate) fn read(checker: &mut Checker<'_>) -> Table {
             Span::default(),
             "a Starlark file cannot be larger than 1 MiB",
         );
-        return Table::default();
+        return (Table::default(), None);
     }
     let mut form = Form {
         checker,
@@ -57,13 +58,16 @@ pub(crate) fn read(checker: &mut Checker<'_>) -> Table {
     };
     let result = evaluate(&source, &names, Limits::default(), &mut form);
     let top = form.top;
-    if let Err(errors) = result {
-        checker.broken = true;
-        for error in errors {
-            report(checker, &error);
+    match result {
+        Ok(program) => (top, Some(program)),
+        Err(errors) => {
+            checker.broken = true;
+            for error in errors {
+                report(checker, &error);
+            }
+            (top, None)
         }
     }
-    top
 }
 
 /// Reports why the evaluation has ended, with the calls that led there.
@@ -517,7 +521,8 @@ impl Form<'_, '_> {
                 }
                 Object::Record(record) => return self.inside(&Arc::clone(record), span, heap, depth),
                 Object::Range(..) => Data::Other("a range".to_owned()),
-                _ => Data::Other("a function".to_owned()),
+                Object::Function(_) => Data::Function(slot.value.clone()),
+                _ => Data::Other("a function of the language".to_owned()),
             },
         };
         Ok(Node { data, span })

@@ -19,6 +19,8 @@ pub(crate) enum Data {
     Date(String),
     List(Vec<Node>),
     Table(Table),
+    /// A function, which only Starlark has.
+    Function(ironmaster_starlark::Value),
     /// Something else, with its article.
     Other(String),
 }

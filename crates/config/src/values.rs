@@ -272,6 +272,32 @@ impl Checker<'_> {
         Some(bytes)
     }
 
+    /// A function.
+    pub(crate) fn function(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+    ) -> Option<ironmaster_starlark::Value> {
+        let value = section.get(key)?;
+        if let Data::Function(function) = &value.data {
+            return Some(function.clone());
+        }
+        match self.spelling {
+            Spelling::Toml => self.error_help(
+                "wrong_type",
+                value.span,
+                format!("`{key}` must be a function, which TOML has not"),
+                Some("write the configuration in Starlark, in a file that ends in `.star`".to_owned()),
+            ),
+            Spelling::Starlark => self.wrong_type(
+                key,
+                value,
+                "a function such as `lambda change: change.branch != \"wip\"`",
+            ),
+        }
+        None
+    }
+
     /// A list of texts, each with its place.
     pub(crate) fn texts(&mut self, section: &Section<'_>, key: &str) -> Option<Vec<Text>> {
         self.texts_value(key, section.get(key)?)
@@ -398,12 +424,9 @@ impl Checker<'_> {
                     .filter_map(|entry| Some((entry.name.clone(), self.json(&entry.node)?)))
                     .collect(),
             ),
-            Data::Other(what) => {
-                self.error(
-                    "wrong_type",
-                    value.span,
-                    format!("{what} cannot be kept as a value"),
-                );
+            Data::Function(_) | Data::Other(_) => {
+                let message = format!("{} cannot be kept as a value", value.type_name());
+                self.error("wrong_type", value.span, message);
                 return None;
             }
         })
@@ -421,6 +444,7 @@ impl Node {
             Data::Date(_) => "a date",
             Data::List(_) => "a list",
             Data::Table(_) => "a table",
+            Data::Function(_) => "a function",
             Data::Other(what) => what,
         }
     }

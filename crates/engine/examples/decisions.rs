@@ -113,7 +113,7 @@ fn plan() -> Plan {
         workers,
         builders,
         schedulers: BTreeMap::from([("all".into(), scheduler), ("force".into(), force)]),
-        change_sources: BTreeMap::new(),
+        ..Plan::default()
     }
 }
 

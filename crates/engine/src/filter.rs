@@ -31,6 +31,7 @@ pub struct Filter {
     codebases: Vec<String>,
     files: Vec<Pattern>,
     unimportant_files: Vec<Pattern>,
+    callback: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ impl Filter {
             codebases: filter.codebases.clone(),
             files: patterns(&filter.files),
             unimportant_files: patterns(&filter.unimportant_files),
+            callback: filter.callback,
         }
     }
 
@@ -127,9 +129,13 @@ impl Filters {
     }
 
     pub(crate) fn judge(&self, scheduler: &str, change: &NewChange) -> Verdict {
-        self.0
-            .get(scheduler)
-            .map_or(Verdict::Ignored, |filter| filter.judge(change))
+        let Some(filter) = self.0.get(scheduler) else {
+            return Verdict::Ignored;
+        };
+        if filter.callback && change.verdicts.get(scheduler) != Some(&true) {
+            return Verdict::Ignored;
+        }
+        filter.judge(change)
     }
 }
 
@@ -184,6 +190,50 @@ mod tests {
             (&[], Verdict::Ignored),
         ] {
             assert_eq!(filter.judge(&change(None, files)), verdict, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_function_must_have_agreed_beforehand() {
+        let mut plan = Plan::default();
+        for (name, callback, branch) in [
+            ("asks", true, "main"),
+            ("plain", false, "main"),
+            ("other", true, "next"),
+        ] {
+            plan.schedulers.insert(
+                name.into(),
+                ironmaster_model::SchedulerDef {
+                    name: name.into(),
+                    builders: Vec::new(),
+                    priority: 0,
+                    properties: BTreeMap::new(),
+                    kind: SchedulerKind::AnyBranch {
+                        filter: ChangeFilter {
+                            branches: texts(&[branch]),
+                            callback,
+                            ..ChangeFilter::default()
+                        },
+                        tree_stable: None,
+                    },
+                },
+            );
+        }
+        let filters = Filters::new(&plan);
+        for (verdict, heard) in [(Some(true), true), (Some(false), false), (None, false)] {
+            let mut change = change(Some("main"), &[]);
+            for name in ["asks", "plain", "other"] {
+                change
+                    .verdicts
+                    .extend(verdict.map(|verdict| (name.to_owned(), verdict)));
+            }
+            assert_eq!(filters.judge("asks", &change) == Verdict::Important, heard);
+            assert_eq!(filters.judge("plain", &change), Verdict::Important);
+            assert_eq!(
+                filters.judge("other", &change),
+                Verdict::Ignored,
+                "the branch does not fit"
+            );
         }
     }
 

@@ -168,6 +168,9 @@ pub struct NewChange {
     pub when: Option<Timestamp>,
     /// Properties (source `Change`).
     pub properties: Properties,
+    /// What the functions that schedulers filter changes with have said, by the scheduler's name. A scheduler with such
+    /// a function that is not here does not hear the change.
+    pub verdicts: BTreeMap<String, bool>,
 }
 
 /// A worker that has logged in.

@@ -11,12 +11,12 @@ use std::{
 };
 
 use ironmaster_engine::{Input, Refusal, Reply, State, Tx, decide};
-use ironmaster_model::{Counter, Sequenced, Timestamp};
+use ironmaster_model::{CallbackSet, Counter, Sequenced, Timestamp};
 use ironmaster_store::{Batch, CommitError, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    crash,
+    callbacks, crash,
     feed::Feed,
     health::{Condition, HealthCell},
     runner::Runner,
@@ -161,6 +161,8 @@ pub(crate) struct Thread {
     pub(crate) batch_id: u64,
     /// Counters as of the last commit: only those that moved are written.
     pub(crate) counters: BTreeMap<Counter, u64>,
+    /// Functions of the configuration in force. Not those of the State's plan, which a database cannot keep.
+    pub(crate) callbacks: CallbackSet,
 }
 
 /// An input on its way through a commit.
@@ -273,18 +275,32 @@ impl Thread {
             kept.map(|submission| (submission.input.clone(), submission.meta.clone()))
                 .collect()
         };
+        let callbacks_before = self.callbacks.clone();
         let mut events = Vec::new();
         let mut metas = Vec::new();
         let mut replies = Vec::with_capacity(inputs.len());
         for Submission { input, meta, answer } in inputs {
             let now = clock().max(self.state.now());
+            let brought = match &input {
+                Input::Configure { plan } => Some(plan.callbacks.clone()),
+                _ => None,
+            };
+            let input = callbacks::ask(&self.callbacks, input);
             let mut tx = Tx::new(&mut self.state, now);
             let result = decide(&mut tx, input);
+            // What follows in this batch is asked of the configuration that it will be decided by.
+            if let (Some(brought), Ok(_)) = (brought, &result) {
+                self.callbacks = brought;
+            }
             events.extend(tx.finish());
             metas.extend(meta.filter(|_| result.is_ok()));
             replies.push((result, answer));
         }
-        match self.commit(&events, &metas) {
+        let outcome = self.commit(&events, &metas);
+        if !matches!(outcome, Outcome::Committed) {
+            self.callbacks = callbacks_before;
+        }
+        match outcome {
             Outcome::Committed => {
                 self.act(events);
                 for (result, answer) in replies {

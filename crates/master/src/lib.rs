@@ -2,6 +2,7 @@
 //! [`Master`] handle. Start at `committer.rs`: everything that changes state goes through it.
 //!
 //! * `committer`: inputs in, decisions, one durable commit, and only then action.
+//! * `callbacks`: the configuration's own functions, asked before a decision.
 //! * `feed`: committed events for everybody who follows them.
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
 //! * `workers`: what the master knows of connected workers; `session` speaks the native protocol with one.
@@ -9,6 +10,7 @@
 //!
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
 
+mod callbacks;
 mod committer;
 mod crash;
 mod feed;

@@ -10,6 +10,7 @@ use std::{
 
 use ironmaster_engine::{Input, State};
 use ironmaster_logs::{LogError, LogStore};
+use ironmaster_model::CallbackSet;
 use ironmaster_store::{OpenOptions, SqliteStore, Store, StoreError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -131,6 +132,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         runner,
         health: health.clone(),
         batch_id: 0,
+        callbacks: CallbackSet::default(),
     };
     let stopped = CancellationToken::new();
     let ended = stopped.clone();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Duration, Properties};
+use crate::{CallbackSet, Duration, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub struct Plan {
     pub schedulers: BTreeMap<String, SchedulerDef>,
     /// Change sources by name.
     pub change_sources: BTreeMap<String, ChangeSourceDef>,
+    /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
+    /// stored.
+    #[serde(skip)]
+    pub callbacks: CallbackSet,
 }
 
 /// A machine that may connect, and what it may run.
@@ -206,6 +210,9 @@ pub struct ChangeFilter {
     pub files: Vec<String>,
     /// Globs: a change whose files all match is *unimportant*: it is built along, but sets nothing off.
     pub unimportant_files: Vec<String>,
+    /// Whether a function of the configuration ([`Plan::callbacks`]) is asked too. What it said comes with the change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub callback: bool,
 }
 
 /// A force scheduler's form.

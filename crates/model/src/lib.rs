@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** no I/O, no clock, no async runtime. Maps are ordered, so that iteration is deterministic.
 
+pub mod callback;
 pub mod catalogue;
 pub mod definition;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod results;
 pub mod snapshot;
 pub mod time;
 
+pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
     BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, FixedSource, ForceDef, ForceField,

@@ -7,8 +7,9 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     Limits, Span,
     ast::Def,
-    dict::Dict,
+    dict::{Dict, Key},
     error::{Error, ErrorKind, Result},
+    eval::range_len,
 };
 
 /// A value.
@@ -197,6 +198,48 @@ impl Heap {
         Ok(Value::Object(Id(id)))
     }
 
+    /// Makes a list of values that stand in no file.
+    pub fn list_of(&mut self, values: Vec<Value>) -> Result<Value> {
+        self.charge_slots(values.len())?;
+        let items = values
+            .into_iter()
+            .map(|value| Slot {
+                value,
+                span: Span::default(),
+            })
+            .collect();
+        self.list(items)
+    }
+
+    /// Makes a dict of names that stand in no file.
+    pub fn dict_of(&mut self, entries: Vec<(&str, Value)>) -> Result<Value> {
+        let span = Span::default();
+        let mut dict = Dict::default();
+        for (name, value) in entries {
+            let key = self.text(name)?;
+            let hashed = Key::of(&key, self)?;
+            self.charge(Dict::ENTRY_BYTES)?;
+            dict.insert(hashed, Slot { value: key, span }, Slot { value, span });
+        }
+        self.alloc(Object::Dict(dict))
+    }
+
+    /// Makes a `struct` of names that stand in no file.
+    pub fn struct_of(&mut self, fields: Vec<(&str, Value)>) -> Result<Value> {
+        let span = Span::default();
+        self.charge_slots(2 * fields.len())?;
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (Arc::from(name), span, Slot { value, span }))
+            .collect();
+        self.alloc(Object::Record(Arc::new(Record {
+            kind: "struct".into(),
+            span,
+            trace: Vec::new(),
+            fields,
+        })))
+    }
+
     /// Makes a list; its items must be charged already.
     pub(crate) fn list(&mut self, items: Vec<Slot>) -> Result<Value> {
         self.alloc(Object::List { items, iterating: 0 })
@@ -208,7 +251,7 @@ impl Heap {
     }
 
     /// Makes a text.
-    pub(crate) fn text(&mut self, text: &str) -> Result<Value> {
+    pub fn text(&mut self, text: &str) -> Result<Value> {
         self.charge_text(text.len())?;
         Ok(Value::Text(text.into()))
     }
@@ -270,6 +313,25 @@ impl Heap {
         let end = self.mark();
         self.frozen.retain(|range| range.start < mark);
         self.frozen.push(mark..end);
+    }
+
+    /// Whether a value counts as true.
+    pub fn truth(&self, value: &Value) -> bool {
+        match value {
+            Value::None => false,
+            Value::Bool(bool) => *bool,
+            Value::Int(number) => *number != 0,
+            Value::Float(number) => *number != 0.0,
+            Value::Text(text) => !text.is_empty(),
+            Value::Builtin(_) => true,
+            Value::Object(id) => match self.get(*id) {
+                Object::List { items, .. } => !items.is_empty(),
+                Object::Tuple(items) => !items.is_empty(),
+                Object::Dict(dict) => dict.len() > 0,
+                Object::Range(from, to, step) => range_len(*from, *to, *step) > 0,
+                _ => true,
+            },
+        }
     }
 
     /// What a value is, for people.

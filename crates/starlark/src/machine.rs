@@ -138,7 +138,7 @@ impl From<Box<Error>> for Refusal {
 }
 
 /// A file that runs or has run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Running {
     pub(crate) source: usize,
     pub(crate) module: Arc<Module>,
@@ -185,6 +185,25 @@ impl<'h> Machine<'h> {
             host,
             builtins,
             modules: Vec::new(),
+            loaded: HashMap::new(),
+            stack: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Takes up where an evaluation has ended: nothing that it has made changes any more.
+    pub(crate) fn resume(
+        host: &'h mut dyn Host,
+        builtins: Arc<[Arc<str>]>,
+        modules: Vec<Running>,
+        shared: Arc<Vec<Object>>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            heap: Heap::new(limits, shared),
+            host,
+            builtins,
+            modules,
             loaded: HashMap::new(),
             stack: Vec::new(),
             depth: 0,

@@ -14,21 +14,7 @@ use crate::{
 
 impl Machine<'_> {
     pub(crate) fn truth(&self, value: &Value) -> bool {
-        match value {
-            Value::None => false,
-            Value::Bool(bool) => *bool,
-            Value::Int(number) => *number != 0,
-            Value::Float(number) => *number != 0.0,
-            Value::Text(text) => !text.is_empty(),
-            Value::Builtin(_) => true,
-            Value::Object(id) => match self.heap.get(*id) {
-                Object::List { items, .. } => !items.is_empty(),
-                Object::Tuple(items) => !items.is_empty(),
-                Object::Dict(dict) => dict.len() > 0,
-                Object::Range(from, to, step) => range_len(*from, *to, *step) > 0,
-                _ => true,
-            },
-        }
+        self.heap.truth(value)
     }
 
     pub(crate) fn negative(&self, value: &Value) -> Result<Value> {

@@ -297,7 +297,7 @@ fn plan() -> Plan {
             .into_iter()
             .map(|scheduler| (scheduler.name.clone(), scheduler))
             .collect(),
-        change_sources: BTreeMap::new(),
+        ..Plan::default()
     }
 }
 

@@ -158,6 +158,9 @@ mod tests {
     #[test]
     fn examples_are_toml() {
         for key in all().flat_map(|section| section.keys) {
+            if matches!(key.ty, Type::Function) {
+                continue;
+            }
             let text = format!("{} = {}", key.name, key.example);
             assert!(toml::de::DeTable::parse(&text).is_ok(), "{text}");
         }

@@ -104,6 +104,13 @@ pub static SCHEDULER_CHANGES: SectionKeys = SectionKeys {
             "[\"docs/**\", \"*.md\"]",
         ),
         optional(
+            "change_filter",
+            Type::Function,
+            "none",
+            "Is called with each change; the scheduler hears it if the other filters match and this gives something true. The change has `author`, `committer`, `comments`, `files`, `revision`, `branch`, `category`, `revlink`, `repository`, `project`, `codebase` and `properties`. If it fails, the scheduler does not hear the change, and the master's log has the traceback.",
+            "lambda change: \"[skip ci]\" not in change.comments",
+        ),
+        optional(
             "tree_stable",
             Type::Duration("0s", "7d"),
             "at once",

@@ -47,6 +47,8 @@ pub enum Type {
     ChangeSourceKind,
     /// What the type of a form's field says.
     AsField,
+    /// A function; only in Starlark. The example is Starlark, too.
+    Function,
 }
 
 impl Type {
@@ -76,6 +78,7 @@ impl Type {
             Type::StepKind => "kind of step".to_owned(),
             Type::ChangeSourceKind => "kind of change source".to_owned(),
             Type::AsField => "as the type has it".to_owned(),
+            Type::Function => "function (only in Starlark)".to_owned(),
         }
     }
 

@@ -301,3 +301,85 @@ fn what_is_printed_is_a_warning() {
     assert_eq!(report.findings[0].code, "print");
     assert_eq!(report.findings[0].message, "one [2]");
 }
+
+/// Functions that filter changes are asked while the configuration is in force.
+#[test]
+fn change_filters_are_asked() {
+    let text = r#"
+SKIP = ["wip/", "tmp/"]
+def wanted(change):
+    for prefix in SKIP:
+        if (change.branch or "").startswith(prefix):
+            return False
+    return "[skip ci]" not in change.comments
+
+worker("w", token = "hunter2-0123456789")
+builder("b", workers = ["w"], steps = [shell("make")])
+scheduler("named", type = "any_branch", builders = ["b"], change_filter = wanted)
+scheduler("lambda", type = "single_branch", branch = "main", builders = ["b"],
+    change_filter = lambda change: any([f.endswith(".rs") for f in change.files]) or change.properties.get("force"))
+scheduler("fails", type = "any_branch", builders = ["b"], change_filter = lambda change: change.nothing)
+scheduler("endless", type = "any_branch", builders = ["b"], change_filter = lambda change: [1 for i in range(1 << 40)])
+scheduler("late", type = "any_branch", builders = ["b"], change_filter = lambda change: worker("x"))
+scheduler("plain", type = "any_branch", builders = ["b"])
+"#;
+    let plan = loaded(text).plan;
+    let callbacks = plan.callbacks.0.as_ref().expect("there are functions");
+    let change = |branch: &str, comments: &str, force: bool| {
+        let value =
+            json!({"branch": branch, "comments": comments, "files": ["a.c"], "properties": {"force": force}});
+        value.as_object().expect("an object").clone()
+    };
+    for (branch, comments, force, named, lambda) in [
+        ("main", "fix", false, true, false),
+        ("wip/x", "fix", true, false, true),
+        ("main", "fix [skip ci]", false, false, false),
+    ] {
+        let verdicts = callbacks.change_filters(&change(branch, comments, force));
+        assert_eq!(verdicts["named"], Ok(named), "{branch} {comments}");
+        assert_eq!(verdicts["lambda"], Ok(lambda), "{branch} {comments}");
+        assert!(!verdicts.contains_key("plain"));
+        for (name, part, place) in [
+            ("fails", "a struct has no `nothing`", "ironmaster.star:14:"),
+            ("endless", "more than 100000 steps", "ironmaster.star:15:"),
+            (
+                "late",
+                "can only be called while the configuration is read",
+                "ironmaster.star:16:",
+            ),
+        ] {
+            let traceback = verdicts[name].as_ref().expect_err(name);
+            assert!(
+                traceback.contains(part) && traceback.contains(place),
+                "{traceback}"
+            );
+            assert!(!traceback.contains("hunter2"), "{traceback}");
+        }
+    }
+    let filters = |name: &str| match &plan.schedulers[name].kind {
+        ironmaster_model::SchedulerKind::AnyBranch { filter, .. } => filter.callback,
+        _ => panic!("{name}"),
+    };
+    assert!(filters("named") && !filters("plain"));
+}
+
+#[test]
+fn a_change_filter_is_a_function() {
+    for (text, message) in [
+        ("True", "must be a function such as"),
+        ("\"main\"", "must be a function such as"),
+        ("len", "must be a function such as"),
+    ] {
+        let text =
+            format!("scheduler(\"s\", type = \"any_branch\", builders = [\"*\"], change_filter = {text})");
+        let (_, report) = read(&text);
+        assert!(report.findings[0].message.contains(message), "{report}");
+    }
+    let toml =
+        "[[scheduler]]\nname = \"s\"\ntype = \"any_branch\"\nbuilders = [\"*\"]\nchange_filter = \"x\"\n";
+    let (_, report) = check("a.toml", toml, Path::new("."), &catalogue());
+    assert!(
+        report.findings[0].message.contains("which TOML has not"),
+        "{report}"
+    );
+}
