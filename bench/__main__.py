@@ -68,6 +68,7 @@ def main() -> int:
             except Exception as error:  # Figures of the others are worth having.
                 status = 1
                 report.note(f"{name} of {system.name} failed: {error}")
+                print(f"{name} of {system.name} failed: {error!r}", file=sys.stderr)
                 if not arguments.keep_going:
                     raise
             finally:

@@ -86,11 +86,19 @@ class Generator:
             heads.write_text("".join(f"{name}: {value}\n" for name, value in headers.items()))
             lines.write_text("".join(f"{path}\t{body}\n" for path, body in requests))
             load = self._run("send", f"127.0.0.1:{port}", str(connections), str(replies), str(heads), str(lines))
-            return load, [json.loads(line) for line in replies.read_text().splitlines()]
+            return load, [_parsed(line) for line in replies.read_text(errors="replace").splitlines()]
 
     def _run(self, *arguments: str) -> Load:
         done = subprocess.run([self.program, *arguments], check=True, capture_output=True, text=True)
         return Load(**json.loads(done.stdout))
+
+
+def _parsed(line: str) -> Any:
+    """A reply's JSON; an empty object for what is none, as pages about errors are."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {}
 
 
 def until(what: str, condition: Callable[[], Any], timeout: float = 120.0, poll: float = 0.05) -> Any:
