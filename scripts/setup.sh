@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
-# missing. Known names: make, cc, pip, venv, npm, chromium; and rust, which is only looked for.
+# missing. Known names: make, cc, pip, venv, npm, chromium, postgres; and rust, which is only looked for.
 set -eu
 
 package_of() {
@@ -12,6 +12,7 @@ package_of() {
         npm) echo nodejs npm ;;
         # A browser without a font shows nothing.
         chromium) echo chromium fonts-dejavu-core ;;
+        postgres) echo postgresql ;;
         *) echo "scripts/setup.sh: no package is known for '$1'" >&2; exit 2 ;;
     esac
 }
@@ -22,6 +23,8 @@ is_there() {
         cc) command -v cc >/dev/null && echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1 ;;
         pip) python3 -m pip --version >/dev/null 2>&1 ;;
         venv) python3 -c 'import ensurepip, venv' >/dev/null 2>&1 ;;
+        # The server, wherever Debian keeps it.
+        postgres) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -7,12 +7,12 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration as StdDuration, SystemTime},
+    time::{Duration as StdDuration, Instant, SystemTime},
 };
 
 use ironmaster_engine::{Input, Refusal, Reply, State, Tx, decide};
 use ironmaster_model::{CallbackSet, Counter, Sequenced, Timestamp};
-use ironmaster_store::{Batch, CommitError, Store};
+use ironmaster_store::{Batch, CommitError, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -26,8 +26,10 @@ use crate::{
 const QUEUE_MAX: usize = 4096;
 /// Inputs decided in one commit.
 const BATCH_MAX: usize = 512;
-/// Between two looks whether a full disk has room again.
+/// Between two looks whether a full disk has room again, or the database is back; the first look is sooner.
 const PROBE_INTERVAL: StdDuration = StdDuration::from_secs(1);
+/// Before the first look. Each is twice as long in coming as the one before it.
+const PROBE_FIRST: StdDuration = StdDuration::from_millis(100);
 /// Between two looks of the watchdog.
 const WATCHDOG_INTERVAL: StdDuration = StdDuration::from_secs(30);
 /// Between two removals of old events from the feed's table.
@@ -55,7 +57,7 @@ pub enum SubmitError {
 /// A value to keep under a key in the commit of an input.
 pub(crate) type Meta = (String, String);
 type Answer = oneshot::Sender<Result<Reply, SubmitError>>;
-type Look = Box<dyn FnOnce(&State) + Send>;
+type Look = Box<dyn FnOnce(Result<&State, SubmitError>) + Send>;
 type Write = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
 pub(crate) enum Request {
@@ -122,12 +124,12 @@ impl Committer {
         look: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        let look: Look = Box::new(move |state| drop(answer.send(look(state))));
+        let look: Look = Box::new(move |state| drop(answer.send(state.map(look))));
         self.requests
             .send(Request::Look(look))
             .await
             .map_err(|_| SubmitError::Stopping)?;
-        answered.await.map_err(|_| SubmitError::Stopping)
+        answered.await.map_err(|_| SubmitError::Stopping)?
     }
 
     /// Uses the database's writing end between two commits.
@@ -163,6 +165,29 @@ pub(crate) struct Thread {
     pub(crate) counters: BTreeMap<Counter, u64>,
     /// Functions of the configuration in force. Not those of the State's plan, which a database cannot keep.
     pub(crate) callbacks: CallbackSet,
+    /// What has to be settled before anything is decided again.
+    pub(crate) unsettled: Unsettled,
+    /// When to look next whether the trouble is over, and how long after that again.
+    pub(crate) next_probe: (Instant, StdDuration),
+}
+
+/// What a lost connection to the database has left open.
+#[derive(Default)]
+pub(crate) enum Unsettled {
+    /// Nothing: State is as in the tables.
+    #[default]
+    Nothing,
+    /// State is ahead of the tables, which could not be read.
+    Reload,
+    /// It is not known whether a batch was committed; State is as if it were.
+    Doubt(Doubt),
+}
+
+/// A batch that may have been committed.
+pub(crate) struct Doubt {
+    events: Vec<Sequenced>,
+    moved: BTreeMap<Counter, u64>,
+    replies: Vec<(Result<Reply, Refusal>, Option<Answer>)>,
 }
 
 /// An input on its way through a commit.
@@ -175,8 +200,10 @@ struct Submission {
 /// What became of a batch.
 enum Outcome {
     Committed,
-    /// Not committed; State is as before.
+    /// Not committed; State is as before, or that is [unsettled](Unsettled).
     Failed(CommitError),
+    /// Not known yet. These are the counters that moved.
+    Doubtful(CommitError, BTreeMap<Counter, u64>),
 }
 
 impl Thread {
@@ -187,7 +214,9 @@ impl Thread {
         let mut pruning = false;
         loop {
             let mut wait = watchdog.left().min(prune.left());
-            if let Some(deadline) = self.state.next_deadline() {
+            if self.is_degraded() {
+                wait = wait.min(self.next_probe.0.saturating_duration_since(Instant::now()));
+            } else if let Some(deadline) = self.state.next_deadline() {
                 wait = wait.min(deadline.since(clock()).into());
             }
             if pruning {
@@ -211,7 +240,7 @@ impl Thread {
                     Request::Look(look) => {
                         // It may rely on what was submitted before it.
                         self.decide_all(std::mem::take(&mut inputs));
-                        look(&self.state);
+                        look(self.committed_state());
                     }
                     Request::Write(write) => {
                         self.decide_all(std::mem::take(&mut inputs));
@@ -225,10 +254,14 @@ impl Thread {
                     requests.try_recv().ok()
                 };
             }
-            if self
-                .state
-                .next_deadline()
-                .is_some_and(|deadline| deadline <= clock())
+            if self.is_degraded() {
+                self.recovered();
+            }
+            if !self.is_degraded()
+                && self
+                    .state
+                    .next_deadline()
+                    .is_some_and(|deadline| deadline <= clock())
             {
                 inputs.push(Submission {
                     input: Input::Tick,
@@ -243,7 +276,7 @@ impl Thread {
             if watchdog.due() {
                 self.watch();
             }
-            if prune.due() || pruning {
+            if (prune.due() || pruning) && !self.is_degraded() {
                 pruning = self.store.prune_events(EVENTS_KEEP).unwrap_or(false);
             }
         }
@@ -318,14 +351,15 @@ impl Thread {
             }
             Outcome::Failed(error) => {
                 let reason = self.explain(&error);
-                for (_, answer) in replies {
-                    reply(
-                        answer,
-                        Err(SubmitError::Unavailable {
-                            reason: reason.clone(),
-                        }),
-                    );
-                }
+                refuse_all(replies, &reason);
+            }
+            Outcome::Doubtful(error, moved) => {
+                self.explain(&error);
+                self.unsettled = Unsettled::Doubt(Doubt {
+                    events,
+                    moved,
+                    replies,
+                });
             }
         }
     }
@@ -360,46 +394,120 @@ impl Thread {
                     return Outcome::Committed;
                 }
                 Ok(false) => {}
+                Err(StoreError::Unreachable { .. }) => return Outcome::Doubtful(error, moved),
                 Err(lost) => die(&lost),
             },
-            CommitError::NoSpace | CommitError::Rejected { .. } => {}
+            CommitError::NoSpace | CommitError::Rejected { .. } | CommitError::Unreachable { .. } => {}
         }
         self.reload();
         Outcome::Failed(error)
     }
 
-    /// Back to what the tables say.
-    fn reload(&mut self) {
-        let snapshot = self.store.load().unwrap_or_else(|error| die(&error));
+    /// Back to what the tables say, as soon as they can be read; returns whether they could.
+    fn reload(&mut self) -> bool {
+        let snapshot = match self.store.load() {
+            Ok(snapshot) => snapshot,
+            Err(StoreError::Unreachable { .. }) => {
+                self.unsettled = Unsettled::Reload;
+                return false;
+            }
+            Err(error) => die(&error),
+        };
         self.state = State::load(snapshot).unwrap_or_else(|error| die(&error));
         self.counters = self.state.counters().clone();
+        self.unsettled = Unsettled::Nothing;
+        true
     }
 
     /// Says what a failed commit means, and remembers it where it lasts.
     fn explain(&mut self, error: &CommitError) -> String {
-        let reason = match error {
-            CommitError::NoSpace => {
-                "the disk that holds the state directory is full; free some space, the master goes on by itself".to_owned()
-            }
-            other => format!("internal error: {}", chain(other)),
+        let (reason, lasts) = match error {
+            CommitError::NoSpace => (
+                "the disk that holds the database is full; free some space, the master goes on by itself"
+                    .to_owned(),
+                true,
+            ),
+            CommitError::Unreachable { .. } | CommitError::Unknown { .. } => (
+                format!(
+                    "the connection to the database was lost ({}); the master goes on by itself when it is back",
+                    chain(error)
+                ),
+                true,
+            ),
+            other => (format!("internal error: {}", chain(other)), false),
         };
-        tracing::error!(reason, "a commit failed; nothing of it has happened");
-        if matches!(error, CommitError::NoSpace) {
+        tracing::error!(reason, "a commit failed");
+        if lasts {
             self.health.set(Condition::Degraded {
                 reason: reason.clone(),
             });
+            self.next_probe = (Instant::now() + PROBE_FIRST, PROBE_FIRST * 2);
         }
         reason
     }
 
-    /// Whether a full disk has room again.
+    fn is_degraded(&self) -> bool {
+        matches!(self.health.get().condition, Condition::Degraded { .. })
+    }
+
+    /// State, if it is what the tables say.
+    fn committed_state(&self) -> Result<&State, SubmitError> {
+        match (&self.unsettled, self.health.get().condition) {
+            (Unsettled::Reload | Unsettled::Doubt(_), Condition::Degraded { reason }) => {
+                Err(SubmitError::Unavailable { reason })
+            }
+            _ => Ok(&self.state),
+        }
+    }
+
+    /// Looks, now and then, whether the trouble is over: a full disk has room again, or the database is back.
     fn recovered(&mut self) -> bool {
-        if self.store.probe().is_err() {
+        let (due, after) = self.next_probe;
+        if Instant::now() < due {
             return false;
         }
-        tracing::info!("the disk has room again; going on");
-        self.health.set(Condition::Serving);
-        true
+        let over = match self.store.probe() {
+            Ok(()) => self.settle(),
+            Err(error @ CommitError::Fatal { .. }) => die(&error),
+            Err(_) => false,
+        };
+        if over {
+            tracing::info!("the database takes commits again; going on");
+            self.health.set(Condition::Serving);
+        } else {
+            self.next_probe = (Instant::now() + after, (after * 2).min(PROBE_INTERVAL));
+        }
+        over
+    }
+
+    /// Settles what a lost connection has left open; returns whether nothing is any more.
+    fn settle(&mut self) -> bool {
+        match std::mem::take(&mut self.unsettled) {
+            Unsettled::Nothing => true,
+            Unsettled::Reload => self.reload(),
+            Unsettled::Doubt(doubt) => match self.store.committed(self.batch_id) {
+                Ok(true) => {
+                    self.counters.extend(doubt.moved);
+                    self.act(doubt.events);
+                    for (result, answer) in doubt.replies {
+                        reply(answer, result.map_err(SubmitError::from));
+                    }
+                    true
+                }
+                Ok(false) => {
+                    refuse_all(
+                        doubt.replies,
+                        "the connection to the database was lost, and nothing was changed; try again",
+                    );
+                    self.reload()
+                }
+                Err(StoreError::Unreachable { .. }) => {
+                    self.unsettled = Unsettled::Doubt(doubt);
+                    false
+                }
+                Err(error) => die(&error),
+            },
+        }
     }
 
     /// Acts on what has just become true.
@@ -411,8 +519,8 @@ impl Thread {
     }
 
     fn watch(&mut self) {
-        if matches!(self.health.get().condition, Condition::Degraded { .. }) {
-            self.recovered();
+        if self.is_degraded() {
+            return;
         }
         let stuck: Vec<String> = self
             .state
@@ -427,6 +535,13 @@ impl Thread {
     }
 }
 
+fn refuse_all(replies: Vec<(Result<Reply, Refusal>, Option<Answer>)>, reason: &str) {
+    for (_, answer) in replies {
+        let reason = reason.to_owned();
+        reply(answer, Err(SubmitError::Unavailable { reason }));
+    }
+}
+
 fn reply(answer: Option<Answer>, result: Result<Reply, SubmitError>) {
     if let Some(answer) = answer {
         // Who asked may have gone away; what was decided stays.
@@ -438,7 +553,7 @@ fn reply(answer: Option<Answer>, result: Result<Reply, SubmitError>) {
 fn die(error: &dyn std::error::Error) -> ! {
     tracing::error!(
         error = chain(error),
-        "the state directory cannot be trusted any more; the master ends here and recovers at its next start"
+        "the database cannot be trusted any more; the master ends here and recovers at its next start"
     );
     std::process::exit(70)
 }
@@ -466,14 +581,14 @@ pub(crate) fn clock() -> Timestamp {
 /// Something that is due every so often.
 struct Periodic {
     interval: StdDuration,
-    last: std::time::Instant,
+    last: Instant,
 }
 
 impl Periodic {
     fn new(interval: StdDuration) -> Self {
         Self {
             interval,
-            last: std::time::Instant::now(),
+            last: Instant::now(),
         }
     }
 
@@ -484,7 +599,7 @@ impl Periodic {
     fn due(&mut self) -> bool {
         let due = self.left().is_zero();
         if due {
-            self.last = std::time::Instant::now();
+            self.last = Instant::now();
         }
         due
     }

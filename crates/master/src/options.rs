@@ -1,14 +1,20 @@
 //! How a master is started.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ironmaster_model::{Duration, Plan};
+use ironmaster_store::Database;
 
 /// Everything a master needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct MasterOptions {
-    /// Where everything durable is kept: the database and `logs/`.
+    /// Where logs and small files are kept, and the database if it is a file of its own.
     pub state_dir: PathBuf,
+    /// The database.
+    pub database: Database,
     /// The configuration to begin with.
     pub plan: Arc<Plan>,
     /// How long workers let commands run on without hearing from their master.
@@ -21,10 +27,17 @@ impl MasterOptions {
     /// How much longer than the lease the master waits before it gives a build up: the worker must be first.
     pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
-    /// Options with the usual times.
+    /// The SQLite database of a state directory.
+    pub fn sqlite(state_dir: &Path) -> PathBuf {
+        state_dir.join("ironmaster.sqlite")
+    }
+
+    /// Options with the usual times, and a SQLite database in the directory.
     pub fn new(state_dir: impl Into<PathBuf>, plan: Arc<Plan>) -> Self {
+        let state_dir = state_dir.into();
         Self {
-            state_dir: state_dir.into(),
+            database: Database::Sqlite(Self::sqlite(&state_dir)),
+            state_dir,
             plan,
             lease: Duration::from_secs(600),
             heartbeat: Duration::from_secs(10),

@@ -6,17 +6,18 @@ use std::{
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
+    time::{Duration as StdDuration, Instant},
 };
 
 use ironmaster_engine::{Input, State};
 use ironmaster_logs::{LogError, LogStore};
 use ironmaster_model::CallbackSet;
-use ironmaster_store::{OpenOptions, SqliteStore, Store, StoreError};
+use ironmaster_store::{Database, OpenOptions, Store, StoreError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     MasterOptions,
-    committer::{Committer, SubmitError, Thread},
+    committer::{Committer, SubmitError, Thread, Unsettled},
     feed::Feed,
     handle::{Inner, Master},
     health::HealthCell,
@@ -77,8 +78,8 @@ pub enum StartError {
 
 /// Starts a master.
 pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> {
-    let dir = options.state_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&dir)).await;
+    let (dir, database) = (options.state_dir.clone(), options.database.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&dir, &database)).await;
     let Opened {
         lock,
         store,
@@ -127,12 +128,14 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
     let thread = Thread {
         counters: state.counters().clone(),
         state,
-        store: Box::new(store),
+        store,
         feed: feed.clone(),
         runner,
         health: health.clone(),
         batch_id: 0,
         callbacks: CallbackSet::default(),
+        unsettled: Unsettled::Nothing,
+        next_probe: (Instant::now(), StdDuration::ZERO),
     };
     let stopped = CancellationToken::new();
     let ended = stopped.clone();
@@ -177,13 +180,13 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
 
 struct Opened {
     lock: File,
-    store: SqliteStore,
+    store: Box<dyn Store>,
     reader: ironmaster_store::Reader,
     state: State,
     logs: LogStore,
 }
 
-fn open(dir: &Path) -> Result<Opened, StartError> {
+fn open(dir: &Path, database: &Database) -> Result<Opened, StartError> {
     let failed = |source| StartError::Directory {
         dir: dir.to_owned(),
         source,
@@ -204,7 +207,7 @@ fn open(dir: &Path) -> Result<Opened, StartError> {
         }
         Err(error) => return Err(failed(error)),
     }
-    let (mut store, reader) = SqliteStore::open(dir.join("ironmaster.sqlite"), OpenOptions::default())?;
+    let (mut store, reader) = ironmaster_store::open(database, OpenOptions::default())?;
     let state = State::load(store.load()?).map_err(StartError::State)?;
     let logs = LogStore::open(dir.join("logs"), ironmaster_logs::Options::default())?;
     Ok(Opened {

@@ -1,4 +1,8 @@
-//! Prints what commits and queries cost: `cargo run --release -p ironmaster-store --example bench_store [BUILDS]`.
+//! Prints what commits and queries cost:
+//! `cargo run --release -p ironmaster-store --example bench_store [BUILDS] [--postgres URL]`.
+//!
+//! With `--postgres` the same is done on a server, in databases that are made and removed again. (`scripts/postgres.sh run` starts
+//! one, but without `fsync`: no figure to be written down.)
 //!
 //! The history has the shape of a busy installation: 10 builders; each build with a request, a set, a source stamp of its
 //! own, 5 properties and 3 steps. Queries are asked of a short history (1000 builds) and of a long one.
@@ -9,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ironmaster_store::{Batch, OpenOptions, Order, Query, Reader, Resource, SqliteStore, Store as _};
+use ironmaster_store::{Batch, Database, OpenOptions, Order, PostgresAddress, Query, Reader, Resource, open};
 
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/history.rs"]
@@ -20,18 +24,31 @@ use history::{Commit, History};
 type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
-    let builds: u64 = std::env::args()
-        .nth(1)
-        .map_or(Ok(100_000), |number| number.parse())?;
-    let directory = tempfile::tempdir()?;
+    let mut builds: u64 = 100_000;
+    let mut server = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--postgres" {
+            server = Some(arguments.next().ok_or("--postgres needs an address")?);
+        } else {
+            builds = argument.parse()?;
+        }
+    }
+    let place = Place {
+        directory: tempfile::tempdir()?,
+        server,
+    };
     println!("commits (each one sync), builds with 1 step, no properties");
     for size in [1, 8, 64] {
-        commits(&directory.path().join(format!("commits{size}.db")), size)?;
+        let database = place.database(&format!("commits{size}"))?;
+        commits(&database, size)?;
+        place.remove(&format!("commits{size}"))?;
     }
     let mut rates = Vec::new();
     for (number, builds) in [1000, builds].into_iter().enumerate() {
-        let path = directory.path().join(format!("history{number}.db"));
-        rates.push(history_of(&path, builds)?);
+        let database = place.database(&format!("history{number}"))?;
+        rates.push(history_of(&database, builds)?);
+        place.remove(&format!("history{number}"))?;
     }
     println!("rate with history over rate without:");
     let (without, with) = (&rates[0], &rates[1]);
@@ -39,6 +56,43 @@ fn main() -> Result<(), Failure> {
         println!("  {name:44} {:.2}", after / before);
     }
     Ok(())
+}
+
+/// Where databases are made.
+struct Place {
+    directory: tempfile::TempDir,
+    server: Option<String>,
+}
+
+impl Place {
+    fn database(&self, name: &str) -> Result<Database, Failure> {
+        let Some(server) = &self.server else {
+            return Ok(Database::Sqlite(self.directory.path().join(format!("{name}.db"))));
+        };
+        sql(server, &format!("create database bench_{name}"))?;
+        let (base, _) = server.rsplit_once('/').ok_or("the address names no database")?;
+        let address = PostgresAddress::new(&format!("{base}/bench_{name}"), None)?;
+        Ok(Database::Postgres(Box::new(address)))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        if let Some(server) = &self.server {
+            sql(server, &format!("drop database bench_{name} with (force)"))?;
+        }
+        Ok(())
+    }
+}
+
+fn sql(server: &str, statement: &str) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        client.batch_execute(statement).await?;
+        Ok(())
+    })
 }
 
 /// CPU time of this thread.
@@ -58,8 +112,8 @@ fn merge(history: &mut History, builds: usize, properties: usize, steps: u32) ->
     all
 }
 
-fn commits(path: &Path, size: usize) -> Result<(), Failure> {
-    let (mut store, _reader) = SqliteStore::open(path, OpenOptions::default())?;
+fn commits(database: &Database, size: usize) -> Result<(), Failure> {
+    let (mut store, _reader) = open(database, OpenOptions::default())?;
     let mut history = History::new(1);
     let rounds = (3000 / size).clamp(50, 1000);
     let made: Vec<Commit> = (0..rounds).map(|_| merge(&mut history, size, 0, 1)).collect();
@@ -96,8 +150,8 @@ fn commits(path: &Path, size: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Failure> {
-    let (mut store, reader) = SqliteStore::open(path, OpenOptions::default())?;
+fn history_of(database: &Database, builds: u64) -> Result<Vec<(&'static str, f64)>, Failure> {
+    let (mut store, reader) = open(database, OpenOptions::default())?;
     let mut history = History::new(1);
     let wall = Instant::now();
     let first = history.grow_builders(10);
@@ -120,7 +174,9 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
         "history of {builds} builds: made in {:.1} s",
         wall.elapsed().as_secs_f64()
     );
-    sizes(path)?;
+    if let Database::Sqlite(path) = database {
+        sizes(path)?;
+    }
     let wall = Instant::now();
     let snapshot = store.load()?;
     println!(
@@ -130,7 +186,7 @@ fn history_of(path: &Path, builds: u64) -> Result<Vec<(&'static str, f64)>, Fail
     );
     drop((store, reader));
     let wall = Instant::now();
-    let (mut store, reader) = SqliteStore::open(path, OpenOptions::default())?;
+    let (mut store, reader) = open(database, OpenOptions::default())?;
     let opened = wall.elapsed();
     store.load()?;
     println!(

@@ -1,33 +1,40 @@
 //! What can go wrong, without a driver's types.
 
-use std::path::PathBuf;
-
 /// The driver's own error, kept as the cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A database that cannot be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file cannot be opened or created.
-    #[error("cannot open the database {}", .path.display())]
+    /// It cannot be opened or created.
+    #[error("cannot open the database {database}")]
     Open {
-        /// The database file.
-        path: PathBuf,
+        /// The file, or the server's address without a password.
+        database: String,
         /// Why.
         #[source]
         source: BoxError,
     },
     /// Another process writes to it.
-    #[error("the database {} is in use by another process; stop that one first", .path.display())]
+    #[error("the database {database} is in use by another master; stop that one first")]
     InUse {
-        /// The database file.
-        path: PathBuf,
+        /// The file, or the server's address without a password.
+        database: String,
     },
-    /// The file is a database of some other program.
-    #[error("{} is not a database of Ironmaster; give another path, or move that file away", .path.display())]
+    /// It belongs to some other program.
+    #[error("{database} is not a database of Ironmaster; name another one, or move that one away")]
     Foreign {
-        /// The database file.
-        path: PathBuf,
+        /// The file, or the server's address without a password.
+        database: String,
+    },
+    /// The server cannot be reached now, or the connection to it was lost. Nothing has changed; try again later.
+    #[error("the database {database} cannot be reached")]
+    Unreachable {
+        /// The server's address without a password.
+        database: String,
+        /// Why.
+        #[source]
+        source: BoxError,
     },
     /// A newer Ironmaster has been at work.
     #[error(
@@ -105,6 +112,14 @@ pub enum CommitError {
     /// ([`Store::probe`](crate::Store::probe)).
     #[error("no space is left for the database")]
     NoSpace,
+    /// The database cannot be reached now, or has lost the connection before the commit. Nothing of the batch has
+    /// happened; when [`Store::probe`](crate::Store::probe) succeeds, [load](crate::Store::load) and go on.
+    #[error("the database cannot be reached")]
+    Unreachable {
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
     /// The storage cannot be trusted any more (an I/O error, a failed sync, a damaged file). Stop: what is in the tables
     /// when they are opened next is the truth.
     #[error("the database cannot {action}; what it holds when it is opened next is the truth")]
@@ -115,7 +130,8 @@ pub enum CommitError {
         #[source]
         source: BoxError,
     },
-    /// The connection was lost while committing: ask [`Store::committed`](crate::Store::committed).
+    /// The connection was lost while committing: ask [`Store::committed`](crate::Store::committed), again and again until
+    /// it knows.
     #[error("it is not known whether the commit happened")]
     Unknown {
         /// What happened.

@@ -1,6 +1,6 @@
 //! What a database must always satisfy.
 
-use crate::{error::StoreError, reader::Reader, sqlite::check};
+use crate::{error::StoreError, reader::Reader};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub enum Severity {
 /// Checks the whole database as of one moment, with a master at work on it or not; the work grows with history. Empty =
 /// all is well.
 ///
-/// It looks at the file itself, at references between rows, at rows against the states that they stand for (a complete
+/// It looks at the file itself (PostgreSQL sees to its own), at references between rows, at rows against the states that they stand for (a complete
 /// buildset has only complete requests, a request at most one running build …), at counters against ids and at the
 /// feed for gaps.
 pub fn fsck(reader: &Reader) -> Result<Vec<Finding>, StoreError> {
-    check::check(reader.pool())
+    reader.check()
 }
 
 impl std::fmt::Display for Finding {

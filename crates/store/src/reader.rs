@@ -1,6 +1,6 @@
 //! The reading end.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuilderId, ChangeId, ChangeRecord, EffectRecord, LogContent, LogId, LogRecord,
@@ -8,17 +8,31 @@ use ironmaster_model::{
 };
 
 use crate::{
+    database::Database,
     error::{EventsError, QueryError, StoreError},
+    fsck::Finding,
+    postgres,
     query::{Page, Query},
     resource::Resource,
-    sqlite::{OpenOptions, Pool, read, select},
+    sql::{Counts, Session, check, read, select},
+    sqlite::{self, OpenOptions, Through},
 };
 
 /// Reads what is committed, from any thread, without ever blocking the writer. Cheap to clone. All calls block: from
 /// async code, call them on a blocking thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader {
-    pool: Arc<Pool>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    counts: Counts,
+}
+
+enum Pool {
+    Sqlite(sqlite::Pool),
+    Postgres(Box<postgres::Pool>),
 }
 
 /// A log as stored.
@@ -44,72 +58,123 @@ pub struct RebuildSource {
 }
 
 impl Reader {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    pub(crate) fn sqlite(pool: sqlite::Pool) -> Self {
+        Self::new(Pool::Sqlite(pool))
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    pub(crate) fn postgres(pool: postgres::Pool) -> Self {
+        Self::new(Pool::Postgres(Box::new(pool)))
     }
 
-    /// Opens a database for reading only, whether or not a [`Store`](crate::Store) is open on it. Its schema must be this
-    /// program's.
+    fn new(pool: Pool) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pool,
+                counts: Counts::default(),
+            }),
+        }
+    }
+
+    /// Opens a SQLite database for reading only, whether or not a [`Store`](crate::Store) is open on it. Its schema must
+    /// be this program's.
     pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, StoreError> {
-        Pool::open_existing(path.as_ref(), &options).map(|pool| Self::new(Arc::new(pool)))
+        sqlite::Pool::open_existing(path.as_ref(), &options).map(Self::sqlite)
+    }
+
+    /// The same for any database.
+    pub fn of(database: &Database, options: OpenOptions) -> Result<Self, StoreError> {
+        match database {
+            Database::Sqlite(path) => Self::open(path, options),
+            Database::Postgres(address) => {
+                postgres::Pool::open_existing(address, &options).map(Self::postgres)
+            }
+        }
+    }
+
+    /// Reads with one statement, or with several that need not be of one moment.
+    fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match &self.shared.pool {
+            Pool::Sqlite(pool) => work(&mut Through(&*pool.read()?)),
+            Pool::Postgres(pool) => work(&mut pool.read()?),
+        }
+    }
+
+    /// Reads what is of one moment.
+    fn at_once<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match &self.shared.pool {
+            Pool::Sqlite(_) => self.read(work),
+            Pool::Postgres(pool) => pool.at_once(work),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.at_once(check::check)
     }
 
     /// Answers a query for a REST resource.
     pub fn query(&self, resource: Resource, query: &Query) -> Result<Page, QueryError> {
-        select::query(&self.pool, resource, query)
+        self.at_once(|session| select::query(session, &self.shared.counts, resource, query))
     }
 
     /// At most `limit` events after `seq`, in order. Empty if there are none yet.
     pub fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<Sequenced>, EventsError> {
-        read::events_after(&self.pool, seq, limit)
+        self.read(|session| read::events_after(session, seq, limit))
     }
 
     /// Sequence number of the newest event, 0 before the first.
     pub fn last_seq(&self) -> Result<u64, StoreError> {
-        read::last_seq(&self.pool)
+        self.read(read::last_seq)
     }
 
     /// Outcomes recorded for an unfinished step, by ordinal.
     pub fn effects(&self, step: StepId) -> Result<Vec<EffectRecord>, StoreError> {
-        read::effects(&self.pool, step)
+        self.read(|session| read::effects(session, step))
     }
 
     /// One log with its text, if that is in its row.
     pub fn log(&self, id: LogId) -> Result<Option<StoredLog>, StoreError> {
-        read::log(&self.pool, id)
+        self.read(|session| read::log(session, id))
     }
 
     /// All logs of a build, by id.
     pub fn logs_of_build(&self, build: BuildId) -> Result<Vec<LogRecord>, StoreError> {
-        read::logs_of_build(&self.pool, build)
+        self.read(|session| read::logs_of_build(session, build))
     }
 
     /// One build.
     pub fn build(&self, id: BuildId) -> Result<Option<BuildRecord>, StoreError> {
-        read::build(&self.pool, id)
+        self.read(|session| read::build(session, id))
     }
 
     /// What a rebuild of that build needs.
     pub fn rebuild_source(&self, id: BuildId) -> Result<Option<RebuildSource>, StoreError> {
-        read::rebuild_source(&self.pool, id)
+        self.read(|session| read::rebuild_source(session, id))
     }
 
     /// The changes with these ids, by id; unknown ids are left out.
     pub fn changes(&self, ids: &[ChangeId]) -> Result<Vec<ChangeRecord>, StoreError> {
-        read::changes(&self.pool, ids)
+        self.read(|session| read::changes(session, ids))
     }
 
     /// What was kept under a key ([`Store::set_meta`](crate::Store::set_meta)).
     pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        read::meta(&self.pool, key)
+        self.read(|session| read::meta(session, key))
     }
 
     /// How far a durable consumer has come ([`Store::save_cursor`](crate::Store::save_cursor)).
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        read::cursor(&self.pool, name)
+        self.read(|session| read::cursor(session, name))
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! From what a path says to rows: `builders/x/builds/3/steps/compile` is the step named so of the build that is
 //! number 3 of builder x.
 
-use ironmaster_store::{Filter, FilterValue, Query, QueryError, Reader, Resource};
+use ironmaster_store::{Filter, FilterValue, Query, QueryError, Reader, Resource, StoreError};
 
 use crate::{error::ApiError, registry::Captures};
 
@@ -136,6 +136,7 @@ fn id_of(reader: &Reader, resource: Resource, id: &str, scope: Vec<Filter>) -> R
 /// A refusal of the store in words of the API.
 pub(crate) fn query_error(error: QueryError) -> ApiError {
     match error {
+        QueryError::Store(away @ StoreError::Unreachable { .. }) => ApiError::Unavailable(away.to_string()),
         QueryError::Store(fault) => ApiError::internal("a query failed", &fault),
         refused => ApiError::BadRequest(refused.to_string()),
     }

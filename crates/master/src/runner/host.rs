@@ -14,6 +14,7 @@ use ironmaster_engine::{Input, Reply, StepReport};
 use ironmaster_logs::{LogError, LogWriter, PendingSync, Position, Stream};
 use ironmaster_model::{EffectRecord, LogId, LogKind, LogRecord, Properties, StepRecord, StepUrl};
 use ironmaster_steps::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+use ironmaster_store::StoreError;
 use ironmaster_wire::{CommandId, Outcome, OutputChunk, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +30,8 @@ use crate::{
     workers::{Arrived, CommandEnd, From, Inbox, WorkerLink},
 };
 
+/// Between two looks whether the database can be read again.
+const RETRY: Duration = Duration::from_millis(500);
 /// How long output may stay invisible and unacknowledged.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Output after which a file is made durable without waiting for that.
@@ -142,16 +145,24 @@ impl Host {
     async fn remember(&mut self, records: Vec<LogRecord>) -> Result<(), String> {
         let (runner, step) = (self.runner.clone(), self.step.id);
         let mut logs = std::mem::take(&mut self.logs);
+        // A database that is away for a while is no reason to give a build up.
+        let effects = loop {
+            let reader = runner.reader.clone();
+            let read = tokio::task::spawn_blocking(move || reader.effects(step)).await;
+            match read.map_err(|error| error.to_string())? {
+                Err(StoreError::Unreachable { .. }) => tokio::time::sleep(RETRY).await,
+                other => break other.map_err(|error| chain(&error))?,
+            }
+        };
         let read = tokio::task::spawn_blocking(move || {
-            let effects = runner.reader.effects(step).map_err(|error| chain(&error))?;
             for record in records {
                 logs.resume(&runner.logs, &runner.live, &runner.reader, record)
                     .map_err(|error| error.to_string())?;
             }
-            Ok::<_, String>((effects, logs))
+            Ok::<_, String>(logs)
         })
         .await;
-        let (effects, logs) = read.map_err(|error| error.to_string())??;
+        let logs = read.map_err(|error| error.to_string())??;
         self.recorded = effects
             .into_iter()
             .map(|effect| (effect.ordinal, effect))

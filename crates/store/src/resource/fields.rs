@@ -1,6 +1,6 @@
 //! The fields of each resource.
 
-use super::{Attach, Descriptor, Field, FieldKind, Resource, Scope, Source, Unasked};
+use super::{Attach, Descriptor, Field, FieldKind, From, Resource, Scope, Source, Unasked};
 
 impl Resource {
     pub(crate) fn descriptor(self) -> &'static Descriptor {
@@ -43,6 +43,7 @@ impl Field {
             extra: false,
             fixed: false,
             source,
+            postgres: None,
         }
     }
 
@@ -59,6 +60,22 @@ impl Field {
     const fn fixed(mut self) -> Self {
         self.fixed = true;
         self
+    }
+
+    /// Spelled in another way for PostgreSQL.
+    const fn postgres(mut self, source: Source) -> Self {
+        self.postgres = Some(source);
+        self
+    }
+}
+
+/// A plain table with ids.
+const fn table(from: &'static str) -> From {
+    From {
+        sqlite: from,
+        postgres: from,
+        key: "t.id",
+        key_postgres: "t.id",
     }
 }
 
@@ -122,6 +139,7 @@ const fn scope(name: &'static str, sql: &'static str) -> Scope {
     Scope {
         name,
         sql,
+        postgres: None,
         fixed: false,
     }
 }
@@ -131,14 +149,22 @@ const fn fixed_scope(name: &'static str, sql: &'static str) -> Scope {
     Scope {
         name,
         sql,
+        postgres: None,
         fixed: true,
+    }
+}
+
+impl Scope {
+    /// Spelled in another way for PostgreSQL.
+    const fn postgres(mut self, sql: &'static str) -> Self {
+        self.postgres = Some(sql);
+        self
     }
 }
 
 static BUILDERS: Descriptor = Descriptor {
     plural: "builders",
-    from: Some("builders as t"),
-    key: "t.id",
+    from: Some(table("builders as t")),
     newest_first: false,
     fields: &[
         int("builderid", "t.id").fixed(),
@@ -152,7 +178,7 @@ static BUILDERS: Descriptor = Descriptor {
                 key: "t.active",
                 attach: Attach::MasterIds,
                 contains: Some(
-                    "(t.active = 1 and exists (select 1 from masters m where m.active = 1 and m.id = {}))",
+                    "(t.active = true and exists (select 1 from masters m where m.active = true and m.id = {}))",
                 ),
             },
         ),
@@ -163,24 +189,32 @@ static BUILDERS: Descriptor = Descriptor {
             "t.tags",
             FieldKind::Text,
             "exists (select 1 from json_each(t.tags) as j where j.value = {})",
-        ),
+        )
+        .postgres(Source::List {
+            json: "t.tags",
+            member: FieldKind::Text,
+            contains: "exists (select 1 from json_array_elements_text(t.tags::json) as j where j.value = {})",
+        }),
     ],
     scopes: &[
         scope(
             "masterid",
-            "(t.active = 1 and exists (select 1 from masters m where m.active = 1 and m.id = {}))",
+            "(t.active = true and exists (select 1 from masters m where m.active = true and m.id = {}))",
         ),
         scope(
             "workerid",
-            "t.id in (select j.value from workers w, json_each(w.builders) as j where w.id = {} and w.active = 1)",
+            "t.id in (select j.value from workers w, json_each(w.builders) as j where w.id = {} and w.active = true)",
+        )
+        .postgres(
+            "t.id in (select j.value::bigint from workers w, json_array_elements_text(w.builders::json) as j \
+             where w.id = {} and w.active = true)",
         ),
     ],
 };
 
 static BUILDS: Descriptor = Descriptor {
     plural: "builds",
-    from: Some("builds as t"),
-    key: "t.id",
+    from: Some(table("builds as t")),
     newest_first: false,
     fields: &[
         int("attempt", "t.attempt").extra().fixed(),
@@ -229,8 +263,7 @@ static BUILDS: Descriptor = Descriptor {
 
 static BUILD_REQUESTS: Descriptor = Descriptor {
     plural: "buildrequests",
-    from: Some("buildrequests as t"),
-    key: "t.id",
+    from: Some(table("buildrequests as t")),
     newest_first: false,
     fields: &[
         int("attempts", "t.attempts").extra(),
@@ -262,8 +295,7 @@ static BUILD_REQUESTS: Descriptor = Descriptor {
 
 static BUILDSETS: Descriptor = Descriptor {
     plural: "buildsets",
-    from: Some("buildsets as t"),
-    key: "t.id",
+    from: Some(table("buildsets as t")),
     newest_first: false,
     fields: &[
         int("bsid", "t.id").fixed(),
@@ -285,14 +317,15 @@ static BUILDSETS: Descriptor = Descriptor {
 
 static SOURCE_STAMPS: Descriptor = Descriptor {
     plural: "sourcestamps",
-    from: Some("sourcestamps as t"),
-    key: "t.id",
+    from: Some(table("sourcestamps as t")),
     newest_first: false,
     fields: &[
         text("branch", "t.branch").null().fixed(),
         text("codebase", "t.codebase").fixed(),
         date("created_at", "t.created_at").fixed(),
-        object("patch", PATCH).null(),
+        object("patch", PATCH)
+            .null()
+            .postgres(Source::Json(PATCH_POSTGRES)),
         text("project", "t.project").fixed(),
         text("repository", "t.repository").fixed(),
         text("revision", "t.revision").null().fixed(),
@@ -309,10 +342,13 @@ const PATCH: &str = "case when t.patch_body is not null then json_object('author
     'body', t.patch_body, 'comment', t.patch_comment, 'level', t.patch_level, 'patchid', t.id, \
     'subdir', t.patch_subdir) end";
 
+const PATCH_POSTGRES: &str = "case when t.patch_body is not null then json_build_object('author', t.patch_author, \
+    'body', t.patch_body, 'comment', t.patch_comment, 'level', t.patch_level, 'patchid', t.id, \
+    'subdir', t.patch_subdir)::text end";
+
 static CHANGES: Descriptor = Descriptor {
     plural: "changes",
-    from: Some("changes as t"),
-    key: "t.id",
+    from: Some(table("changes as t")),
     newest_first: true,
     fields: &[
         text("author", "t.author").fixed(),
@@ -328,6 +364,11 @@ static CHANGES: Descriptor = Descriptor {
             FieldKind::Text,
             "exists (select 1 from json_each(t.files) as j where j.value = {})",
         )
+        .postgres(Source::List {
+            json: "t.files",
+            member: FieldKind::Text,
+            contains: "exists (select 1 from json_array_elements_text(t.files::json) as j where j.value = {})",
+        })
         .fixed(),
         list_of(
             "parent_changeids",
@@ -335,6 +376,11 @@ static CHANGES: Descriptor = Descriptor {
             FieldKind::Int,
             "t.parent = {}",
         )
+        .postgres(Source::List {
+            json: "case when t.parent is null then '[]' else '[' || t.parent || ']' end",
+            member: FieldKind::Int,
+            contains: "t.parent = {}",
+        })
         .fixed(),
         text("project", "t.project").fixed(),
         object("properties", "t.properties"),
@@ -358,8 +404,7 @@ static CHANGES: Descriptor = Descriptor {
 
 static STEPS: Descriptor = Descriptor {
     plural: "steps",
-    from: Some("steps as t"),
-    key: "t.id",
+    from: Some(table("steps as t")),
     newest_first: false,
     fields: &[
         int("buildid", "t.build").fixed(),
@@ -381,8 +426,7 @@ static STEPS: Descriptor = Descriptor {
 
 static LOGS: Descriptor = Descriptor {
     plural: "logs",
-    from: Some("logs as t"),
-    key: "t.id",
+    from: Some(table("logs as t")),
     newest_first: false,
     fields: &[
         bool("complete", "t.complete"),
@@ -402,14 +446,13 @@ static LOGS: Descriptor = Descriptor {
 
 static WORKERS: Descriptor = Descriptor {
     plural: "workers",
-    from: Some("workers as t"),
-    key: "t.id",
+    from: Some(table("workers as t")),
     newest_first: false,
     fields: &[
         attached(
             "configured_on",
             FieldKind::List,
-            "case when t.active = 1 then t.builders end",
+            "case when t.active = true then t.builders end",
             Attach::ConfiguredOn,
         ),
         attached(
@@ -418,7 +461,9 @@ static WORKERS: Descriptor = Descriptor {
             "t.connected",
             Attach::ConnectedTo,
         ),
-        object("facts", "json_extract(t.info, '$.facts')").extra(),
+        object("facts", "json_extract(t.info, '$.facts')")
+            .extra()
+            .postgres(Source::Json("(t.info::json -> 'facts')::text")),
         bool("graceful", "t.graceful"),
         ident("name", "t.name").fixed(),
         text("pause_reason", "t.pause_reason").null(),
@@ -427,24 +472,30 @@ static WORKERS: Descriptor = Descriptor {
         object(
             "workerinfo",
             "case when t.instance is null then '{}' else json_remove(t.info, '$.facts') end",
-        ),
+        )
+        .postgres(Source::Json(
+            "case when t.instance is null then '{}' else (t.info::jsonb - 'facts')::text end",
+        )),
     ],
     scopes: &[
         scope(
             "builderid",
-            "(t.active = 1 and exists (select 1 from json_each(t.builders) as j where j.value = {}))",
+            "(t.active = true and exists (select 1 from json_each(t.builders) as j where j.value = {}))",
+        )
+        .postgres(
+            "(t.active = true and exists (\
+             select 1 from json_array_elements_text(t.builders::json) as j where j.value::bigint = {}))",
         ),
         scope(
             "masterid",
-            "((t.active = 1 or t.connected = 1) and exists (select 1 from masters m where m.active = 1 and m.id = {}))",
+            "((t.active = true or t.connected = true) and exists (select 1 from masters m where m.active = true and m.id = {}))",
         ),
     ],
 };
 
 static MASTERS: Descriptor = Descriptor {
     plural: "masters",
-    from: Some("masters as t"),
-    key: "t.id",
+    from: Some(table("masters as t")),
     newest_first: false,
     fields: &[
         bool("active", "t.active"),
@@ -454,14 +505,13 @@ static MASTERS: Descriptor = Descriptor {
     ],
     scopes: &[scope(
         "builderid",
-        "(t.active = 1 and exists (select 1 from builders b where b.active = 1 and b.id = {}))",
+        "(t.active = true and exists (select 1 from builders b where b.active = true and b.id = {}))",
     )],
 };
 
 static SCHEDULERS: Descriptor = Descriptor {
     plural: "schedulers",
-    from: Some("schedulers as t"),
-    key: "t.id",
+    from: Some(table("schedulers as t")),
     newest_first: false,
     fields: &[
         bool("enabled", "t.enabled"),
@@ -474,8 +524,7 @@ static SCHEDULERS: Descriptor = Descriptor {
 
 static CHANGE_SOURCES: Descriptor = Descriptor {
     plural: "changesources",
-    from: Some("changesources as t"),
-    key: "t.id",
+    from: Some(table("changesources as t")),
     newest_first: false,
     fields: &[
         int("changesourceid", "t.id").fixed(),
@@ -487,7 +536,7 @@ static CHANGE_SOURCES: Descriptor = Descriptor {
 
 const ON_MASTER: Scope = scope(
     "masterid",
-    "(t.active = 1 and exists (select 1 from masters m where m.active = 1 and m.id = {}))",
+    "(t.active = true and exists (select 1 from masters m where m.active = true and m.id = {}))",
 );
 
 static BUILD_PROPERTIES: Descriptor = properties("builds as t", &[scope("buildid", "t.id = {}")]);
@@ -508,8 +557,7 @@ static CHANGE_PROPERTIES: Descriptor = properties("changes as t", &[scope("chang
 const fn properties(from: &'static str, scopes: &'static [Scope]) -> Descriptor {
     Descriptor {
         plural: "properties",
-        from: Some(from),
-        key: "t.id",
+        from: Some(table(from)),
         newest_first: false,
         fields: &[],
         scopes,
@@ -518,11 +566,13 @@ const fn properties(from: &'static str, scopes: &'static [Scope]) -> Descriptor 
 
 static BUILD_PROPERTY_LIST: Descriptor = property_list(
     "builds as o, json_each(o.properties) as t",
+    "builds as o, json_each(o.properties::json) as t",
     &[scope("buildid", "o.id = {}")],
 );
 
 static BUILDSET_PROPERTY_LIST: Descriptor = property_list(
     "buildsets as o, json_each(o.properties) as t",
+    "buildsets as o, json_each(o.properties::json) as t",
     &[
         scope("bsid", "o.id = {}"),
         scope(
@@ -534,20 +584,25 @@ static BUILDSET_PROPERTY_LIST: Descriptor = property_list(
 
 static CHANGE_PROPERTY_LIST: Descriptor = property_list(
     "changes as o, json_each(o.properties) as t",
+    "changes as o, json_each(o.properties::json) as t",
     &[scope("changeid", "o.id = {}")],
 );
 
 const PROPERTY_LIST_FIELDS: &[Field] = &[
-    text("name", "t.key"),
-    text("source", "t.value ->> 1"),
-    text("value", "t.value -> 0"),
+    text("name", "t.key").postgres(Source::Scalar("t.key collate \"C\"")),
+    text("source", "t.value ->> 1").postgres(Source::Scalar("(t.value ->> 1) collate \"C\"")),
+    text("value", "t.value -> 0").postgres(Source::Scalar("(t.value -> 0)::text collate \"C\"")),
 ];
 
-const fn property_list(from: &'static str, scopes: &'static [Scope]) -> Descriptor {
+const fn property_list(sqlite: &'static str, postgres: &'static str, scopes: &'static [Scope]) -> Descriptor {
     Descriptor {
         plural: "_properties",
-        from: Some(from),
-        key: "t.key",
+        from: Some(From {
+            sqlite,
+            postgres,
+            key: "t.key",
+            key_postgres: "t.key collate \"C\"",
+        }),
         newest_first: false,
         fields: PROPERTY_LIST_FIELDS,
         scopes,
@@ -634,7 +689,7 @@ static TEST_RESULT_SETS: Descriptor = none_yet(
         int("tests_passed", "null").null(),
         text("value_unit", "null"),
     ],
-    &[scope("codebaseid", "0")],
+    &[scope("codebaseid", "false")],
 );
 
 static TEST_RESULTS: Descriptor = none_yet(
@@ -656,7 +711,6 @@ const fn none_yet(plural: &'static str, fields: &'static [Field], scopes: &'stat
     Descriptor {
         plural,
         from: None,
-        key: "null",
         newest_first: false,
         fields,
         scopes,

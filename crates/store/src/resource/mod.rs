@@ -3,6 +3,8 @@
 
 mod fields;
 
+use crate::sql::Dialect;
+
 /// A REST type with its table. Names and fields follow REST v2; a field of our own is marked `extra`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
@@ -71,7 +73,9 @@ pub struct Field {
     pub extra: bool,
     /// Whether it never changes once the row is there (counts of rows can then be remembered).
     pub(crate) fixed: bool,
-    pub(crate) source: Source,
+    source: Source,
+    /// Where PostgreSQL spells it in another way.
+    postgres: Option<Source>,
 }
 
 /// The type of a field's values.
@@ -146,20 +150,57 @@ pub(crate) enum Attach {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     pub(crate) name: &'static str,
-    pub(crate) sql: &'static str,
+    sql: &'static str,
+    postgres: Option<&'static str>,
     pub(crate) fixed: bool,
 }
 
 pub(crate) struct Descriptor {
     pub(crate) plural: &'static str,
     /// What to select from, with the rows named `t`; none = there are no rows yet.
-    pub(crate) from: Option<&'static str>,
-    /// Default order, and the last key of every other order.
-    pub(crate) key: &'static str,
+    from: Option<From>,
     /// Whether the default order is descending.
     pub(crate) newest_first: bool,
     pub(crate) fields: &'static [Field],
     pub(crate) scopes: &'static [Scope],
+}
+
+/// A table, or what takes its place.
+#[derive(Clone, Copy, Debug)]
+struct From {
+    sqlite: &'static str,
+    postgres: &'static str,
+    /// Default order, and the last key of every other order.
+    key: &'static str,
+    key_postgres: &'static str,
+}
+
+impl Descriptor {
+    /// What to select from, with the rows named `t`; none = there are no rows yet.
+    pub(crate) fn from(&self, dialect: Dialect) -> Option<&'static str> {
+        self.from.map(|from| match dialect {
+            Dialect::Sqlite => from.sqlite,
+            Dialect::Postgres => from.postgres,
+        })
+    }
+
+    /// Default order, and the last key of every other order.
+    pub(crate) fn key(&self, dialect: Dialect) -> &'static str {
+        self.from.map_or("null", |from| match dialect {
+            Dialect::Sqlite => from.key,
+            Dialect::Postgres => from.key_postgres,
+        })
+    }
+}
+
+impl Scope {
+    /// The condition, with `{}` for the value.
+    pub(crate) fn sql(&self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Sqlite => self.sql,
+            Dialect::Postgres => self.postgres.unwrap_or(self.sql),
+        }
+    }
 }
 
 impl Resource {
@@ -218,6 +259,14 @@ impl Resource {
 }
 
 impl Field {
+    /// Where its value comes from.
+    pub(crate) fn source(&self, dialect: Dialect) -> Source {
+        match dialect {
+            Dialect::Sqlite => self.source,
+            Dialect::Postgres => self.postgres.unwrap_or(self.source),
+        }
+    }
+
     /// How the value of a filter on this field is to be parsed; none if it cannot be filtered. A list is filtered with
     /// `Contains` only, by a value of its members' type.
     pub fn filter_kind(&self) -> Option<FieldKind> {

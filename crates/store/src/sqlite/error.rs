@@ -70,7 +70,7 @@ mod tests {
             let sorted = match writing("commit", failure(extended)) {
                 CommitError::NoSpace => "no space",
                 CommitError::Fatal { .. } => "fatal",
-                CommitError::Unknown { .. } => "unknown",
+                CommitError::Unknown { .. } | CommitError::Unreachable { .. } => "network",
                 CommitError::Rejected { .. } => "rejected",
             };
             assert_eq!(sorted, expected, "{}", ffi::code_to_str(extended));

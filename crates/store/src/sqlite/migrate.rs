@@ -1,33 +1,26 @@
 //! Brings a database to this program's schema, or refuses it.
 //!
-//! Each script in `migrations/` is applied once, in order, all in one exclusive transaction: two programs that start at
+//! Each script in `migrations/sqlite/` is applied once, in order, all in one exclusive transaction: two programs that start at
 //! once do not meet, and a failed upgrade leaves nothing behind. The checksum of each applied script is kept; a script is
 //! never edited after a release.
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior, params};
-use sha2::{Digest, Sha256};
-
 use super::error::{is_foreign_file, reading};
-use crate::error::StoreError;
+use crate::{
+    error::StoreError,
+    migration::{Migration, checksum, compare, newest},
+};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 /// Marks a file as a database of Ironmaster ("IRON").
 const APPLICATION_ID: i64 = 0x4952_4f4e;
-
-/// One step of the schema.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Migration {
-    pub(crate) version: u32,
-    pub(crate) name: &'static str,
-    pub(crate) sql: &'static str,
-}
 
 /// All of them, by version from 1 without gaps.
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "0001_first_tables",
-    sql: include_str!("../../migrations/0001_first_tables.sql"),
+    sql: include_str!("../../migrations/sqlite/0001_first_tables.sql"),
 }];
 
 /// Applies what is missing.
@@ -47,7 +40,9 @@ pub(super) fn migrate(
             .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
             .map_err(|error| opening(path, error))?;
         if tables > 0 || application != 0 {
-            return Err(StoreError::Foreign { path: path.into() });
+            return Err(StoreError::Foreign {
+                database: path.display().to_string(),
+            });
         }
         transaction
             .execute_batch(&format!(
@@ -91,7 +86,9 @@ pub(super) fn verify(
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(|error| opening(path, error))?;
     if application != APPLICATION_ID {
-        return Err(StoreError::Foreign { path: path.into() });
+        return Err(StoreError::Foreign {
+            database: path.display().to_string(),
+        });
     }
     let known = newest(migrations);
     let applied = check(connection, migrations)?;
@@ -114,43 +111,17 @@ fn check(connection: &Connection, migrations: &[Migration]) -> Result<u32, Store
     while let Some(row) = rows.next().map_err(reading)? {
         applied.push((row.get(0).map_err(reading)?, row.get(1).map_err(reading)?));
     }
-    let known = newest(migrations);
-    let found = applied.last().map_or(0, |(version, _)| *version);
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
-    for (version, stored) in applied {
-        let Some(migration) = migrations.iter().find(|migration| migration.version == version) else {
-            continue;
-        };
-        let expected = checksum(migration.sql);
-        if stored != expected {
-            return Err(StoreError::Altered {
-                version,
-                name: migration.name.into(),
-                expected,
-                found: stored,
-            });
-        }
-    }
-    Ok(found)
-}
-
-fn newest(migrations: &[Migration]) -> u32 {
-    migrations.last().map_or(0, |migration| migration.version)
-}
-
-fn checksum(sql: &str) -> String {
-    // A checkout with other line ends is the same script.
-    hex::encode(Sha256::digest(sql.replace("\r\n", "\n").as_bytes()))
+    compare(applied, migrations)
 }
 
 fn opening(path: &Path, error: rusqlite::Error) -> StoreError {
     if is_foreign_file(&error) {
-        return StoreError::Foreign { path: path.into() };
+        return StoreError::Foreign {
+            database: path.display().to_string(),
+        };
     }
     StoreError::Open {
-        path: path.into(),
+        database: path.display().to_string(),
         source: error.into(),
     }
 }

@@ -3,23 +3,16 @@
 //! The writing connection uses a write-ahead log with `synchronous=FULL`: a commit is one sync of that log, and what is
 //! acknowledged survives loss of power. Readers never wait for it, nor it for them.
 
-mod attach;
-pub(crate) mod check;
-mod condition;
-mod counts;
 mod error;
 mod execute;
-mod load;
 mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
 mod pool;
-pub(crate) mod read;
-mod rows;
-pub(crate) mod select;
+mod session;
 
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs::File, path::Path, time::Duration};
 
 use ironmaster_model::{Counter, Snapshot, Timestamp, event};
 use rusqlite::{Connection, params};
@@ -33,10 +26,11 @@ use crate::{
     effect::effect,
     error::{CommitError, StoreError},
     reader::Reader,
-    store::{Batch, Store},
+    sql::load,
+    store::{Batch, Position, Store},
 };
 
-pub(crate) use self::pool::Pool;
+pub(crate) use self::{pool::Pool, session::Through};
 
 /// Events that one call of [`Store::prune_events`] removes at most.
 const PRUNE_MAX: u64 = 2000;
@@ -50,6 +44,9 @@ pub struct OpenOptions {
     pub readers: usize,
     /// How long to wait for another program that has locked the file (a backup, a shell) before giving up.
     pub busy_timeout: Duration,
+    /// How long to wait for the writer's lock of a PostgreSQL database: the server takes up to ten seconds to find out that the
+    /// machine of a master is gone.
+    pub lock_timeout: Duration,
     /// Largest size of the file in pages of 4 KiB; none = as large as the disk allows. For tests of a full disk.
     pub max_pages: Option<u32>,
 }
@@ -59,6 +56,7 @@ impl Default for OpenOptions {
         Self {
             readers: 4,
             busy_timeout: Duration::from_mins(1),
+            lock_timeout: Duration::from_secs(12),
             max_pages: None,
         }
     }
@@ -71,11 +69,7 @@ pub struct SqliteStore {
     statements: Statements,
     /// Which opening of the database this is; batch ids count within it.
     session: i64,
-    /// The last batch committed.
-    batch: u64,
-    /// Sequence number and time of the last event committed.
-    seq: u64,
-    at: Timestamp,
+    position: Position,
     /// Counters as in the table.
     counters: BTreeMap<Counter, u64>,
     /// Text of the event being written; kept for its memory.
@@ -92,10 +86,12 @@ impl SqliteStore {
         create_private(path)?;
         let opening = |source: rusqlite::Error| {
             if error::is_foreign_file(&source) {
-                return StoreError::Foreign { path: path.into() };
+                return StoreError::Foreign {
+                    database: path.display().to_string(),
+                };
             }
             StoreError::Open {
-                path: path.into(),
+                database: path.display().to_string(),
                 source: source.into(),
             }
         };
@@ -123,14 +119,12 @@ impl SqliteStore {
             connection,
             statements: Statements::default(),
             session,
-            batch: 0,
-            seq,
-            at,
+            position: Position { batch: 0, seq, at },
             counters: BTreeMap::new(),
             text: Vec::new(),
             _lock: lock,
         };
-        Ok((store, Reader::new(Arc::new(pool))))
+        Ok((store, Reader::sqlite(pool)))
     }
 
     /// Limits the size of the file from now on, in pages of 4 KiB; none = as large as the disk allows.
@@ -162,27 +156,6 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn check(&self, batch: &Batch<'_>) -> Result<(), CommitError> {
-        let refuse = |reason| Err(CommitError::Rejected { reason, source: None });
-        if batch.id <= self.batch {
-            return refuse(format!("batch {} does not follow batch {}", batch.id, self.batch));
-        }
-        let mut at = self.at;
-        for (seq, event) in (self.seq + 1..).zip(batch.events) {
-            if event.seq != seq {
-                return refuse(format!("event {} stands where {seq} is due", event.seq));
-            }
-            if event.at < at {
-                return refuse(format!(
-                    "event {} is of {}, before the one ahead of it",
-                    event.seq, event.at
-                ));
-            }
-            at = event.at;
-        }
-        Ok(())
-    }
-
     fn write(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
         for event in batch.events {
             for op in effect(event) {
@@ -205,10 +178,7 @@ impl SqliteStore {
         for (key, value) in batch.meta {
             self.write_meta(key, value)?;
         }
-        let (seq, at) = batch
-            .events
-            .last()
-            .map_or((self.seq, self.at), |event| (event.seq, event.at));
+        let Position { seq, at, .. } = self.position.after(batch);
         self.connection
             .prepare_cached("update current set batch = ?1, seq = ?2, at = ?3")
             .and_then(|mut statement| {
@@ -255,23 +225,19 @@ impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         // One read transaction: what it reads is of one moment even if somebody else writes with other tools.
         self.execute("begin").map_err(reading)?;
-        let snapshot = load::load(&self.connection);
+        let snapshot = load::load(&mut Through(&self.connection));
         self.execute("commit").map_err(reading)?;
         let snapshot = snapshot?;
         self.counters.clone_from(&snapshot.counters);
-        self.seq = snapshot.seq;
-        self.at = snapshot.now;
+        self.position.seq = snapshot.seq;
+        self.position.at = snapshot.now;
         Ok(snapshot)
     }
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), CommitError> {
-        self.check(batch)?;
+        self.position.check(batch)?;
         self.transaction(|store| store.write(batch))?;
-        self.batch = batch.id;
-        if let Some(last) = batch.events.last() {
-            self.seq = last.seq;
-            self.at = last.at;
-        }
+        self.position = self.position.after(batch);
         self.counters.extend(batch.counters);
         Ok(())
     }
@@ -321,7 +287,7 @@ impl Store for SqliteStore {
     }
 
     fn prune_events(&mut self, keep: u64) -> Result<bool, CommitError> {
-        let newest = self.seq;
+        let newest = self.position.seq;
         self.transaction(|store| {
             let failed = |error| writing("be written", error);
             let oldest: Option<i64> = store

@@ -42,7 +42,7 @@ pub(super) fn set_max_pages(connection: &Connection, pages: Option<u32>) -> rusq
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock_path = with_suffix(path, ".lock");
     let opening = |source: std::io::Error| StoreError::Open {
-        path: path.into(),
+        database: path.display().to_string(),
         source: source.into(),
     };
     let file = File::options()
@@ -53,7 +53,9 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         .map_err(opening)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            database: path.display().to_string(),
+        }),
         Err(TryLockError::Error(source)) => Err(opening(source)),
     }
 }
@@ -69,7 +71,7 @@ pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(StoreError::Open {
-            path: path.into(),
+            database: path.display().to_string(),
             source: source.into(),
         }),
     }
@@ -84,7 +86,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|source| StoreError::Open {
-            path: path.into(),
+            database: path.display().to_string(),
             source: source.into(),
         })
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{load, migrate, select};
+use super::migrate;
 use crate::{
     query::{Filter, Op, Order, Query},
     resource::Resource,
+    sql::{Dialect, load, read, select},
 };
 
 /// Tables that only grow.
@@ -56,7 +57,7 @@ fn scanned(line: &str, sql: &str) -> Option<String> {
 #[test]
 fn a_start_up_touches_only_what_is_active() {
     let connection = database();
-    for sql in load::statements() {
+    for sql in load::statements(Dialect::Sqlite) {
         for line in plan(&connection, &sql) {
             // A scan of an index that holds only active rows is what is wanted.
             let active = line.contains("_active");
@@ -196,7 +197,7 @@ fn hot_queries_use_indexes() {
             properties: vec!["*".into()],
             ..Query::default()
         };
-        let sql = select::statement(hot.resource, &query);
+        let sql = select::statement(Dialect::Sqlite, hot.resource, &query);
         let lines = plan(&connection, &sql);
         let explain = || format!("{:?} {query:?}\n{sql}\n{}", hot.resource, lines.join("\n"));
         for line in &lines {
@@ -208,7 +209,7 @@ fn hot_queries_use_indexes() {
             }
         }
         // What counts the rows reads no more than an index either.
-        for sql in select::counts(hot.resource, &query) {
+        for sql in select::counts(Dialect::Sqlite, hot.resource, &query) {
             for line in plan(&connection, &sql) {
                 if let Some(table) = scanned(&line, &sql) {
                     let active = line.contains("_active");
@@ -226,9 +227,8 @@ fn hot_queries_use_indexes() {
 #[test]
 fn the_feed_is_read_by_its_key() {
     let connection = database();
-    let sql = "select seq, at, version, event from events where seq > ?1 order by seq limit ?2";
     assert_eq!(
-        plan(&connection, sql),
+        plan(&connection, read::EVENTS),
         ["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"]
     );
 }

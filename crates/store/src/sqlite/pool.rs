@@ -1,16 +1,14 @@
 //! Reading connections, shared by all readers.
 
 use std::{
-    fmt,
     ops::Deref,
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, PoisonError},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{OpenOptions, counts::Counts, error::reading, migrate};
-use crate::error::StoreError;
+use super::{OpenOptions, error::reading, migrate};
+use crate::{error::StoreError, pool::Idle};
 
 /// Statements that each connection keeps prepared.
 const STATEMENTS_MAX: usize = 128;
@@ -20,20 +18,11 @@ const CACHE_KIB: u32 = 4096;
 pub(crate) struct Pool {
     path: PathBuf,
     options: OpenOptions,
-    idle: Mutex<Idle>,
-    returned: Condvar,
-    pub(super) counts: Counts,
-}
-
-#[derive(Default)]
-struct Idle {
-    connections: Vec<Connection>,
-    /// Connections that exist, idle or not.
-    opened: usize,
+    connections: Idle<Connection>,
 }
 
 /// A borrowed connection, inside one read transaction: all it reads is of one moment.
-pub(super) struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
 }
@@ -43,9 +32,7 @@ impl Pool {
         Self {
             path: path.into(),
             options: *options,
-            idle: Mutex::default(),
-            returned: Condvar::new(),
-            counts: Counts::default(),
+            connections: Idle::new(options.readers),
         }
     }
 
@@ -57,44 +44,14 @@ impl Pool {
     }
 
     /// Borrows a connection; waits while all are in use.
-    pub(super) fn read(&self) -> Result<Reading<'_>, StoreError> {
-        let connection = self.take()?;
+    pub(crate) fn read(&self) -> Result<Reading<'_>, StoreError> {
+        let connection = self.connections.take(|| self.open())?;
         let reading = Reading {
             pool: self,
             connection: Some(connection),
         };
         reading.begin()?;
         Ok(reading)
-    }
-
-    fn take(&self) -> Result<Connection, StoreError> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(connection) = idle.connections.pop() {
-                return Ok(connection);
-            }
-            if idle.opened < self.options.readers.max(1) {
-                idle.opened += 1;
-                drop(idle);
-                return self.open().inspect_err(|_| self.forget());
-            }
-            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// A connection is not coming back; somebody else may open one in its place.
-    fn forget(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.opened -= 1;
-        drop(idle);
-        self.returned.notify_one();
-    }
-
-    fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.connections.push(connection);
-        drop(idle);
-        self.returned.notify_one();
     }
 
     fn open(&self) -> Result<Connection, StoreError> {
@@ -112,7 +69,7 @@ impl Pool {
             Ok(connection)
         };
         connect().map_err(|source| StoreError::Open {
-            path: self.path.clone(),
+            database: self.path.display().to_string(),
             source: source.into(),
         })
     }
@@ -146,18 +103,10 @@ impl Drop for Reading<'_> {
                 .and_then(|mut statement| statement.execute([]))
                 .is_ok();
         if ended {
-            self.pool.give_back(connection);
+            self.pool.connections.give_back(connection);
         } else {
             drop(connection);
-            self.pool.forget();
+            self.pool.connections.forget();
         }
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
     }
 }

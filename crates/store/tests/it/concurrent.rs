@@ -2,24 +2,23 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ironmaster_store::{Filter, OpenOptions, Query, Resource, SqliteStore};
+use ironmaster_store::{Filter, OpenOptions, Query, Resource};
 
 use crate::{
-    conformance::{Sqlite, commit_one},
+    backend::{Backend, on_both},
+    conformance::commit_one,
     history::History,
     world::World,
 };
 
 /// More readers than connections, while the writer is at work: nobody skips an event, sees one twice, or sees half a
 /// commit.
-#[test]
-fn followers_see_every_event_once() {
-    let backend = Sqlite::new();
+fn followers_see_every_event_once(backend: &mut dyn Backend) {
     let options = OpenOptions {
         readers: 2,
         ..OpenOptions::default()
     };
-    let (mut store, reader) = SqliteStore::open(backend.path(), options).unwrap();
+    let (mut store, reader) = backend.open_with(options);
     let commits = History::new(21).commits(150);
     let world = World::of(&commits);
     let last = world.events.len() as u64;
@@ -65,7 +64,7 @@ fn followers_see_every_event_once() {
             }
         });
         for (id, commit) in (1..).zip(&commits) {
-            commit_one(&mut store, id, commit);
+            commit_one(&mut *store, id, commit);
         }
         let followers: Vec<_> = followers
             .into_iter()
@@ -85,3 +84,5 @@ fn followers_see_every_event_once() {
     let page = reader.query(Resource::Builds, &finished).unwrap();
     assert_eq!(page.total, complete as u64);
 }
+
+on_both! { followers_see_every_event_once }

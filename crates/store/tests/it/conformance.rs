@@ -1,74 +1,28 @@
 //! What every backend must do, written once: commit, read, crash, open again, read again.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use ironmaster_model::{Counter, Event, LogContent, Sequenced};
-use ironmaster_store::{Batch, CommitError, EventsError, OpenOptions, Reader, SqliteStore, Store};
+use ironmaster_store::{
+    Batch, CommitError, EventsError, Filter, Op, OpenOptions, Query, Reader, Resource, Store, StoreError,
+    open,
+};
+use serde_json::json;
 
 use crate::{
+    backend::{Backend, on_both},
     history::{Commit, History},
     world::World,
 };
 
-/// A database that can be opened, and lost without a word.
-pub(crate) trait Backend {
-    type S: Store;
-    fn open(&mut self) -> (Self::S, Reader);
-    /// The machine loses power: what was not synced is gone, what was is there when it is opened next.
-    fn crash(&mut self, store: Self::S, reader: Reader);
-}
-
-pub(crate) struct Sqlite {
-    directory: tempfile::TempDir,
-    generation: u32,
-}
-
-impl Sqlite {
-    pub(crate) fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            generation: 0,
-        }
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join(format!("{}.db", self.generation))
-    }
-}
-
-impl Backend for Sqlite {
-    type S = SqliteStore;
-
-    fn open(&mut self) -> (SqliteStore, Reader) {
-        SqliteStore::open(self.path(), OpenOptions::default()).unwrap()
-    }
-
-    /// Goes on with a copy of the files as they are, while the store is still open.
-    fn crash(&mut self, store: SqliteStore, reader: Reader) {
-        let old = self.path();
-        self.generation += 1;
-        for suffix in ["", "-wal"] {
-            let name = |path: &PathBuf| {
-                let mut name = path.clone().into_os_string();
-                name.push(suffix);
-                name
-            };
-            if std::fs::exists(name(&old)).unwrap() {
-                std::fs::copy(name(&old), name(&self.path())).unwrap();
-            }
-        }
-        drop((store, reader));
-    }
-}
-
 /// Commits all, with ids from 1.
-pub(crate) fn commit_all(store: &mut impl Store, commits: &[Commit]) {
+pub(crate) fn commit_all(store: &mut dyn Store, commits: &[Commit]) {
     for (id, commit) in (1..).zip(commits) {
         commit_one(store, id, commit);
     }
 }
 
-pub(crate) fn commit_one(store: &mut impl Store, id: u64, commit: &Commit) {
+pub(crate) fn commit_one(store: &mut dyn Store, id: u64, commit: &Commit) {
     store
         .commit(&Batch {
             id,
@@ -96,7 +50,7 @@ fn shown(event: &Sequenced) -> Sequenced {
     event
 }
 
-fn everything_is_there(world: &World, store: &mut impl Store, reader: &Reader) {
+fn everything_is_there(world: &World, store: &mut dyn Store, reader: &Reader) {
     let (loaded, expected) = (store.load().unwrap(), world.snapshot());
     assert!(
         loaded == expected,
@@ -136,7 +90,13 @@ fn everything_is_there(world: &World, store: &mut impl Store, reader: &Reader) {
     assert_eq!(reader.changes(&ids).unwrap(), changes);
 }
 
-fn story(backend: &mut impl Backend, seed: u64) {
+fn tells_the_story(backend: &mut dyn Backend) {
+    for seed in 0..4 {
+        story(&mut *backend.fresh(), seed);
+    }
+}
+
+fn story(backend: &mut dyn Backend, seed: u64) {
     let mut history = History::new(seed);
     let mut world = World::of(&[]);
     let (mut store, mut reader) = backend.open();
@@ -144,51 +104,44 @@ fn story(backend: &mut impl Backend, seed: u64) {
     for _ in 0..4 {
         let commits = history.commits(25);
         // Ids of batches may start again with every opening.
-        commit_all(&mut store, &commits);
+        commit_all(&mut *store, &commits);
         for commit in &commits {
             world.commit(commit);
         }
         assert!(store.committed(25).unwrap());
         assert!(!store.committed(26).unwrap());
-        everything_is_there(&world, &mut store, &reader);
+        everything_is_there(&world, &mut *store, &reader);
         backend.crash(store, reader);
         (store, reader) = backend.open();
         assert!(!store.committed(25).unwrap(), "that was another opening's");
-        everything_is_there(&world, &mut store, &reader);
-    }
-}
-
-#[test]
-fn sqlite_tells_the_story() {
-    for seed in 0..4 {
-        story(&mut Sqlite::new(), seed);
+        everything_is_there(&world, &mut *store, &reader);
     }
 }
 
 /// A batch that contradicts the tables changes nothing, and the next one is accepted.
-fn refusals(backend: &mut impl Backend) {
+fn refuses_contradictions(backend: &mut dyn Backend) {
     let mut history = History::new(1);
     let commits = history.commits(12);
     let world = World::of(&commits);
     let (mut store, reader) = backend.open();
-    commit_all(&mut store, &commits);
+    commit_all(&mut *store, &commits);
     let next = history.commit(3);
-    let refused = |store: &mut _, id, events: &[Sequenced]| {
+    let refused = |store: &mut dyn Store, id, events: &[Sequenced]| {
         let batch = Batch {
             id,
             events,
             counters: &next.counters,
             meta: &[],
         };
-        let error = Store::commit(store, &batch).unwrap_err();
+        let error = store.commit(&batch).unwrap_err();
         assert!(matches!(error, CommitError::Rejected { .. }), "{error}");
     };
     // A batch again, a gap, an event again.
-    refused(&mut store, 12, &next.events);
+    refused(&mut *store, 12, &next.events);
     let mut gap = next.events.clone();
     gap[0].seq += 1;
-    refused(&mut store, 13, &gap);
-    refused(&mut store, 13, &commits[11].events);
+    refused(&mut *store, 13, &gap);
+    refused(&mut *store, 13, &commits[11].events);
     // An id again, in the middle of a batch.
     let mut again = next.events.clone();
     let seq = again.last().unwrap().seq;
@@ -199,7 +152,7 @@ fn refusals(backend: &mut impl Backend) {
         at,
         event: Event::BuildStarted { build },
     });
-    refused(&mut store, 13, &again);
+    refused(&mut *store, 13, &again);
     // A build that does not exist.
     again.pop();
     again.push(Sequenced {
@@ -210,7 +163,7 @@ fn refusals(backend: &mut impl Backend) {
             reason: "gone".into(),
         },
     });
-    refused(&mut store, 13, &again);
+    refused(&mut *store, 13, &again);
     // A request of a buildset that does not exist.
     again.pop();
     let mut request = world.requests.values().next().unwrap().clone();
@@ -221,21 +174,16 @@ fn refusals(backend: &mut impl Backend) {
         at,
         event: Event::RequestQueued { request },
     });
-    refused(&mut store, 13, &again);
+    refused(&mut *store, 13, &again);
     assert!(!store.committed(13).unwrap());
-    everything_is_there(&world, &mut store, &reader);
+    everything_is_there(&world, &mut *store, &reader);
     let mut world = world;
-    commit_one(&mut store, 13, &next);
+    commit_one(&mut *store, 13, &next);
     world.commit(&next);
-    everything_is_there(&world, &mut store, &reader);
+    everything_is_there(&world, &mut *store, &reader);
 }
 
-#[test]
-fn sqlite_refuses_contradictions() {
-    refusals(&mut Sqlite::new());
-}
-
-fn small_things(backend: &mut impl Backend) {
+fn keeps_small_things(backend: &mut dyn Backend) {
     let (mut store, reader) = backend.open();
     assert_eq!(reader.meta("installation").unwrap(), None);
     store.set_meta("installation", "one").unwrap();
@@ -271,12 +219,7 @@ fn small_things(backend: &mut impl Backend) {
     assert_eq!(snapshot.counters[&Counter::Step], 1);
 }
 
-#[test]
-fn sqlite_keeps_small_things() {
-    small_things(&mut Sqlite::new());
-}
-
-fn old_events_go(backend: &mut impl Backend) {
+fn forgets_old_events(backend: &mut dyn Backend) {
     let mut history = History::new(3);
     let (mut store, reader) = backend.open();
     // More builders than a random history ever gets.
@@ -287,7 +230,7 @@ fn old_events_go(backend: &mut impl Backend) {
         events += commit.events.len() as u64;
         commits.push(commit);
     }
-    commit_all(&mut store, &commits);
+    commit_all(&mut *store, &commits);
     let mut calls = 1;
     while store.prune_events(100).unwrap() {
         calls += 1;
@@ -317,27 +260,106 @@ fn old_events_go(backend: &mut impl Backend) {
     let (mut store, reader) = backend.open();
     let loaded = store.load().unwrap();
     assert_eq!((loaded.seq, loaded.builders.len()), (events, 10));
-    commit_one(&mut store, 1, &history.trivial_build(2, 2));
+    commit_one(&mut *store, 1, &history.trivial_build(2, 2));
     assert_eq!(reader.events_after(events, 1).unwrap()[0].seq, events + 1);
 }
 
-#[test]
-fn sqlite_forgets_old_events() {
-    old_events_go(&mut Sqlite::new());
-}
-
-#[test]
-fn a_second_writer_is_refused() {
-    let mut backend = Sqlite::new();
+fn refuses_a_second_writer(backend: &mut dyn Backend) {
     let (store, _reader) = backend.open();
-    let error = SqliteStore::open(backend.path(), OpenOptions::default()).unwrap_err();
-    assert!(
-        matches!(error, ironmaster_store::StoreError::InUse { .. }),
-        "{error}"
-    );
+    let error = open(&backend.database(), impatient()).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     // Readers are welcome.
-    let reader = Reader::open(backend.path(), OpenOptions::default()).unwrap();
-    assert_eq!(reader.last_seq().unwrap(), 0);
+    assert_eq!(backend.reader().last_seq().unwrap(), 0);
     drop(store);
     backend.open();
+}
+
+/// Texts of the world have every character, and every number.
+fn keeps_odd_values(backend: &mut dyn Backend) {
+    let odd = "\0 \u{fdd0} \\u0000 \u{fdd0}0 \u{10ffff} '\" \\";
+    let mut history = History::new(8);
+    let mut commits = history.commits(30);
+    for event in commits.iter_mut().flat_map(|commit| &mut commit.events) {
+        match &mut event.event {
+            Event::ChangeAdded { change } => {
+                change.comments.push_str(odd);
+                change.files.push(odd.into());
+                change
+                    .properties
+                    .set(odd, json!({ odd: [odd, 1e300, 0.1, 1.0] }), odd);
+            }
+            Event::BuildStarted { build } => build.properties.set("before", json!([1e16, odd]), "Build"),
+            Event::PropertiesSet { properties, .. } => {
+                properties.set(odd, json!([odd, 1e-7, 12_345_678_901_234_567_890_u64]), odd);
+            }
+            Event::StepUpdated { state_string, .. } => state_string.push_str(odd),
+            _ => {}
+        }
+    }
+    let world = World::of(&commits);
+    assert!(
+        world
+            .builds
+            .values()
+            .any(|build| build.properties.get(odd).is_some())
+    );
+    assert!(!world.changes.is_empty());
+    let (mut store, reader) = backend.open();
+    commit_all(&mut *store, &commits);
+    store.set_meta(odd, odd).unwrap();
+    assert_eq!(reader.meta(odd).unwrap().as_deref(), Some(odd));
+    everything_is_there(&world, &mut *store, &reader);
+    let (id, change) = world.changes.iter().next().unwrap();
+    let by = |field: &str, op, value: &str| Query {
+        filters: vec![
+            Filter::eq("changeid", id.0),
+            Filter {
+                field: field.into(),
+                op,
+                values: vec![value.into()],
+            },
+        ],
+        ..Query::default()
+    };
+    for (query, found) in [
+        (by("comments", Op::Eq, &change.comments), 1),
+        (by("comments", Op::Contains, odd), 1),
+        (by("comments", Op::Ne, &change.comments), 0),
+        (by("files", Op::Contains, odd), 1),
+        (by("files", Op::Contains, "0"), 0),
+    ] {
+        let page = reader.query(Resource::Changes, &query).unwrap();
+        assert_eq!(page.total, found, "{query:?}");
+        for item in page.items {
+            assert_eq!(item["comments"], json!(change.comments));
+            assert_eq!(
+                item["properties"],
+                serde_json::to_value(&change.properties).unwrap()
+            );
+        }
+    }
+    assert_eq!(fsck_findings(&reader), Vec::<String>::new());
+}
+
+/// Does not wait for a writer that is there to stay.
+pub(crate) fn impatient() -> OpenOptions {
+    OpenOptions {
+        lock_timeout: std::time::Duration::from_millis(100),
+        ..OpenOptions::default()
+    }
+}
+
+/// What `fsck` finds, but for what these histories do not keep to.
+pub(crate) fn fsck_findings(reader: &Reader) -> Vec<String> {
+    ironmaster_store::fsck(reader)
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .filter(|finding| !finding.contains("same slot"))
+        .collect()
+}
+
+on_both! {
+    tells_the_story refuses_contradictions keeps_small_things forgets_old_events refuses_a_second_writer
+    keeps_odd_values
 }

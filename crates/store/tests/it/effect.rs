@@ -5,7 +5,7 @@ use ironmaster_store::{Column, RowOp, Table, Value, effect, row::ColumnKind};
 use rusqlite::Connection;
 
 use crate::{
-    conformance::{Backend as _, Sqlite},
+    backend::{Backend as _, Sqlite},
     history::History,
 };
 

@@ -4,32 +4,30 @@ use ironmaster_store::{OpenOptions, Reader, fsck};
 use rusqlite::Connection;
 
 use crate::{
-    conformance::{Backend as _, Sqlite, commit_one},
+    backend::{Backend, Sqlite, on_both},
+    conformance::commit_one,
     history::{Commit, History},
 };
 
-fn database() -> (Sqlite, Reader) {
-    let mut backend = Sqlite::new();
+fn filled(backend: &mut dyn Backend) -> Reader {
     let (mut store, reader) = backend.open();
     let mut history = History::new(5);
     // Slots are given away blindly by these histories: one build at a time keeps to the rules.
     for id in 1..10 {
         let Commit { events, counters } = history.trivial_build(3, 2);
-        commit_one(&mut store, id, &Commit { events, counters });
+        commit_one(&mut *store, id, &Commit { events, counters });
     }
     let queued = history.request_and_start();
-    commit_one(&mut store, 10, &queued);
-    (backend, reader)
+    commit_one(&mut *store, 10, &queued);
+    reader
 }
 
-#[test]
-fn a_healthy_database_has_no_findings() {
-    let (_backend, reader) = database();
+fn a_healthy_database_has_no_findings(backend: &mut dyn Backend) {
+    let reader = filled(backend);
     assert_eq!(fsck(&reader).unwrap(), []);
 }
 
-#[test]
-fn every_broken_promise_is_found() {
+fn every_broken_promise_is_found(backend: &mut dyn Backend) {
     for (damage, place, what) in [
         (
             "update buildsets set complete_at = null, results = null where id = 3",
@@ -123,7 +121,7 @@ fn every_broken_promise_is_found() {
             "another step of its build is running",
         ),
         (
-            "update logs set complete = 0 where id = 3",
+            "update logs set complete = false where id = 3",
             "logs 3",
             "its step is over",
         ),
@@ -183,11 +181,9 @@ fn every_broken_promise_is_found() {
             "not that of its request",
         ),
     ] {
-        let (backend, reader) = database();
-        let connection = Connection::open(backend.path()).unwrap();
-        connection.pragma_update(None, "foreign_keys", false).unwrap();
-        let changed = connection.execute(damage, []).unwrap();
-        assert!(changed > 0, "{damage}");
+        let mut backend = backend.fresh();
+        let reader = filled(&mut *backend);
+        assert!(backend.execute(damage) > 0, "{damage}");
         let findings = fsck(&reader).unwrap();
         assert!(
             findings
@@ -198,9 +194,7 @@ fn every_broken_promise_is_found() {
     }
 }
 
-#[test]
-fn many_findings_are_counted() {
-    let mut backend = Sqlite::new();
+fn many_findings_are_counted(backend: &mut dyn Backend) {
     let (mut store, reader) = backend.open();
     let mut history = History::new(5);
     let mut all: Option<Commit> = None;
@@ -213,9 +207,8 @@ fn many_findings_are_counted() {
         all.events.extend(commit.events);
         all.counters = commit.counters;
     }
-    commit_one(&mut store, 1, &all.unwrap());
-    let connection = Connection::open(backend.path()).unwrap();
-    connection.execute("update logs set complete = 0", []).unwrap();
+    commit_one(&mut *store, 1, &all.unwrap());
+    backend.execute("update logs set complete = false");
     let findings = fsck(&reader).unwrap();
     assert_eq!(findings.len(), 21, "{findings:#?}");
     assert_eq!(
@@ -224,10 +217,12 @@ fn many_findings_are_counted() {
     );
 }
 
+on_both! { a_healthy_database_has_no_findings every_broken_promise_is_found many_findings_are_counted }
+
 #[test]
 fn a_damaged_file_is_found() {
-    let (mut backend, reader) = database();
-    drop(reader);
+    let mut backend = Sqlite::new();
+    drop(filled(&mut backend));
     // Without a log beside it the file is all there is.
     let path = backend.path();
     Connection::open(&path)

@@ -4,26 +4,25 @@ use std::collections::BTreeSet;
 
 use ironmaster_engine::State;
 use ironmaster_model::Snapshot;
-use ironmaster_store::Store as _;
 
 use crate::{
-    conformance::{Backend as _, Sqlite, commit_one},
+    backend::{Backend, on_both},
+    conformance::commit_one,
     history::History,
     world::World,
 };
 
 /// After every commit of many histories.
-#[test]
-fn rows_memory_and_the_obvious_fold_agree() {
+fn rows_memory_and_the_obvious_fold_agree(backend: &mut dyn Backend) {
     for seed in 100..112 {
         let mut history = History::new(seed);
         let mut world = World::of(&[]);
         let mut state = State::load(Snapshot::default()).unwrap();
-        let mut backend = Sqlite::new();
+        let mut backend = backend.fresh();
         let (mut store, _reader) = backend.open();
         for id in 1..40 {
             let commit = history.commit(4);
-            commit_one(&mut store, id, &commit);
+            commit_one(&mut *store, id, &commit);
             world.commit(&commit);
             for event in &commit.events {
                 state.apply(event);
@@ -55,3 +54,5 @@ fn agree(left: &Snapshot, right: &Snapshot, seed: u64, commit: u64) {
         ironmaster_engine::snapshot_difference(left, right)
     );
 }
+
+on_both! { rows_memory_and_the_obvious_fold_agree }

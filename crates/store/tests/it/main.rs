@@ -1,8 +1,10 @@
 //! Tests of the store against its reference: histories from seeds, folded in the obvious way.
 
+mod backend;
 mod captures;
 mod concurrent;
 mod conformance;
+mod cut;
 mod effect;
 mod fsck;
 mod full_disk;

@@ -1,27 +1,26 @@
 //! A file that this program must not touch is refused, and says what to do.
 
-use ironmaster_store::{OpenOptions, Reader, SqliteStore, StoreError};
-use rusqlite::Connection;
+use ironmaster_store::{Database, OpenOptions, PostgresAddress, Reader, SqliteStore, StoreError, open};
 
-use crate::conformance::{Backend as _, Sqlite};
+use crate::{
+    backend::{Backend, Sqlite, on_both},
+    conformance::impatient,
+};
 
-fn damaged(sql: &str) -> (Sqlite, StoreError, StoreError) {
-    let mut backend = Sqlite::new();
+/// What opening says of a database after some damage: for writing, and for reading.
+fn damaged(backend: &mut dyn Backend, sql: &str) -> [StoreError; 2] {
+    let mut backend = backend.fresh();
     drop(backend.open());
-    Connection::open(backend.path())
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
-    let writing = SqliteStore::open(backend.path(), OpenOptions::default()).unwrap_err();
-    let reading = Reader::open(backend.path(), OpenOptions::default()).unwrap_err();
-    (backend, writing, reading)
+    backend.execute(sql);
+    [
+        open(&backend.database(), OpenOptions::default()).unwrap_err(),
+        Reader::of(&backend.database(), OpenOptions::default()).unwrap_err(),
+    ]
 }
 
-#[test]
-fn a_newer_schema_is_refused() {
-    let (_backend, writing, reading) =
-        damaged("insert into migrations values (999, '0999_future', 'x', 'y'); create table future (id);");
-    for error in [writing, reading] {
+fn a_newer_schema_is_refused(backend: &mut dyn Backend) {
+    let sql = "insert into migrations (version, name, checksum, applied_at) values (999, '0999_future', 'x', '2026-01-01')";
+    for error in damaged(backend, sql) {
         assert!(
             matches!(error, StoreError::NewerSchema { found: 999, .. }),
             "{error}"
@@ -33,13 +32,66 @@ fn a_newer_schema_is_refused() {
     }
 }
 
-#[test]
-fn an_altered_schema_is_refused() {
-    let (_backend, writing, reading) = damaged("update migrations set checksum = 'abc' where version = 1");
-    for error in [writing, reading] {
+fn an_altered_schema_is_refused(backend: &mut dyn Backend) {
+    for error in damaged(
+        backend,
+        "update migrations set checksum = 'abc' where version = 1",
+    ) {
         assert!(matches!(error, StoreError::Altered { version: 1, .. }), "{error}");
         assert!(error.to_string().contains("0001_first_tables"), "{error}");
     }
+}
+
+/// Two programs that start at once: one of them creates the schema, the other finds it or is told that it is in use.
+fn two_that_start_at_once_do_not_meet(backend: &mut dyn Backend) {
+    let backend = backend.fresh();
+    let database = backend.database();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| open(&database, impatient())))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let opened = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(opened, 1, "all stores are still alive here");
+    for result in results {
+        if let Err(error) = result {
+            assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+        }
+    }
+}
+
+on_both! { a_newer_schema_is_refused an_altered_schema_is_refused two_that_start_at_once_do_not_meet }
+
+#[test]
+fn tables_of_another_program_are_refused_and_left_alone() {
+    let postgres = crate::backend::Postgres::new();
+    postgres.execute("create table migrations (id int)");
+    let error = open(&postgres.database(), OpenOptions::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    let error = Reader::of(&postgres.database(), OpenOptions::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    postgres.execute("drop table migrations");
+    let error = Reader::of(&postgres.database(), OpenOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, StoreError::OlderSchema { found: 0, .. }),
+        "{error}"
+    );
+    open(&postgres.database(), OpenOptions::default()).unwrap();
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_without_its_password() {
+    // A port that nobody listens at any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let url = format!("postgres://ci@127.0.0.1:{port}/builds");
+    let address = PostgresAddress::new(&url, Some("secret")).unwrap();
+    let error = open(&Database::Postgres(Box::new(address)), OpenOptions::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains(&url), "{error}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
 
 #[test]
@@ -73,27 +125,5 @@ fn a_new_database_is_its_owners_only() {
         let path = format!("{}{suffix}", backend.path().display());
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{path}: {mode:o}");
-    }
-}
-
-/// Two programs that start at once: one of them creates the schema, the other finds it or is told that it is in use.
-#[test]
-fn two_that_start_at_once_do_not_meet() {
-    let directory = tempfile::tempdir().unwrap();
-    for round in 0..5 {
-        let path = directory.path().join(format!("{round}.db"));
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| SqliteStore::open(&path, OpenOptions::default())))
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let opened = results.iter().filter(|result| result.is_ok()).count();
-        assert_eq!(opened, 1, "all stores are still alive here");
-        for result in results {
-            if let Err(error) = result {
-                assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-            }
-        }
     }
 }

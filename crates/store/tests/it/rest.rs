@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use ironmaster_store::{
-    Field, FieldKind, Filter, FilterValue, Op, Order, Page, Query, QueryError, Reader, Resource, Store,
+    Field, FieldKind, Filter, FilterValue, Op, Order, Page, Query, QueryError, Reader, Resource,
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    conformance::{Backend as _, Sqlite, commit_one},
+    backend::{Backend, Postgres, Sqlite},
+    conformance::commit_one,
     history::{Commit, History},
     reference::{Item, evaluate, items, scope_ids, values},
     world::World,
@@ -20,22 +21,22 @@ struct Fixture {
     world: World,
     items: HashMap<Resource, Vec<Item>>,
     reader: Reader,
-    _keep: Box<dyn std::any::Any + Send + Sync>,
+    keep: Box<dyn Backend>,
 }
 
-static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| fixture(4711));
+static ON_SQLITE: LazyLock<Fixture> = LazyLock::new(|| fixture(Box::new(Sqlite::new()), 4711));
+static ON_POSTGRES: LazyLock<Fixture> = LazyLock::new(|| fixture(Box::new(Postgres::new()), 4711));
 
-fn fixture(seed: u64) -> Fixture {
+fn fixture(mut backend: Box<dyn Backend>, seed: u64) -> Fixture {
     let commits = History::new(seed).commits(120);
     let world = World::of(&commits);
-    let mut backend = Sqlite::new();
     let (mut store, reader) = backend.open();
     // As one commit: one sync is enough.
     let all = Commit {
         events: commits.iter().flat_map(|commit| commit.events.clone()).collect(),
         counters: world.counters.clone(),
     };
-    commit_one(&mut store, 1, &all);
+    commit_one(&mut *store, 1, &all);
     drop(store);
     Fixture {
         items: Resource::ALL
@@ -44,7 +45,7 @@ fn fixture(seed: u64) -> Fixture {
             .collect(),
         world,
         reader,
-        _keep: Box::new(backend),
+        keep: backend,
     }
 }
 
@@ -62,10 +63,9 @@ fn collections() -> impl Iterator<Item = Resource> {
         .filter(|resource| !resource.fields().is_empty())
 }
 
-#[test]
-fn all_items_have_all_fields_and_the_right_values() {
-    for seed in [4711, 1, 2] {
-        let fixture = fixture(seed);
+fn all_items_have_all_fields_and_the_right_values(on: &Fixture) {
+    for seed in [1, 2] {
+        let fixture = fixture(on.keep.fresh(), seed);
         for resource in collections() {
             let query = Query {
                 properties: vec!["*".into()],
@@ -102,9 +102,7 @@ fn fits(field: &Field, value: &Value) -> bool {
     }
 }
 
-#[test]
-fn scopes_select_what_belongs_together() {
-    let fixture = &*FIXTURE;
+fn scopes_select_what_belongs_together(fixture: &Fixture) {
     let mut found = 0;
     for resource in collections() {
         for scope in resource.scopes() {
@@ -127,9 +125,7 @@ fn scopes_select_what_belongs_together() {
     assert!(found > 500, "only {found} items were compared");
 }
 
-#[test]
-fn properties_are_served_as_one_object() {
-    let fixture = &*FIXTURE;
+fn properties_are_served_as_one_object(fixture: &Fixture) {
     for build in fixture.world.builds.values() {
         let page = ask(
             fixture,
@@ -240,7 +236,7 @@ proptest! {
         fields in prop::option::of(prop::collection::vec(0..100_usize, 0..4)),
         properties in prop::collection::vec(0..4_usize, 0..3),
     ) {
-        let fixture = &*FIXTURE;
+        let fixture = &*ON_SQLITE;
         let all: Vec<Resource> = collections()
             .filter(|resource| resource.plural() != "_properties")
             .collect();
@@ -261,8 +257,9 @@ proptest! {
                 .map(|number| choose(&["workername", "b\"c", "owner", "*"], number).to_owned())
                 .collect(),
         };
-        let page = ask(fixture, resource, &query);
-        prop_assert_eq!(page, evaluate(&fixture.items[&resource], resource, &query), "{:?} {:?}", resource, query);
+        let expected = evaluate(&fixture.items[&resource], resource, &query);
+        prop_assert_eq!(&ask(fixture, resource, &query), &expected, "SQLite: {:?} {:?}", resource, query);
+        prop_assert_eq!(&ask(&ON_POSTGRES, resource, &query), &expected, "PostgreSQL: {:?} {:?}", resource, query);
     }
 
     #[test]
@@ -273,7 +270,7 @@ proptest! {
         order in prop::collection::vec((0..100_usize, any::<bool>()), 0..3),
         limit in prop::option::of(0..10_u64),
     ) {
-        let fixture = &*FIXTURE;
+        let fixture = &*ON_SQLITE;
         let resource = Resource::BuildPropertyList;
         let ids: Vec<u64> = fixture.world.builds.keys().map(|id| id.0).collect();
         let query = Query {
@@ -285,22 +282,22 @@ proptest! {
             limit,
             ..Query::of("buildid", choose(&ids, build))
         };
-        let page = ask(fixture, resource, &query);
-        prop_assert_eq!(page, evaluate(&fixture.items[&resource], resource, &query), "{:?}", query);
+        let expected = evaluate(&fixture.items[&resource], resource, &query);
+        prop_assert_eq!(&ask(fixture, resource, &query), &expected, "SQLite: {:?}", query);
+        prop_assert_eq!(&ask(&ON_POSTGRES, resource, &query), &expected, "PostgreSQL: {:?}", query);
     }
 }
 
 /// Totals of long tables are remembered: they must follow every commit.
-#[test]
-fn totals_are_right_after_every_commit() {
+fn totals_are_right_after_every_commit(on: &Fixture) {
     let mut history = History::new(99);
     let mut world = World::of(&[]);
-    let mut backend = Sqlite::new();
+    let mut backend = on.keep.fresh();
     let (mut store, reader) = backend.open();
     let mut compared = 0;
     for id in 1..80 {
         let commit = history.commit(2);
-        commit_one(&mut store, id, &commit);
+        commit_one(&mut *store, id, &commit);
         world.commit(&commit);
         for (resource, filters) in [
             (Resource::Builds, vec![]),
@@ -340,9 +337,8 @@ fn totals_are_right_after_every_commit() {
     assert_eq!(store.load().unwrap().seq, world.events.len() as u64);
 }
 
-#[test]
-fn bad_queries_are_refused() {
-    let reader = &FIXTURE.reader;
+fn bad_queries_are_refused(fixture: &Fixture) {
+    let reader = &fixture.reader;
     let refuse = |resource, query: &Query| reader.query(resource, query).unwrap_err();
     let unknown = refuse(Resource::Builds, &Query::of("nonsense", 1_u64));
     assert_eq!(unknown.to_string(), "no such field 'nonsense'");
@@ -397,8 +393,8 @@ fn bad_queries_are_refused() {
     ));
     // Far more than anybody asks for, but whoever does is told.
     let many: Vec<FilterValue> = (0..5000_u64).map(FilterValue::from).collect();
-    let ids = ask(&FIXTURE, Resource::Builds, &with("buildid", Op::In, many.clone()));
-    assert_eq!(ids.items.len(), FIXTURE.world.builds.len());
+    let ids = ask(fixture, Resource::Builds, &with("buildid", Op::In, many.clone()));
+    assert_eq!(ids.items.len(), fixture.world.builds.len());
     for query in [
         with("started_at", Op::Eq, many),
         Query {
@@ -414,7 +410,7 @@ fn bad_queries_are_refused() {
         limit: Some(3),
         ..Query::default()
     };
-    assert_eq!(ask(&FIXTURE, Resource::Builds, &again).items.len(), 3);
+    assert_eq!(ask(fixture, Resource::Builds, &again).items.len(), 3);
     // What has no rows yet is asked in the same way.
     let error = refuse(Resource::Projects, &Query::of("nonsense", 1_u64));
     assert!(matches!(error, QueryError::NoSuchField { .. }));
@@ -424,4 +420,24 @@ fn bad_queries_are_refused() {
             .unwrap(),
         Page::default()
     );
+}
+
+macro_rules! with_fixture {
+    ($module:ident $fixture:ident: $($name:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                super::$name(&super::$fixture);
+            })*
+        }
+    };
+}
+
+with_fixture! { sqlite ON_SQLITE:
+    all_items_have_all_fields_and_the_right_values scopes_select_what_belongs_together
+    properties_are_served_as_one_object totals_are_right_after_every_commit bad_queries_are_refused
+}
+with_fixture! { postgres ON_POSTGRES:
+    all_items_have_all_fields_and_the_right_values scopes_select_what_belongs_together
+    properties_are_served_as_one_object totals_are_right_after_every_commit bad_queries_are_refused
 }

@@ -1,7 +1,6 @@
 //! Filters as SQL. Names and expressions come from the descriptors only; every value is a parameter.
 
-use rusqlite::types::Value as SqlValue;
-
+use super::session::{Dialect, Param, fits};
 use crate::{
     error::QueryError,
     query::{Filter, FilterValue, Op},
@@ -9,10 +8,11 @@ use crate::{
 };
 
 /// The conditions of a query, with their parameters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Conditions {
+    pub(super) dialect: Dialect,
     pub(super) terms: Vec<Term>,
-    pub(super) params: Vec<SqlValue>,
+    pub(super) params: Vec<Param>,
 }
 
 /// One condition; all must hold.
@@ -31,13 +31,22 @@ const TERMS_MAX: usize = 200;
 const VALUES_MAX: usize = 200;
 
 /// A condition that always or never holds.
-const ALWAYS: &str = "1";
-const NEVER: &str = "0";
+const ALWAYS: &str = "true";
+const NEVER: &str = "false";
 
 impl Conditions {
     /// What scope and filters demand.
-    pub(super) fn new(resource: Resource, scope: &[Filter], filters: &[Filter]) -> Result<Self, QueryError> {
-        let mut conditions = Self::default();
+    pub(super) fn new(
+        dialect: Dialect,
+        resource: Resource,
+        scope: &[Filter],
+        filters: &[Filter],
+    ) -> Result<Self, QueryError> {
+        let mut conditions = Self {
+            dialect,
+            terms: Vec::new(),
+            params: Vec::new(),
+        };
         if let Some(filter) = scope.iter().chain(filters).nth(TERMS_MAX) {
             return Err(invalid(filter, "there are too many filters"));
         }
@@ -48,7 +57,7 @@ impl Conditions {
                 };
                 let place = conditions.bind(*id);
                 conditions.terms.push(Term {
-                    sql: scope.sql.replace("{}", &place),
+                    sql: scope.sql(dialect).replace("{}", &place),
                     fixed: scope.fixed,
                     opposite: None,
                 });
@@ -67,9 +76,11 @@ impl Conditions {
         where_all(self.terms.iter().map(|term| term.sql.as_str()))
     }
 
-    pub(super) fn bind(&mut self, value: impl Into<SqlValue>) -> String {
-        self.params.push(value.into());
-        format!("?{}", self.params.len())
+    pub(super) fn bind(&mut self, value: impl Into<Param>) -> String {
+        let value = value.into();
+        let place = self.dialect.place(self.params.len() + 1, &value);
+        self.params.push(value);
+        place
     }
 
     fn filter(&mut self, resource: Resource, filter: &Filter) -> Result<(), QueryError> {
@@ -88,7 +99,7 @@ impl Conditions {
         if filter.values.len() > 1 && !many {
             return Err(invalid(filter, "this operator takes one value"));
         }
-        let (sql, opposite) = match (field.source, kind) {
+        let (sql, opposite) = match (field.source(self.dialect), kind) {
             (Source::Present(column), _) => self.presence(filter, column)?,
             (Source::Scalar(sql), FieldKind::Bool) => (Self::boolean(filter, sql)?, None),
             (Source::Scalar(sql), FieldKind::Date) => (self.date(filter, field, sql)?, None),
@@ -126,28 +137,38 @@ impl Conditions {
             Op::Eq | Op::In => {
                 return Ok(match filter.values.as_slice() {
                     [value] => format!("{sql} = {}", self.bind(scalar(filter, kind, value)?)),
-                    values => format!("{sql} in {}", self.list(filter, kind, values)?),
+                    values => self.among(sql, filter, kind, values)?,
                 });
             }
             Op::Ne | Op::NotIn => {
                 return Ok(match filter.values.as_slice() {
-                    [value] => format!("{sql} is not {}", self.bind(scalar(filter, kind, value)?)),
+                    [value] => format!(
+                        "{sql} is distinct from {}",
+                        self.bind(scalar(filter, kind, value)?)
+                    ),
                     values if field.nullable => {
                         format!(
-                            "({sql} is null or {sql} not in {})",
-                            self.list(filter, kind, values)?
+                            "({sql} is null or {})",
+                            self.not_among(sql, filter, kind, values)?
                         )
                     }
-                    values => format!("{sql} not in {}", self.list(filter, kind, values)?),
+                    values => self.not_among(sql, filter, kind, values)?,
                 });
             }
             Op::Contains => {
                 return Ok(match filter.values.as_slice() {
-                    [value] => format!("instr({sql}, {}) > 0", self.bind(scalar(filter, kind, value)?)),
-                    values => format!(
-                        "exists (select 1 from json_each({}) as needle where instr({sql}, needle.value) > 0)",
-                        self.bind(json_values(filter, kind, values)?)
-                    ),
+                    [value] => {
+                        let place = self.bind(scalar(filter, kind, value)?);
+                        self.dialect.has(sql, &place)
+                    }
+                    values => {
+                        let place = self.bind(list(filter, kind, values)?);
+                        format!(
+                            "exists (select 1 from {} where {})",
+                            self.dialect.members(&place),
+                            self.dialect.has(sql, "needle.value")
+                        )
+                    }
                 });
             }
         };
@@ -158,14 +179,26 @@ impl Conditions {
     }
 
     /// All values as one parameter, so that their number does not change the statement.
-    fn list(
+    fn among(
         &mut self,
+        sql: &str,
         filter: &Filter,
         kind: FieldKind,
         values: &[FilterValue],
     ) -> Result<String, QueryError> {
-        let values = json_values(filter, kind, values)?;
-        Ok(format!("(select value from json_each({}))", self.bind(values)))
+        let place = self.bind(list(filter, kind, values)?);
+        Ok(self.dialect.among(sql, &place))
+    }
+
+    fn not_among(
+        &mut self,
+        sql: &str,
+        filter: &Filter,
+        kind: FieldKind,
+        values: &[FilterValue],
+    ) -> Result<String, QueryError> {
+        let place = self.bind(list(filter, kind, values)?);
+        Ok(self.dialect.not_among(sql, &place))
     }
 
     /// Seconds are asked for, microseconds are stored: each condition is on ranges of the column, which an index serves.
@@ -207,8 +240,8 @@ impl Conditions {
         let (yes, no) = wanted(filter)?;
         Ok(match (yes, no) {
             (true, true) => ALWAYS.into(),
-            (true, false) => format!("{sql} = 1"),
-            (false, true) => format!("{sql} = 0"),
+            (true, false) => format!("{sql} = true"),
+            (false, true) => format!("{sql} = false"),
             (false, false) => NEVER.into(),
         })
     }
@@ -264,28 +297,34 @@ fn wanted(filter: &Filter) -> Result<(bool, bool), QueryError> {
     })
 }
 
-fn scalar(filter: &Filter, kind: FieldKind, value: &FilterValue) -> Result<SqlValue, QueryError> {
-    match (kind, value) {
-        (FieldKind::Int, FilterValue::Int(value)) => Ok(SqlValue::Integer(*value)),
-        (FieldKind::Text | FieldKind::Identifier, FilterValue::Text(value)) => {
-            Ok(SqlValue::Text(value.clone()))
-        }
-        _ => Err(invalid(filter, "the value has another type than the field")),
+fn scalar(filter: &Filter, kind: FieldKind, value: &FilterValue) -> Result<Param, QueryError> {
+    let param = match value {
+        FilterValue::Int(value) => Param::Int(*value),
+        FilterValue::Text(value) => Param::Text(value.clone()),
+        FilterValue::Bool(_) => Param::Null,
+    };
+    if fits(kind, &param) {
+        Ok(param)
+    } else {
+        Err(invalid(filter, "the value has another type than the field"))
     }
 }
 
-fn json_values(filter: &Filter, kind: FieldKind, values: &[FilterValue]) -> Result<String, QueryError> {
-    let values = values
-        .iter()
-        .map(|value| {
-            Ok(match scalar(filter, kind, value)? {
-                SqlValue::Integer(value) => value.into(),
-                SqlValue::Text(value) => serde_json::Value::String(value),
-                _ => return Err(invalid(filter, "the value has another type than the field")),
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(serde_json::Value::Array(values).to_string())
+fn list(filter: &Filter, kind: FieldKind, values: &[FilterValue]) -> Result<Param, QueryError> {
+    let mut ints = Vec::new();
+    let mut texts = Vec::new();
+    for value in values {
+        match scalar(filter, kind, value)? {
+            Param::Int(value) => ints.push(value),
+            Param::Text(value) => texts.push(value),
+            _ => return Err(invalid(filter, "the value has another type than the field")),
+        }
+    }
+    Ok(if texts.is_empty() {
+        Param::Ints(ints)
+    } else {
+        Param::Texts(texts)
+    })
 }
 
 fn invalid(filter: &Filter, reason: &str) -> QueryError {

@@ -15,7 +15,7 @@ const ENTRIES_MAX: usize = 1024;
 
 /// Counts by condition (its SQL and its values).
 #[derive(Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     known: Mutex<BTreeMap<String, Known>>,
 }
 
@@ -47,7 +47,7 @@ impl Counts {
 
     /// Forgets everything.
     #[expect(dead_code, reason = "for retention")]
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ironmaster_model::{BuildsetRecord, ChangeId, Counter, Plan, Snapshot, SourceStampId, Timestamp};
-use rusqlite::Connection;
-
 use super::{
-    error::reading,
     rows::{self, collect, select},
+    session::{Dialect, Param, Session, one},
 };
 use crate::{error::StoreError, row::Table};
+use ironmaster_model::{BuildsetRecord, ChangeId, Counter, Plan, Snapshot, SourceStampId, Timestamp};
 
 const ACTIVE_BUILDSETS: &str = "select id from buildsets where complete_at is null";
 const ACTIVE_BUILDS: &str = "select id from builds where complete_at is null";
 
 /// The statements that [`load`] runs against tables of history, for the test that looks at their plans.
 #[cfg(test)]
-pub(super) fn statements() -> Vec<String> {
+pub(crate) fn statements(dialect: Dialect) -> Vec<String> {
     vec![
         active_plans(),
         active_buildsets(),
@@ -26,8 +24,8 @@ pub(super) fn statements() -> Vec<String> {
         active_builds(),
         steps(),
         logs(),
-        changes(),
-        sourcestamps(),
+        changes(dialect),
+        sourcestamps(dialect),
     ]
 }
 
@@ -74,35 +72,35 @@ fn logs() -> String {
     )
 }
 
-pub(super) fn changes() -> String {
+pub(super) fn changes(dialect: Dialect) -> String {
     select(
         Table::Changes,
-        "where id in (select value from json_each(?1)) order by id",
+        &format!("where {} order by id", dialect.among("id", "?1")),
     )
 }
 
-pub(super) fn sourcestamps() -> String {
+fn sourcestamps(dialect: Dialect) -> String {
     select(
         Table::SourceStamps,
-        "where id in (select value from json_each(?1)) order by id",
+        &format!("where {} order by id", dialect.among("id", "?1")),
     )
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
-    let (seq, now, config) = connection
-        .query_row("select seq, at, config from current", [], |row| {
-            Ok((
-                row.get::<_, i64>(0)?.cast_unsigned(),
-                Timestamp(row.get(1)?),
-                row.get(2)?,
-            ))
-        })
-        .map_err(reading)?;
+pub(crate) fn load(session: &mut dyn Session) -> Result<Snapshot, StoreError> {
+    let dialect = session.dialect();
+    let (seq, now, config) = one(session, "select seq, at, config from current", &[], |row| {
+        Ok((row.int(0)?.cast_unsigned(), Timestamp(row.int(1)?), row.text(2)?))
+    })?
+    .ok_or(StoreError::Malformed {
+        table: "current",
+        row: "1".into(),
+        what: "it is missing".into(),
+    })?;
     let schedulers = collect(
-        connection,
+        session,
         Table::Schedulers,
         &select(Table::Schedulers, "order by id"),
-        [],
+        &[],
         rows::scheduler,
     )?;
     let waiting: BTreeSet<ChangeId> = schedulers
@@ -111,13 +109,13 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
         .flat_map(|waiting| waiting.changes.iter().copied())
         .collect();
     let changes = collect(
-        connection,
+        session,
         Table::Changes,
-        &changes(),
-        [json_list(waiting.iter().map(|id| id.0))],
+        &changes(dialect),
+        &[Param::ids(waiting.iter().map(|id| id.0))],
         rows::change,
     )?;
-    let buildsets = buildsets(connection)?;
+    let buildsets = buildsets(session)?;
     let stamps: BTreeSet<SourceStampId> = changes
         .iter()
         .map(|change| change.sourcestamp)
@@ -130,63 +128,63 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
     Ok(Snapshot {
         now,
         seq,
-        counters: counters(connection)?,
+        counters: counters(session)?,
         masters: collect(
-            connection,
+            session,
             Table::Masters,
             &select(Table::Masters, "order by id"),
-            [],
+            &[],
             rows::master,
         )?,
         builders: collect(
-            connection,
+            session,
             Table::Builders,
             &select(Table::Builders, "order by id"),
-            [],
+            &[],
             rows::builder,
         )?,
         workers: collect(
-            connection,
+            session,
             Table::Workers,
             &select(Table::Workers, "order by id"),
-            [],
+            &[],
             rows::worker,
         )?,
         schedulers,
         change_sources: collect(
-            connection,
+            session,
             Table::ChangeSources,
             &select(Table::ChangeSources, "order by id"),
-            [],
+            &[],
             rows::change_source,
         )?,
         config,
-        plans: plans(connection)?,
+        plans: plans(session)?,
         changes,
-        requests: collect(connection, Table::BuildRequests, &requests(), [], rows::request)?,
+        requests: collect(session, Table::BuildRequests, &requests(), &[], rows::request)?,
         sourcestamps: collect(
-            connection,
+            session,
             Table::SourceStamps,
-            &sourcestamps(),
-            [json_list(stamps.iter().map(|id| id.0))],
+            &sourcestamps(dialect),
+            &[Param::ids(stamps.iter().map(|id| id.0))],
             rows::sourcestamp,
         )?,
         buildsets,
-        builds: collect(connection, Table::Builds, &active_builds(), [], rows::build)?,
-        steps: collect(connection, Table::Steps, &steps(), [], rows::step)?,
-        logs: collect(connection, Table::Logs, &logs(), [], rows::log)?,
+        builds: collect(session, Table::Builds, &active_builds(), &[], rows::build)?,
+        steps: collect(session, Table::Steps, &steps(), &[], rows::step)?,
+        logs: collect(session, Table::Logs, &logs(), &[], rows::log)?,
     })
 }
 
-fn buildsets(connection: &Connection) -> Result<Vec<BuildsetRecord>, StoreError> {
+fn buildsets(session: &mut dyn Session) -> Result<Vec<BuildsetRecord>, StoreError> {
     let mut buildsets = collect(
-        connection,
+        session,
         Table::Buildsets,
         &active_buildsets(),
-        [],
+        &[],
         rows::buildset,
     )?;
-    let pairs = |table, sql: String| collect(connection, table, &sql, [], |row| Ok((row.id()?, row.id()?)));
+    let mut pairs = |table, sql: String| collect(session, table, &sql, &[], |row| Ok((row.id()?, row.id()?)));
     let mut position: BTreeMap<u64, usize> = BTreeMap::new();
     for (index, buildset) in buildsets.iter().enumerate() {
         position.insert(buildset.id.0, index);
@@ -207,38 +205,28 @@ fn buildsets(connection: &Connection) -> Result<Vec<BuildsetRecord>, StoreError>
     Ok(buildsets)
 }
 
-fn counters(connection: &Connection) -> Result<BTreeMap<Counter, u64>, StoreError> {
-    let mut statement = connection
-        .prepare("select name, next from counters")
-        .map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
+fn counters(session: &mut dyn Session) -> Result<BTreeMap<Counter, u64>, StoreError> {
     let mut counters: BTreeMap<_, _> = Counter::ALL.iter().map(|counter| (*counter, 1)).collect();
-    while let Some(row) = rows.next().map_err(reading)? {
-        let name: String = row.get(0).map_err(reading)?;
-        let next: i64 = row.get(1).map_err(reading)?;
+    session.each("select name, next from counters", &[], &mut |row| {
+        let (name, next) = (row.text(0)?, row.int(1)?);
         match (Counter::from_name(&name), u64::try_from(next)) {
-            (Some(counter), Ok(next)) => counters.insert(counter, next),
-            _ => {
-                return Err(StoreError::Malformed {
-                    table: "counters",
-                    row: name,
-                    what: format!("there is no such counter, or {next} is no id"),
-                });
+            (Some(counter), Ok(next)) => {
+                counters.insert(counter, next);
+                Ok(())
             }
-        };
-    }
+            _ => Err(StoreError::Malformed {
+                table: "counters",
+                row: name,
+                what: format!("there is no such counter, or {next} is no id"),
+            }),
+        }
+    })?;
     Ok(counters)
 }
 
-fn plans(connection: &Connection) -> Result<BTreeMap<String, Plan>, StoreError> {
-    let plans = collect(connection, Table::Configs, &active_plans(), [], |row| {
+fn plans(session: &mut dyn Session) -> Result<BTreeMap<String, Plan>, StoreError> {
+    let plans = collect(session, Table::Configs, &active_plans(), &[], |row| {
         Ok((row.text()?, row.json()?))
     })?;
     Ok(plans.into_iter().collect())
-}
-
-/// Ids as JSON text: one parameter for any number of them.
-pub(super) fn json_list(ids: impl IntoIterator<Item = u64>) -> String {
-    let ids: Vec<u64> = ids.into_iter().collect();
-    serde_json::to_string(&ids).expect("numbers are valid JSON")
 }

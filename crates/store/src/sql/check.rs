@@ -1,13 +1,15 @@
 //! Looks at the whole database for what must never be.
 
-use ironmaster_model::{Counter, Event, event};
-use rusqlite::Connection;
-
-use super::{error::reading, load, pool::Pool};
+use super::{
+    load,
+    read::event_text,
+    session::{Dialect, Session, one},
+};
 use crate::{
     error::StoreError,
     fsck::{Finding, Severity},
 };
+use ironmaster_model::{Counter, event};
 
 /// Findings of one kind that are listed; the others are counted.
 const LISTED_MAX: usize = 20;
@@ -137,7 +139,7 @@ const CHECKS: &[Check] = &[
     Check {
         table: "logs",
         offenders: "select l.id from logs l join steps s on s.id = l.step \
-                    where l.complete = 0 and s.complete_at is not null",
+                    where l.complete = false and s.complete_at is not null",
         what: "it is unfinished, but its step is over",
     },
     Check {
@@ -173,10 +175,28 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-pub(crate) fn check(pool: &Pool) -> Result<Vec<Finding>, StoreError> {
-    let connection = pool.read()?;
+/// References between rows; SQLite knows them itself.
+const REFERENCES: &[(&str, &str, &str)] = &[
+    ("changes", "sourcestamp", "sourcestamps"),
+    ("buildset_sourcestamps", "buildset", "buildsets"),
+    ("buildset_sourcestamps", "sourcestamp", "sourcestamps"),
+    ("buildset_changes", "buildset", "buildsets"),
+    ("buildset_changes", "change", "changes"),
+    ("buildrequests", "buildset", "buildsets"),
+    ("buildrequests", "builder", "builders"),
+    ("builds", "builder", "builders"),
+    ("builds", "request", "buildrequests"),
+    ("builds", "worker", "workers"),
+    ("builds", "master", "masters"),
+    ("steps", "build", "builds"),
+    ("logs", "step", "steps"),
+];
+
+pub(crate) fn check(session: &mut dyn Session) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
-    if let Err(broken) = integrity(&connection, &mut findings) {
+    if session.dialect() == Dialect::Sqlite
+        && let Err(broken) = integrity(session, &mut findings)
+    {
         // Too damaged even to be looked at.
         findings.push(error("the file".into(), describe(&broken)));
     }
@@ -184,13 +204,13 @@ pub(crate) fn check(pool: &Pool) -> Result<Vec<Finding>, StoreError> {
         // A damaged file gives no sensible answers.
         return Ok(findings);
     }
-    references(&connection, &mut findings)?;
+    references(session, &mut findings)?;
     for check in CHECKS {
-        offenders(&connection, check, &mut findings)?;
+        offenders(session, check, &mut findings)?;
     }
-    counters(&connection, &mut findings)?;
-    feed(&connection, &mut findings)?;
-    if let Err(error) = load::load(&connection) {
+    counters(session, &mut findings)?;
+    feed(session, &mut findings)?;
+    if let Err(error) = load::load(session) {
         findings.push(Finding {
             severity: Severity::Error,
             place: "start-up".into(),
@@ -200,53 +220,61 @@ pub(crate) fn check(pool: &Pool) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
-fn integrity(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare("pragma integrity_check(100)")
-        .map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
-    while let Some(row) = rows.next().map_err(reading)? {
-        let line: String = row.get(0).map_err(reading)?;
+fn integrity(session: &mut dyn Session, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    session.each("pragma integrity_check(100)", &[], &mut |row| {
+        let line = row.text(0)?;
         if line != "ok" {
-            findings.push(Finding {
-                severity: Severity::Error,
-                place: "the file".into(),
-                what: line,
-            });
+            findings.push(error("the file".into(), line));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn references(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare("select \"table\", rowid, parent from pragma_foreign_key_check limit 100")
-        .map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
-    while let Some(row) = rows.next().map_err(reading)? {
-        let table: String = row.get(0).map_err(reading)?;
-        let id: Option<i64> = row.get(1).map_err(reading)?;
-        let parent: String = row.get(2).map_err(reading)?;
-        findings.push(Finding {
-            severity: Severity::Error,
-            place: id.map_or(table.clone(), |id| format!("{table} {id}")),
-            what: format!("it refers to a row of {parent} that is not there"),
+fn references(session: &mut dyn Session, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    if session.dialect() == Dialect::Sqlite {
+        let sql = "select \"table\", rowid, parent from pragma_foreign_key_check limit 100";
+        return session.each(sql, &[], &mut |row| {
+            findings.push(dangling(&row.text(0)?, row.opt_int(1)?, &row.text(2)?));
+            Ok(())
         });
     }
+    for (table, column, parent) in REFERENCES {
+        let id = if table.starts_with("buildset_") {
+            "buildset"
+        } else {
+            "id"
+        };
+        let sql = format!(
+            "select t.{id} from {table} t where not exists (select 1 from {parent} p where p.id = t.{column}) limit 100"
+        );
+        session.each(&sql, &[], &mut |row| {
+            findings.push(dangling(table, row.opt_int(0)?, parent));
+            Ok(())
+        })?;
+    }
     Ok(())
 }
 
-fn offenders(connection: &Connection, check: &Check, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    let mut statement = connection.prepare(check.offenders).map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
+fn dangling(table: &str, id: Option<i64>, parent: &str) -> Finding {
+    error(
+        id.map_or(table.to_owned(), |id| format!("{table} {id}")),
+        format!("it refers to a row of {parent} that is not there"),
+    )
+}
+
+fn offenders(
+    session: &mut dyn Session,
+    check: &Check,
+    findings: &mut Vec<Finding>,
+) -> Result<(), StoreError> {
     let mut found = 0;
-    while let Some(row) = rows.next().map_err(reading)? {
+    session.each(check.offenders, &[], &mut |row| {
         found += 1;
         if found <= LISTED_MAX {
-            let id: i64 = row.get(0).map_err(reading)?;
-            findings.push(error(format!("{} {id}", check.table), check.what));
+            findings.push(error(format!("{} {}", check.table, row.int(0)?), check.what));
         }
-    }
+        Ok(())
+    })?;
     if found > LISTED_MAX {
         findings.push(error(
             check.table.into(),
@@ -257,19 +285,17 @@ fn offenders(connection: &Connection, check: &Check, findings: &mut Vec<Finding>
 }
 
 /// A counter that is not above all ids would give one of them again.
-fn counters(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn counters(session: &mut dyn Session, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
     for counter in Counter::ALL {
         let table = counter.name();
-        let (max, next): (i64, i64) = connection
-            .query_row(
-                &format!(
-                    "select coalesce((select max(id) from {table}), 0), \
-                     coalesce((select next from counters where name = ?1), 1)"
-                ),
-                [table],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .map_err(reading)?;
+        let sql = format!(
+            "select coalesce((select max(id) from {table}), 0), \
+             coalesce((select next from counters where name = ?1), 1)"
+        );
+        let (max, next) = one(session, &sql, &[table.into()], |row| {
+            Ok((row.int(0)?, row.int(1)?))
+        })?
+        .unwrap_or_default();
         if next <= max {
             findings.push(error(
                 format!("counters {table}"),
@@ -281,16 +307,11 @@ fn counters(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), 
 }
 
 /// Every event that is left must be readable, and none may be missing between them.
-fn feed(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    let (newest, at): (i64, i64) = connection
-        .query_row("select seq, at from current", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .map_err(reading)?;
-    let mut statement = connection
-        .prepare("select seq, at, version, event from events order by seq")
-        .map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
+fn feed(session: &mut dyn Session, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let (newest, at) = one(session, "select seq, at from current", &[], |row| {
+        Ok((row.int(0)?, row.int(1)?))
+    })?
+    .unwrap_or_default();
     let mut last: Option<(i64, i64)> = None;
     let mut found = 0;
     let mut add = |place: String, what: String| {
@@ -299,10 +320,10 @@ fn feed(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), Stor
             findings.push(error(place, what));
         }
     };
-    while let Some(row) = rows.next().map_err(reading)? {
-        let seq: i64 = row.get(0).map_err(reading)?;
-        let time: i64 = row.get(1).map_err(reading)?;
-        let version: u32 = row.get(2).map_err(reading)?;
+    let sql = "select seq, at, version, event from events order by seq";
+    session.each(sql, &[], &mut |row| {
+        let (seq, time) = (row.int(0)?, row.int(1)?);
+        let version = u32::try_from(row.int(2)?).unwrap_or(u32::MAX);
         if let Some((last_seq, last_time)) = last {
             if seq != last_seq + 1 {
                 add(
@@ -323,17 +344,11 @@ fn feed(connection: &Connection, findings: &mut Vec<Finding>) -> Result<(), Stor
                 format!("events {seq}"),
                 format!("its form {version} is none that this program reads"),
             );
-            continue;
-        }
-        let text = row.get_ref(3).map_err(reading)?;
-        let parsed = text
-            .as_str()
-            .map_err(|error| error.to_string())
-            .and_then(|text| serde_json::from_str::<Event>(text).map_err(|error| error.to_string()));
-        if let Err(what) = parsed {
+        } else if let Err(what) = event_text(&row.cell(3)?) {
             add(format!("events {seq}"), format!("it cannot be read: {what}"));
         }
-    }
+        Ok(())
+    })?;
     if let Some((seq, time)) = last
         && (seq, time) != (newest, at)
     {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, Params, types::ValueRef};
 use serde_json::{Map, Value, json};
 
-use super::{error::reading, load::json_list, select};
+use super::{
+    select,
+    session::{Cell, Dialect, Param, Session},
+};
 use crate::{
     error::StoreError,
     resource::{Attach, Field, Resource, Source},
@@ -33,11 +35,11 @@ enum Key {
 }
 
 impl Attached {
-    pub(super) fn new(fields: &[&'static Field]) -> Self {
+    pub(super) fn new(dialect: Dialect, fields: &[&'static Field]) -> Self {
         let wanted = fields
             .iter()
             .enumerate()
-            .filter_map(|(index, field)| match field.source {
+            .filter_map(|(index, field)| match field.source(dialect) {
                 Source::Attached { attach, .. } => Some(Wanted {
                     index,
                     name: field.name,
@@ -50,10 +52,10 @@ impl Attached {
         Self { wanted }
     }
 
-    pub(super) fn note(&mut self, index: usize, stored: ValueRef<'_>) {
+    pub(super) fn note(&mut self, index: usize, stored: &Cell<'_>) {
         let key = match stored {
-            ValueRef::Integer(id) => u64::try_from(id).map_or(Key::None, Key::Id),
-            ValueRef::Text(list) => serde_json::from_slice(list).map_or(Key::None, Key::Ids),
+            Cell::Int(id) => u64::try_from(*id).map_or(Key::None, Key::Id),
+            Cell::Text(list) => serde_json::from_slice(&list.json()).map_or(Key::None, Key::Ids),
             _ => Key::None,
         };
         if let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.index == index) {
@@ -64,7 +66,7 @@ impl Attached {
 
 /// Reads the related rows and puts them into the items.
 pub(super) fn attach(
-    connection: &Connection,
+    session: &mut dyn Session,
     attached: Attached,
     items: &mut [Map<String, Value>],
 ) -> Result<(), StoreError> {
@@ -75,7 +77,7 @@ pub(super) fn attach(
     for wanted in attached.wanted {
         let values: Vec<Value> = match wanted.attach {
             Attach::Stamp => {
-                let stamps = stamps(connection, &wanted.keys)?;
+                let stamps = stamps(session, &wanted.keys)?;
                 wanted
                     .keys
                     .iter()
@@ -86,7 +88,7 @@ pub(super) fn attach(
                     .collect()
             }
             Attach::BuildsetStamps => {
-                let mut stamps = buildset_stamps(connection, &wanted.keys)?;
+                let mut stamps = buildset_stamps(session, &wanted.keys)?;
                 wanted
                     .keys
                     .iter()
@@ -98,7 +100,7 @@ pub(super) fn attach(
             }
             Attach::Master | Attach::MasterIds | Attach::ConnectedTo | Attach::ConfiguredOn => {
                 if masters.is_none() {
-                    masters = Some(running_masters(connection)?);
+                    masters = Some(running_masters(session)?);
                 }
                 let masters = masters.as_deref().unwrap_or_default();
                 wanted
@@ -139,36 +141,40 @@ fn on_masters(attach: Attach, key: &Key, masters: &[Map<String, Value>]) -> Valu
     }
 }
 
-fn running_masters(connection: &Connection) -> Result<Vec<Map<String, Value>>, StoreError> {
+fn running_masters(session: &mut dyn Session) -> Result<Vec<Map<String, Value>>, StoreError> {
     let rows = related(
-        connection,
+        session,
         Resource::Masters,
         "0",
-        "masters as t where t.active = 1 order by t.id",
-        [],
+        "masters as t where t.active = true order by t.id",
+        &[],
     )?;
     Ok(rows.into_iter().map(|(_, master)| master).collect())
 }
 
-fn stamps(connection: &Connection, keys: &[Key]) -> Result<BTreeMap<u64, Map<String, Value>>, StoreError> {
+fn stamps(session: &mut dyn Session, keys: &[Key]) -> Result<BTreeMap<u64, Map<String, Value>>, StoreError> {
+    let among = session.dialect().among("t.id", "?1");
     let rows = related(
-        connection,
+        session,
         Resource::SourceStamps,
         "t.id",
-        "sourcestamps as t where t.id in (select value from json_each(?1))",
-        [ids(keys)],
+        &format!("sourcestamps as t where {among}"),
+        &[ids(keys)],
     )?;
     Ok(rows.into_iter().collect())
 }
 
-fn buildset_stamps(connection: &Connection, keys: &[Key]) -> Result<BTreeMap<u64, Vec<Value>>, StoreError> {
+fn buildset_stamps(session: &mut dyn Session, keys: &[Key]) -> Result<BTreeMap<u64, Vec<Value>>, StoreError> {
+    let among = session.dialect().among("x.buildset", "?1");
     let rows = related(
-        connection,
+        session,
         Resource::SourceStamps,
         "x.buildset",
-        "buildset_sourcestamps as x join sourcestamps as t on t.id = x.sourcestamp \
-         where x.buildset in (select value from json_each(?1)) order by x.buildset, x.position",
-        [ids(keys)],
+        &format!(
+            "buildset_sourcestamps as x join sourcestamps as t on t.id = x.sourcestamp \
+             where {among} order by x.buildset, x.position"
+        ),
+        &[ids(keys)],
     )?;
     let mut stamps: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
     for (buildset, stamp) in rows {
@@ -177,7 +183,7 @@ fn buildset_stamps(connection: &Connection, keys: &[Key]) -> Result<BTreeMap<u64
     Ok(stamps)
 }
 
-fn ids(keys: &[Key]) -> String {
+fn ids(keys: &[Key]) -> Param {
     let ids: BTreeSet<u64> = keys
         .iter()
         .filter_map(|key| match key {
@@ -185,28 +191,31 @@ fn ids(keys: &[Key]) -> String {
             _ => None,
         })
         .collect();
-    json_list(ids)
+    Param::ids(ids)
 }
 
 /// Full items of another resource (one that attaches nothing itself), each with the key that it belongs to.
 fn related(
-    connection: &Connection,
+    session: &mut dyn Session,
     resource: Resource,
     key: &str,
     from: &str,
-    params: impl Params,
+    params: &[Param],
 ) -> Result<Vec<(u64, Item)>, StoreError> {
+    let dialect = session.dialect();
     let fields: Vec<_> = resource.fields().iter().collect();
-    let columns: Vec<_> = fields.iter().map(|field| select::expression(field)).collect();
+    let columns: Vec<_> = fields
+        .iter()
+        .map(|field| select::expression(dialect, field))
+        .collect();
     let sql = format!("select {}, {key} from {from}", columns.join(", "));
-    let mut statement = connection.prepare_cached(&sql).map_err(reading)?;
-    let mut rows = statement.query(params).map_err(reading)?;
     let mut found = Vec::new();
-    let mut none = Attached::new(&[]);
-    while let Some(row) = rows.next().map_err(reading)? {
-        let key: i64 = row.get(fields.len()).map_err(reading)?;
-        let item = select::item(resource, &fields, row, &[], &mut none)?;
+    let mut none = Attached::new(dialect, &[]);
+    session.each(&sql, params, &mut |row| {
+        let key = row.int(fields.len())?;
+        let item = select::item(dialect, resource, &fields, row, &[], &mut none)?;
         found.push((key.cast_unsigned(), item));
-    }
+        Ok(())
+    })?;
     Ok(found)
 }

@@ -8,10 +8,9 @@ use ironmaster_model::{
     Results, SchedulerId, SchedulerRecord, SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp,
     WorkerConnection, WorkerId, WorkerRecord,
 };
-use rusqlite::{Connection, Params, Row, types::ValueRef};
 use serde::de::DeserializeOwned;
 
-use super::error::reading;
+use super::session::{Cell, Param, Row, Session, Text};
 use crate::{error::StoreError, row::Table};
 
 /// `select` of all columns of a table, with a condition and order to follow.
@@ -22,49 +21,46 @@ pub(super) fn select(table: Table, rest: &str) -> String {
 
 /// Runs a query and decodes each row.
 pub(super) fn collect<T>(
-    connection: &Connection,
+    session: &mut dyn Session,
     table: Table,
     sql: &str,
-    params: impl Params,
-    decode: impl Fn(&mut Fields<'_, '_>) -> Result<T, StoreError>,
+    params: &[Param],
+    decode: impl Fn(&mut Fields<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql).map_err(reading)?;
-    let mut rows = statement.query(params).map_err(reading)?;
     let mut records = Vec::new();
-    while let Some(row) = rows.next().map_err(reading)? {
+    session.each(sql, params, &mut |row| {
         records.push(decode(&mut Fields::new(table, row))?);
-    }
+        Ok(())
+    })?;
     Ok(records)
 }
 
 /// Takes a row's columns one after another.
-pub(super) struct Fields<'a, 'b> {
+pub(super) struct Fields<'a> {
     table: Table,
-    row: &'a Row<'b>,
+    row: &'a dyn Row,
     next: usize,
 }
 
-impl<'a, 'b> Fields<'a, 'b> {
-    pub(super) fn new(table: Table, row: &'a Row<'b>) -> Self {
+impl<'a> Fields<'a> {
+    pub(super) fn new(table: Table, row: &'a dyn Row) -> Self {
         Self { table, row, next: 0 }
     }
 
-    fn value(&mut self) -> Result<ValueRef<'a>, StoreError> {
-        let value = self.row.get_ref(self.next).map_err(reading)?;
+    fn value(&mut self) -> Result<Cell<'a>, StoreError> {
+        let value = self.row.cell(self.next)?;
         self.next += 1;
         Ok(value)
     }
 
     /// What does not fit, in the column that was taken last.
     fn malformed(&self, what: impl std::fmt::Display) -> StoreError {
-        let column = self
-            .row
-            .as_ref()
-            .column_name(self.next.saturating_sub(1))
-            .unwrap_or("?");
-        let row = match self.row.get_ref(0) {
-            Ok(ValueRef::Integer(id)) => id.to_string(),
-            Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+        let column = self.row.name(self.next.saturating_sub(1));
+        let row = match self.row.cell(0) {
+            Ok(Cell::Int(id)) => id.to_string(),
+            Ok(Cell::Text(text)) => text
+                .text()
+                .map_or_else(|_| "?".into(), std::borrow::Cow::into_owned),
             _ => "?".into(),
         };
         StoreError::Malformed {
@@ -74,18 +70,22 @@ impl<'a, 'b> Fields<'a, 'b> {
         }
     }
 
+    fn unfit(&self, wanted: &str, found: &Cell<'_>) -> StoreError {
+        self.malformed(format!("{wanted} expected, not {}", found.kind()))
+    }
+
     pub(super) fn int(&mut self) -> Result<i64, StoreError> {
         match self.value()? {
-            ValueRef::Integer(value) => Ok(value),
-            other => Err(self.malformed(format!("a number is expected, not {}", other.data_type()))),
+            Cell::Int(value) => Ok(value),
+            other => Err(self.unfit("a number is", &other)),
         }
     }
 
     pub(super) fn opt_int(&mut self) -> Result<Option<i64>, StoreError> {
         match self.value()? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Integer(value) => Ok(Some(value)),
-            other => Err(self.malformed(format!("a number is expected, not {}", other.data_type()))),
+            Cell::Null => Ok(None),
+            Cell::Int(value) => Ok(Some(value)),
+            other => Err(self.unfit("a number is", &other)),
         }
     }
 
@@ -122,47 +122,53 @@ impl<'a, 'b> Fields<'a, 'b> {
         Ok(self.opt_int()?.map(Timestamp))
     }
 
-    fn opt_str(&mut self) -> Result<Option<&'a str>, StoreError> {
+    fn opt_raw(&mut self) -> Result<Option<Text<'a>>, StoreError> {
         match self.value()? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Text(text) => std::str::from_utf8(text)
-                .map(Some)
-                .map_err(|_| self.malformed("the text is not UTF-8")),
-            other => Err(self.malformed(format!("a text is expected, not {}", other.data_type()))),
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            other => Err(self.unfit("a text is", &other)),
         }
     }
 
-    fn str(&mut self) -> Result<&'a str, StoreError> {
-        self.opt_str()?.ok_or_else(|| self.malformed("there is no text"))
+    fn raw(&mut self) -> Result<Text<'a>, StoreError> {
+        self.opt_raw()?.ok_or_else(|| self.malformed("there is no text"))
+    }
+
+    fn plain(&self, text: Text<'a>) -> Result<String, StoreError> {
+        text.text()
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| self.malformed("the text is not UTF-8"))
     }
 
     pub(super) fn text(&mut self) -> Result<String, StoreError> {
-        self.str().map(str::to_owned)
+        let text = self.raw()?;
+        self.plain(text)
     }
 
     fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
-        Ok(self.opt_str()?.map(str::to_owned))
+        let text = self.opt_raw()?;
+        text.map(|text| self.plain(text)).transpose()
     }
 
     pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, StoreError> {
-        let text = self.str()?;
-        serde_json::from_str(text).map_err(|error| self.malformed(error))
+        let text = self.raw()?;
+        serde_json::from_slice(&text.json()).map_err(|error| self.malformed(error))
     }
 
     fn opt_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
-        let Some(text) = self.opt_str()? else {
+        let Some(text) = self.opt_raw()? else {
             return Ok(None);
         };
-        serde_json::from_str(text)
+        serde_json::from_slice(&text.json())
             .map(Some)
             .map_err(|error| self.malformed(error))
     }
 
     fn opt_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         match self.value()? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Blob(bytes) => Ok(Some(bytes.to_vec())),
-            other => Err(self.malformed(format!("bytes are expected, not {}", other.data_type()))),
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            other => Err(self.unfit("bytes are", &other)),
         }
     }
 
@@ -178,7 +184,7 @@ impl<'a, 'b> Fields<'a, 'b> {
     }
 }
 
-pub(super) fn master(fields: &mut Fields<'_, '_>) -> Result<MasterRecord, StoreError> {
+pub(super) fn master(fields: &mut Fields<'_>) -> Result<MasterRecord, StoreError> {
     Ok(MasterRecord {
         id: MasterId(fields.id()?),
         name: fields.text()?,
@@ -188,7 +194,7 @@ pub(super) fn master(fields: &mut Fields<'_, '_>) -> Result<MasterRecord, StoreE
     })
 }
 
-pub(super) fn builder(fields: &mut Fields<'_, '_>) -> Result<BuilderRecord, StoreError> {
+pub(super) fn builder(fields: &mut Fields<'_>) -> Result<BuilderRecord, StoreError> {
     Ok(BuilderRecord {
         id: BuilderId(fields.id()?),
         name: fields.text()?,
@@ -199,7 +205,7 @@ pub(super) fn builder(fields: &mut Fields<'_, '_>) -> Result<BuilderRecord, Stor
     })
 }
 
-pub(super) fn worker(fields: &mut Fields<'_, '_>) -> Result<WorkerRecord, StoreError> {
+pub(super) fn worker(fields: &mut Fields<'_>) -> Result<WorkerRecord, StoreError> {
     let id = WorkerId(fields.id()?);
     let name = fields.text()?;
     let active = fields.bool()?;
@@ -235,7 +241,7 @@ pub(super) fn worker(fields: &mut Fields<'_, '_>) -> Result<WorkerRecord, StoreE
     })
 }
 
-pub(super) fn scheduler(fields: &mut Fields<'_, '_>) -> Result<SchedulerRecord, StoreError> {
+pub(super) fn scheduler(fields: &mut Fields<'_>) -> Result<SchedulerRecord, StoreError> {
     Ok(SchedulerRecord {
         id: SchedulerId(fields.id()?),
         name: fields.text()?,
@@ -245,7 +251,7 @@ pub(super) fn scheduler(fields: &mut Fields<'_, '_>) -> Result<SchedulerRecord, 
     })
 }
 
-pub(super) fn change_source(fields: &mut Fields<'_, '_>) -> Result<ChangeSourceRecord, StoreError> {
+pub(super) fn change_source(fields: &mut Fields<'_>) -> Result<ChangeSourceRecord, StoreError> {
     Ok(ChangeSourceRecord {
         id: ChangeSourceId(fields.id()?),
         name: fields.text()?,
@@ -253,7 +259,7 @@ pub(super) fn change_source(fields: &mut Fields<'_, '_>) -> Result<ChangeSourceR
     })
 }
 
-pub(super) fn sourcestamp(fields: &mut Fields<'_, '_>) -> Result<SourceStampRecord, StoreError> {
+pub(super) fn sourcestamp(fields: &mut Fields<'_>) -> Result<SourceStampRecord, StoreError> {
     let id = SourceStampId(fields.id()?);
     let branch = fields.opt_text()?;
     let revision = fields.opt_text()?;
@@ -290,7 +296,7 @@ pub(super) fn sourcestamp(fields: &mut Fields<'_, '_>) -> Result<SourceStampReco
     })
 }
 
-pub(super) fn change(fields: &mut Fields<'_, '_>) -> Result<ChangeRecord, StoreError> {
+pub(super) fn change(fields: &mut Fields<'_>) -> Result<ChangeRecord, StoreError> {
     Ok(ChangeRecord {
         id: ChangeId(fields.id()?),
         author: fields.text()?,
@@ -312,7 +318,7 @@ pub(super) fn change(fields: &mut Fields<'_, '_>) -> Result<ChangeRecord, StoreE
 }
 
 /// Without its source stamps and changes, which are rows of their own.
-pub(super) fn buildset(fields: &mut Fields<'_, '_>) -> Result<BuildsetRecord, StoreError> {
+pub(super) fn buildset(fields: &mut Fields<'_>) -> Result<BuildsetRecord, StoreError> {
     let id = BuildsetId(fields.id()?);
     let external_id = fields.opt_text()?;
     let reason = fields.text()?;
@@ -340,7 +346,7 @@ pub(super) fn buildset(fields: &mut Fields<'_, '_>) -> Result<BuildsetRecord, St
     })
 }
 
-pub(super) fn request(fields: &mut Fields<'_, '_>) -> Result<BuildRequestRecord, StoreError> {
+pub(super) fn request(fields: &mut Fields<'_>) -> Result<BuildRequestRecord, StoreError> {
     let id = BuildRequestId(fields.id()?);
     let buildset = BuildsetId(fields.id()?);
     let builder = BuilderId(fields.id()?);
@@ -375,7 +381,7 @@ pub(super) fn request(fields: &mut Fields<'_, '_>) -> Result<BuildRequestRecord,
     })
 }
 
-pub(super) fn build(fields: &mut Fields<'_, '_>) -> Result<BuildRecord, StoreError> {
+pub(super) fn build(fields: &mut Fields<'_>) -> Result<BuildRecord, StoreError> {
     let id = BuildId(fields.id()?);
     let number = fields.id()?;
     let builder = BuilderId(fields.id()?);
@@ -415,7 +421,7 @@ pub(super) fn build(fields: &mut Fields<'_, '_>) -> Result<BuildRecord, StoreErr
     })
 }
 
-pub(super) fn step(fields: &mut Fields<'_, '_>) -> Result<StepRecord, StoreError> {
+pub(super) fn step(fields: &mut Fields<'_>) -> Result<StepRecord, StoreError> {
     Ok(StepRecord {
         id: StepId(fields.id()?),
         build: BuildId(fields.id()?),
@@ -433,14 +439,14 @@ pub(super) fn step(fields: &mut Fields<'_, '_>) -> Result<StepRecord, StoreError
 }
 
 /// Stops before the content.
-pub(super) fn log(fields: &mut Fields<'_, '_>) -> Result<LogRecord, StoreError> {
+pub(super) fn log(fields: &mut Fields<'_>) -> Result<LogRecord, StoreError> {
     Ok(LogRecord {
         id: LogId(fields.id()?),
         step: StepId(fields.id()?),
         build: BuildId(fields.id()?),
         name: fields.text()?,
         slug: fields.text()?,
-        kind: match fields.str()? {
+        kind: match fields.text()?.as_str() {
             "s" => LogKind::Stdio,
             "t" => LogKind::Text,
             "h" => LogKind::Html,
@@ -453,11 +459,11 @@ pub(super) fn log(fields: &mut Fields<'_, '_>) -> Result<LogRecord, StoreError> 
 }
 
 /// What follows [`log`].
-pub(super) fn log_content(fields: &mut Fields<'_, '_>) -> Result<LogContent, StoreError> {
+pub(super) fn log_content(fields: &mut Fields<'_>) -> Result<LogContent, StoreError> {
     Ok(fields.opt_bytes()?.map_or(LogContent::File, LogContent::Inline))
 }
 
-pub(super) fn effect(fields: &mut Fields<'_, '_>) -> Result<EffectRecord, StoreError> {
+pub(super) fn effect(fields: &mut Fields<'_>) -> Result<EffectRecord, StoreError> {
     let _step = fields.id()?;
     Ok(EffectRecord {
         ordinal: fields.small()?,

@@ -1,17 +1,12 @@
 //! Answers queries for REST resources.
 
-use rusqlite::{
-    Connection, Row, params_from_iter,
-    types::{Value as SqlValue, ValueRef},
-};
 use serde_json::{Map, Value};
 
 use super::{
     attach::{Attached, attach},
     condition::{Conditions, Term, where_all},
-    counts::Known,
-    error::reading,
-    pool::Pool,
+    counts::{Counts, Known},
+    session::{Cell, Dialect, Param, Row, Session, one, renumber},
 };
 use crate::{
     error::{QueryError, StoreError},
@@ -19,38 +14,44 @@ use crate::{
     resource::{Descriptor, Field, FieldKind, Resource, Source, Unasked},
 };
 
-/// Answers `query` from one moment of the database.
-pub(crate) fn query(pool: &Pool, resource: Resource, query: &Query) -> Result<Page, QueryError> {
-    let plan = Plan::new(resource, query)?;
+/// Answers `query`; the session is at one moment of the database.
+pub(crate) fn query(
+    session: &mut dyn Session,
+    counts: &Counts,
+    resource: Resource,
+    query: &Query,
+) -> Result<Page, QueryError> {
+    let dialect = session.dialect();
+    let plan = Plan::new(dialect, resource, query)?;
     let descriptor = resource.descriptor();
-    let Some(from) = descriptor.from else {
+    let Some(from) = descriptor.from(dialect) else {
         return Ok(Page::default());
     };
-    let connection = pool.read()?;
     if descriptor.fields.is_empty() {
-        return properties_object(&connection, from, &plan).map_err(QueryError::from);
+        return properties_object(session, from, &plan).map_err(QueryError::from);
     }
-    let items = plan.items(&connection, from, &query.properties)?;
-    let total = plan.total(&connection, pool, from, query, items.len() as u64)?;
+    let items = plan.items(session, from, &query.properties)?;
+    let total = plan.total(session, counts, from, query, items.len() as u64)?;
     Ok(Page { items, total })
 }
 
 /// A query as SQL.
 struct Plan {
+    dialect: Dialect,
     resource: Resource,
     descriptor: &'static Descriptor,
     conditions: Conditions,
     order: String,
     page: String,
     /// Parameters of `page`, after those of the conditions.
-    page_params: Vec<SqlValue>,
+    page_params: Vec<Param>,
     fields: Vec<&'static Field>,
 }
 
 impl Plan {
-    fn new(resource: Resource, query: &Query) -> Result<Self, QueryError> {
+    fn new(dialect: Dialect, resource: Resource, query: &Query) -> Result<Self, QueryError> {
         let descriptor = resource.descriptor();
-        let conditions = Conditions::new(resource, &query.scope, &query.filters)?;
+        let conditions = Conditions::new(dialect, resource, &query.scope, &query.filters)?;
         let fields = match &query.fields {
             None => descriptor.fields.iter().collect(),
             Some(names) => descriptor
@@ -65,6 +66,7 @@ impl Plan {
             }
         }
         let mut plan = Self {
+            dialect,
             resource,
             descriptor,
             conditions,
@@ -79,12 +81,12 @@ impl Plan {
     }
 
     fn order(&mut self, query: &Query) -> Result<(), QueryError> {
-        let mut keys: Vec<(String, bool)> = Vec::new();
+        let mut keys: Vec<(String, bool, bool)> = Vec::new();
         let mut unique = false;
         let mut descending = self.descriptor.newest_first && query.order.is_empty();
         for order in &query.order {
             let field = named(self.resource, &order.field)?;
-            let sql = match field.source {
+            let sql = match field.source(self.dialect) {
                 Source::Scalar(sql) if field.orderable() => sql.to_owned(),
                 Source::Present(sql) => format!("({sql} is not null)"),
                 _ => {
@@ -95,23 +97,24 @@ impl Plan {
             };
             descending = order.descending;
             // A key that is named again adds nothing.
-            if keys.iter().any(|(known, _)| *known == sql) {
+            if keys.iter().any(|(known, ..)| *known == sql) {
                 continue;
             }
             // The same everywhere: a number here would be taken for the number of a column.
             if sql == "null" || sql.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            unique |= sql == self.descriptor.key;
-            keys.push((sql, order.descending));
+            unique |= sql == self.descriptor.key(self.dialect);
+            let nullable = field.nullable && !matches!(field.source(self.dialect), Source::Present(_));
+            keys.push((sql, nullable, order.descending));
         }
         // Equal rows keep one order from page to page; its direction is that of the last key, for the index's sake.
         if !unique {
-            keys.push((self.descriptor.key.to_owned(), descending));
+            keys.push((self.descriptor.key(self.dialect).to_owned(), false, descending));
         }
         let keys: Vec<_> = keys
             .into_iter()
-            .map(|(sql, descending)| if descending { format!("{sql} desc") } else { sql })
+            .map(|(sql, nullable, descending)| self.dialect.key(&sql, nullable, descending))
             .collect();
         self.order = format!(" order by {}", keys.join(", "));
         Ok(())
@@ -124,15 +127,20 @@ impl Plan {
         let clamp = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let next = self.conditions.params.len() + 1;
         self.page = format!(" limit ?{next} offset ?{}", next + 1);
-        // SQLite takes a negative limit for none.
         self.page_params = vec![
-            SqlValue::Integer(query.limit.map_or(-1, clamp)),
-            SqlValue::Integer(clamp(query.offset)),
+            query
+                .limit
+                .map_or(self.dialect.no_limit(), |limit| Param::Int(clamp(limit))),
+            Param::Int(clamp(query.offset)),
         ];
     }
 
     fn sql(&self, from: &str) -> String {
-        let columns: Vec<_> = self.fields.iter().map(|field| expression(field)).collect();
+        let columns: Vec<_> = self
+            .fields
+            .iter()
+            .map(|field| expression(self.dialect, field))
+            .collect();
         // Without any field wanted there still are items.
         let columns = if columns.is_empty() {
             "1".into()
@@ -149,27 +157,39 @@ impl Plan {
 
     fn items(
         &self,
-        connection: &Connection,
+        session: &mut dyn Session,
         from: &str,
         properties: &[String],
     ) -> Result<Vec<Map<String, Value>>, StoreError> {
-        let mut statement = connection.prepare_cached(&self.sql(from)).map_err(reading)?;
-        let params = self.conditions.params.iter().chain(&self.page_params);
-        let mut rows = statement.query(params_from_iter(params)).map_err(reading)?;
+        let params: Vec<Param> = self
+            .conditions
+            .params
+            .iter()
+            .chain(&self.page_params)
+            .cloned()
+            .collect();
         let mut items = Vec::new();
-        let mut attached = Attached::new(&self.fields);
-        while let Some(row) = rows.next().map_err(reading)? {
-            items.push(item(self.resource, &self.fields, row, properties, &mut attached)?);
-        }
-        attach(connection, attached, &mut items)?;
+        let mut attached = Attached::new(self.dialect, &self.fields);
+        session.each(&self.sql(from), &params, &mut |row| {
+            items.push(item(
+                self.dialect,
+                self.resource,
+                &self.fields,
+                row,
+                properties,
+                &mut attached,
+            )?);
+            Ok(())
+        })?;
+        attach(session, attached, &mut items)?;
         Ok(items)
     }
 
     /// How many rows there are before offset and limit.
     fn total(
         &self,
-        connection: &Connection,
-        pool: &Pool,
+        session: &mut dyn Session,
+        counts: &Counts,
         from: &str,
         query: &Query,
         items: u64,
@@ -180,11 +200,11 @@ impl Plan {
             return Ok(query.offset + items);
         }
         match self.counting(from) {
-            Counting::All(sql) => Ok(self.count(connection, &sql, None)?.rows),
-            Counting::Fixed(fixed) => self.count_fixed(connection, pool, &fixed),
+            Counting::All(sql) => Ok(self.count(session, &sql, None)?.rows),
+            Counting::Fixed(fixed) => self.count_fixed(session, counts, &fixed),
             Counting::AllBut { fixed, but } => {
-                let all = self.count_fixed(connection, pool, &fixed)?;
-                let but = self.count(connection, &but, None)?;
+                let all = self.count_fixed(session, counts, &fixed)?;
+                let but = self.count(session, &but, None)?;
                 Ok(all.saturating_sub(but.rows))
             }
         }
@@ -208,7 +228,7 @@ impl Plan {
             )),
             _ => return Counting::All(format!("select count(*), 0 from {from}{}", self.conditions.sql())),
         };
-        if self.descriptor.key != "t.id" {
+        if self.descriptor.key(self.dialect) != "t.id" {
             return Counting::All(format!("select count(*), 0 from {from}{}", self.conditions.sql()));
         }
         let fixed = where_all(
@@ -237,45 +257,39 @@ impl Plan {
     }
 
     /// Counts the rows that satisfy the fixed conditions: those that came since they were counted last.
-    fn count_fixed(&self, connection: &Connection, pool: &Pool, fixed: &Fixed) -> Result<u64, StoreError> {
+    fn count_fixed(
+        &self,
+        session: &mut dyn Session,
+        counts: &Counts,
+        fixed: &Fixed,
+    ) -> Result<u64, StoreError> {
         let condition = format!("{} {:?}", fixed.since, self.conditions.params);
-        let known = pool.counts.get(&condition);
+        let known = counts.get(&condition);
         let new = if known.upto == 0 {
-            self.count(connection, &fixed.all, None)?
+            self.count(session, &fixed.all, None)?
         } else {
-            self.count(connection, &fixed.since, Some(known.upto))?
+            self.count(session, &fixed.since, Some(known.upto))?
         };
         let known = Known {
             upto: known.upto.max(new.upto),
             rows: known.rows + new.rows,
         };
-        pool.counts.set(condition, known);
+        counts.set(condition, known);
         Ok(known.rows)
     }
 
-    fn count(&self, connection: &Connection, sql: &str, since: Option<i64>) -> Result<Known, StoreError> {
-        let mut statement = connection.prepare_cached(sql).map_err(reading)?;
-        // A statement that leaves out a term does not know its parameters.
-        let known = statement.parameter_count();
-        let params = self.conditions.params.iter().cloned();
-        for (number, value) in (1..).zip(params.chain(since.map(SqlValue::Integer))) {
-            if number <= known {
-                statement.raw_bind_parameter(number, value).map_err(reading)?;
-            }
-        }
-        let mut rows = statement.raw_query();
-        let row = rows.next().map_err(reading)?;
-        let (rows, upto) = match row {
-            Some(row) => (
-                row.get::<_, i64>(0).map_err(reading)?,
-                row.get(1).map_err(reading)?,
-            ),
-            None => (0, 0),
-        };
-        Ok(Known {
-            upto,
-            rows: rows.cast_unsigned(),
-        })
+    fn count(&self, session: &mut dyn Session, sql: &str, since: Option<i64>) -> Result<Known, StoreError> {
+        let mut params = self.conditions.params.clone();
+        params.extend(since.map(Param::Int));
+        // What leaves out a term must not be given its parameters.
+        let (sql, params) = renumber(sql, &params);
+        let counted = one(session, &sql, &params, |row| {
+            Ok(Known {
+                rows: row.int(0)?.cast_unsigned(),
+                upto: row.int(1)?,
+            })
+        })?;
+        Ok(counted.unwrap_or_default())
     }
 }
 
@@ -297,16 +311,16 @@ struct Fixed {
 
 /// The statement that reads a page.
 #[cfg(test)]
-pub(super) fn statement(resource: Resource, query: &Query) -> String {
-    let plan = Plan::new(resource, query).unwrap();
-    plan.sql(resource.descriptor().from.unwrap())
+pub(crate) fn statement(dialect: Dialect, resource: Resource, query: &Query) -> String {
+    let plan = Plan::new(dialect, resource, query).unwrap();
+    plan.sql(resource.descriptor().from(dialect).unwrap())
 }
 
 /// The statements that count its rows.
 #[cfg(test)]
-pub(super) fn counts(resource: Resource, query: &Query) -> Vec<String> {
-    let plan = Plan::new(resource, query).unwrap();
-    match plan.counting(resource.descriptor().from.unwrap()) {
+pub(crate) fn counts(dialect: Dialect, resource: Resource, query: &Query) -> Vec<String> {
+    let plan = Plan::new(dialect, resource, query).unwrap();
+    match plan.counting(resource.descriptor().from(dialect).unwrap()) {
         Counting::All(sql) => vec![sql],
         // The first count reads an index from end to end; no later one does.
         Counting::Fixed(fixed) => vec![fixed.since],
@@ -321,8 +335,8 @@ fn named(resource: Resource, name: &str) -> Result<&'static Field, QueryError> {
 }
 
 /// What is selected for a field.
-pub(super) fn expression(field: &Field) -> &'static str {
-    match field.source {
+pub(super) fn expression(dialect: Dialect, field: &Field) -> &'static str {
+    match field.source(dialect) {
         Source::Scalar(sql) | Source::Present(sql) | Source::Json(sql) => sql,
         Source::List { json, .. } | Source::Properties { json, .. } => json,
         Source::Attached { key, .. } => key,
@@ -331,32 +345,33 @@ pub(super) fn expression(field: &Field) -> &'static str {
 
 /// One row as an item. Keys of attached rows are noted; their values are filled in later.
 pub(super) fn item(
+    dialect: Dialect,
     resource: Resource,
     fields: &[&'static Field],
-    row: &Row<'_>,
+    row: &dyn Row,
     properties: &[String],
     attached: &mut Attached,
 ) -> Result<Map<String, Value>, StoreError> {
     let mut item = Map::new();
     for (index, field) in fields.iter().enumerate() {
-        let stored = row.get_ref(index).map_err(reading)?;
+        let stored = row.cell(index)?;
         let malformed = |what: String| StoreError::Malformed {
             table: resource.plural(),
-            row: match row.get_ref(0) {
-                Ok(ValueRef::Integer(id)) => format!("with {} {id}", fields[0].name),
+            row: match row.cell(0) {
+                Ok(Cell::Int(id)) => format!("with {} {id}", fields[0].name),
                 _ => "?".into(),
             },
             what: format!("{}: {what}", field.name),
         };
-        let value = match field.source {
-            Source::Present(_) => Value::Bool(stored != ValueRef::Null),
-            Source::Scalar(_) => scalar(field.kind, stored).map_err(malformed)?,
-            Source::Json(_) | Source::List { .. } => json(stored).map_err(malformed)?,
+        let value = match field.source(dialect) {
+            Source::Present(_) => Value::Bool(stored != Cell::Null),
+            Source::Scalar(_) => scalar(field.kind, &stored).map_err(malformed)?,
+            Source::Json(_) | Source::List { .. } => json(&stored).map_err(malformed)?,
             Source::Properties { unasked, .. } => {
-                shown_properties(stored, unasked, properties).map_err(malformed)?
+                shown_properties(&stored, unasked, properties).map_err(malformed)?
             }
             Source::Attached { .. } => {
-                attached.note(index, stored);
+                attached.note(index, &stored);
                 Value::Null
             }
         };
@@ -365,28 +380,26 @@ pub(super) fn item(
     Ok(item)
 }
 
-fn scalar(kind: FieldKind, stored: ValueRef<'_>) -> Result<Value, String> {
+fn scalar(kind: FieldKind, stored: &Cell<'_>) -> Result<Value, String> {
     match (kind, stored) {
-        (_, ValueRef::Null) => Ok(Value::Null),
-        (FieldKind::Int, ValueRef::Integer(value)) => Ok(value.into()),
-        (FieldKind::Date, ValueRef::Integer(micros)) => Ok(micros.div_euclid(1_000_000).into()),
-        (FieldKind::Bool, ValueRef::Integer(value)) => Ok(Value::Bool(value != 0)),
-        (FieldKind::Text | FieldKind::Identifier, ValueRef::Text(text)) => {
-            Ok(String::from_utf8_lossy(text).into_owned().into())
-        }
-        (_, stored) => Err(format!("{} does not fit", stored.data_type())),
+        (_, Cell::Null) => Ok(Value::Null),
+        (FieldKind::Int, Cell::Int(value)) => Ok((*value).into()),
+        (FieldKind::Date, Cell::Int(micros)) => Ok(micros.div_euclid(1_000_000).into()),
+        (FieldKind::Bool, Cell::Int(value)) => Ok(Value::Bool(*value != 0)),
+        (FieldKind::Text | FieldKind::Identifier, Cell::Text(text)) => Ok(text.lossy().into()),
+        (_, stored) => Err(format!("{} does not fit", stored.kind())),
     }
 }
 
-fn json(stored: ValueRef<'_>) -> Result<Value, String> {
+fn json(stored: &Cell<'_>) -> Result<Value, String> {
     match stored {
-        ValueRef::Null => Ok(Value::Null),
-        ValueRef::Text(text) => serde_json::from_slice(text).map_err(|error| error.to_string()),
-        stored => Err(format!("{} is no JSON", stored.data_type())),
+        Cell::Null => Ok(Value::Null),
+        Cell::Text(text) => serde_json::from_slice(&text.json()).map_err(|error| error.to_string()),
+        stored => Err(format!("{} is no JSON", stored.kind())),
     }
 }
 
-fn shown_properties(stored: ValueRef<'_>, unasked: Unasked, names: &[String]) -> Result<Value, String> {
+fn shown_properties(stored: &Cell<'_>, unasked: Unasked, names: &[String]) -> Result<Value, String> {
     if names.is_empty() {
         return Ok(match unasked {
             Unasked::Null => Value::Null,
@@ -403,26 +416,24 @@ fn shown_properties(stored: ValueRef<'_>, unasked: Unasked, names: &[String]) ->
 }
 
 /// The resources that are one object of properties.
-fn properties_object(connection: &Connection, from: &str, plan: &Plan) -> Result<Page, StoreError> {
+fn properties_object(session: &mut dyn Session, from: &str, plan: &Plan) -> Result<Page, StoreError> {
     let sql = format!("select t.properties from {from}{}", plan.conditions.sql());
-    let mut statement = connection.prepare_cached(&sql).map_err(reading)?;
-    let mut rows = statement
-        .query(params_from_iter(&plan.conditions.params))
-        .map_err(reading)?;
     let mut items = Vec::new();
-    while let Some(row) = rows.next().map_err(reading)? {
-        let stored = row.get_ref(0).map_err(reading)?;
-        match json(stored) {
-            Ok(Value::Object(properties)) => items.push(properties),
-            other => {
-                return Err(StoreError::Malformed {
-                    table: "properties",
-                    row: format!("{:?}", plan.conditions.params),
-                    what: other.err().unwrap_or_else(|| "it is no object".into()),
-                });
+    session.each(
+        &sql,
+        &plan.conditions.params,
+        &mut |row| match json(&row.cell(0)?) {
+            Ok(Value::Object(properties)) => {
+                items.push(properties);
+                Ok(())
             }
-        }
-    }
+            other => Err(StoreError::Malformed {
+                table: "properties",
+                row: format!("{:?}", plan.conditions.params),
+                what: other.err().unwrap_or_else(|| "it is no object".into()),
+            }),
+        },
+    )?;
     let total = items.len() as u64;
     Ok(Page { items, total })
 }
