@@ -12,11 +12,13 @@
 //! concerns several sections. To add a key: a line in `keys`, and the reading of it in its section.
 //!
 //! **Invariant:** a token never leaves this crate, neither in a definition nor in a message: definitions hold
-//! its SHA-256, and the excerpts that reports show are masked.
+//! its SHA-256, and the excerpts that reports show are masked. (The database's password does, in a type that does not
+//! print it.)
 
 mod builder;
 mod callbacks;
 mod checker;
+mod database;
 mod fields;
 mod grammar;
 pub mod keys;
@@ -44,6 +46,7 @@ use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
 use ironmaster_model::{Catalogue, Plan};
 
+pub use database::{DatabaseSettings, Password};
 pub use report::{Finding, Place, Related, Report, Severity};
 pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings};
 

@@ -6,6 +6,7 @@ use ironmaster_model::Duration;
 
 use crate::{
     checker::{Checker, Section, Text},
+    database::{self, DatabaseSettings},
     keys::{self, SectionKeys},
     settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings},
     token, units,
@@ -22,6 +23,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         title: "Ironmaster".to_owned(),
         url: String::new(),
         listen: SocketAddr::from(([127, 0, 0, 1], 8010)),
+        database: DatabaseSettings::Sqlite,
         state_dir: checker.base_dir.join("state"),
         reading: Reading::Open,
         log_level: LogLevel::Info,
@@ -95,6 +97,7 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
             settings.state_dir = checker.base_dir.join(dir.value);
         }
     }
+    settings.database = database::read(checker, section);
     if let Some(reading) = checker.choice(
         section,
         "reading",

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ironmaster_model::Duration;
 
+use crate::database::DatabaseSettings;
+
 /// The settings of a master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -13,7 +15,9 @@ pub struct Settings {
     pub url: String,
     /// Where the master listens.
     pub listen: SocketAddr,
-    /// Directory of the database, logs and tokens; absolute if the configuration's own path was.
+    /// The database.
+    pub database: DatabaseSettings,
+    /// Directory of logs and tokens, and of a SQLite database; absolute if the configuration's own path was.
     pub state_dir: PathBuf,
     /// Whether reading needs no login.
     pub reading: Reading,

@@ -93,7 +93,7 @@ fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
 }
 
 /// Reads a little more than a token can have, so that a mistaken path to something huge does no harm.
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?
         .take(TOKEN_BYTES_MAX as u64 + 64)
@@ -102,13 +102,13 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 }
 
 #[cfg(unix)]
-fn readable_by_all(path: &Path) -> bool {
+pub(crate) fn readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_path: &Path) -> bool {
+pub(crate) fn readable_by_all(_path: &Path) -> bool {
     false
 }
 

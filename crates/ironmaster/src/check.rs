@@ -4,10 +4,12 @@ use std::path::Path;
 
 use ironmaster_config::print;
 
-use crate::{PrintForm, catalogue, failure::Failure};
+use crate::{PrintForm, catalogue, database, failure::Failure};
 
 pub(crate) fn run(config: &Path, form: Option<PrintForm>) -> Result<(), Failure> {
     let loaded = catalogue::load(config)?;
+    // Only read: what it names is not touched.
+    database::of(&loaded.settings)?;
     let plan = &loaded.plan;
     if let Some(form) = form {
         match form {

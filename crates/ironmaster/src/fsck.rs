@@ -4,25 +4,31 @@ use std::{io::IsTerminal as _, path::Path};
 
 use ironmaster_engine::invariant::Checker;
 use ironmaster_logs::LogStore;
-use ironmaster_store::{EventsError, OpenOptions, Reader, SqliteStore};
+use ironmaster_store::{Database, EventsError, OpenOptions, Reader};
 
-use crate::{catalogue, failure::Failure};
+use crate::{catalogue, database, failure::Failure};
 
 /// Events read at once.
 const EVENTS_AT_ONCE: usize = 1000;
 
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     let settings = catalogue::load(config)?.settings;
-    let database = settings.state_dir.join("ironmaster.sqlite");
-    if !database.is_file() {
+    let database = database::of(&settings)?;
+    // What is not there is not made by looking at it.
+    if let Database::Sqlite(path) = &database
+        && !path.is_file()
+    {
         return Err(Failure::Failed {
-            message: format!("there is no database {}", database.display()),
+            message: format!("there is no database {database}"),
             hint: Some("is `state_dir` in [master] the directory that the master uses?".into()),
         });
     }
     let failed = |error: &dyn std::error::Error| Failure::because("cannot check", error);
+    if let Database::Postgres(_) = &database {
+        Reader::of(&database, OpenOptions::default()).map_err(|error| failed(&error))?;
+    }
     let (_store, reader) =
-        SqliteStore::open(&database, OpenOptions::default()).map_err(|error| failed(&error))?;
+        ironmaster_store::open(&database, OpenOptions::default()).map_err(|error| failed(&error))?;
     progress("database");
     let mut findings: Vec<String> = ironmaster_store::fsck(&reader)
         .map_err(|error| failed(&error))?

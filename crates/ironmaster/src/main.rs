@@ -3,6 +3,7 @@
 mod admin;
 mod catalogue;
 mod check;
+mod database;
 mod failure;
 mod fsck;
 mod login_link;

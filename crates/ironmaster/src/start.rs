@@ -12,7 +12,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    admin, catalogue,
+    admin, catalogue, database,
     failure::{Failure, colors},
 };
 
@@ -42,6 +42,7 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         }
     })?;
     let options = MasterOptions {
+        database: database::of(&settings)?,
         lease: settings.lease,
         heartbeat: settings.heartbeat,
         ..MasterOptions::new(&settings.state_dir, Arc::new(loaded.plan))

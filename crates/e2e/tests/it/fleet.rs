@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::database::{self, Kind, Postgres};
+
 /// How long anything may take before a test gives up. Only a broken program gets there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
@@ -18,6 +20,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) struct Fleet {
     dir: tempfile::TempDir,
     port: u16,
+    /// With the port at which the master finds it.
+    postgres: Option<(Postgres, u16)>,
     pub(crate) http: reqwest::Client,
     pub(crate) master: Option<Child>,
     pub(crate) workers: Vec<(String, Child)>,
@@ -46,14 +50,25 @@ pub(crate) fn free_port() -> u16 {
 impl Fleet {
     /// `toml` is the configuration without `[master]`; `settings` are further lines of `[master]`.
     pub(crate) fn new(settings: &str, toml: &str) -> Self {
+        Self::on(Kind::Sqlite, settings, toml)
+    }
+
+    /// The same on a database of this kind.
+    pub(crate) fn on(database: Kind, settings: &str, toml: &str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("ironmaster-e2e-")
             .tempdir()
             .expect("a temporary directory");
         let port = free_port();
+        let postgres = (database == Kind::Postgres).then(|| {
+            let postgres = Postgres::new(&format!("e2e_{}_{port}", std::process::id()));
+            let at = postgres.port();
+            (postgres, at)
+        });
         let fleet = Self {
             dir,
             port,
+            postgres,
             http: client(),
             master: None,
             workers: Vec::new(),
@@ -64,10 +79,24 @@ impl Fleet {
 
     pub(crate) fn configure(&self, settings: &str, toml: &str) {
         let port = self.port;
+        let database = self
+            .postgres
+            .as_ref()
+            .map(|(postgres, at)| postgres.settings(*at))
+            .unwrap_or_default();
         let text = format!(
-            "[master]\nlisten = \"127.0.0.1:{port}\"\nurl = \"http://127.0.0.1:{port}/\"\nstate_dir = \"state\"\n{settings}\n{toml}"
+            "[master]\nlisten = \"127.0.0.1:{port}\"\nurl = \"http://127.0.0.1:{port}/\"\nstate_dir = \"state\"\n{database}{settings}\n{toml}"
         );
         fs::write(self.path("ci.toml"), text).expect("the directory is ours");
+    }
+
+    pub(crate) fn postgres(&self) -> &Postgres {
+        &self.postgres.as_ref().expect("it runs on PostgreSQL").0
+    }
+
+    /// The next configuration finds the database at this port.
+    pub(crate) fn database_at(&mut self, port: u16) {
+        self.postgres.as_mut().expect("it runs on PostgreSQL").1 = port;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -89,6 +118,9 @@ impl Fleet {
             .args(args)
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
+        if let Some((postgres, _)) = &self.postgres {
+            command.env(database::PASSWORD, postgres.password());
+        }
         command
     }
 
@@ -403,6 +435,11 @@ impl Drop for Fleet {
         if let Some(mut master) = self.master.take() {
             let _ = master.kill();
             let _ = master.wait();
+        }
+        if !std::thread::panicking()
+            && let Some((postgres, _)) = &self.postgres
+        {
+            postgres.drop_database();
         }
         if std::thread::panicking() {
             // Kept for whoever looks into it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
+    database::Kind,
     fleet::Fleet,
     rng::Rng,
     witness::{BUILDERS, built_exactly_once, configuration},
@@ -31,8 +32,8 @@ const POINTS: [(&str, &[u32]); 11] = [
     ("forget", &[1, 3]),
 ];
 
-async fn fleet() -> Fleet {
-    let mut fleet = Fleet::new("heartbeat = \"1s\"\ndead_after = \"3s\"", "");
+async fn fleet(database: Kind) -> Fleet {
+    let mut fleet = Fleet::on(database, "heartbeat = \"1s\"\ndead_after = \"3s\"", "");
     let toml = configuration(fleet.path("ci.toml").parent().expect("a directory"), &WORKERS, 2);
     fleet.configure("heartbeat = \"1s\"\ndead_after = \"3s\"", &toml);
     fleet.start_master().await;
@@ -62,6 +63,15 @@ async fn request(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_survive_kills_at_random_moments() {
+    kills_at_random_moments(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_survive_kills_at_random_moments_on_postgresql() {
+    kills_at_random_moments(Kind::Postgres).await;
+}
+
+async fn kills_at_random_moments(database: Kind) {
     let wanted = std::env::var("IRONMASTER_KILLS")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -71,7 +81,7 @@ async fn builds_survive_kills_at_random_moments() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(1);
     let mut rng = Rng::new(seed);
-    let mut fleet = fleet().await;
+    let mut fleet = fleet(database).await;
     let mut accepted = Vec::new();
     let mut kills = 0;
     while kills < wanted {
@@ -105,8 +115,17 @@ async fn builds_survive_kills_at_random_moments() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_survive_a_kill_at_each_named_point() {
+    kill_at_each_named_point(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_survive_a_kill_at_each_named_point_on_postgresql() {
+    kill_at_each_named_point(Kind::Postgres).await;
+}
+
+async fn kill_at_each_named_point(database: Kind) {
     let mut rng = Rng::new(2);
-    let mut fleet = fleet().await;
+    let mut fleet = fleet(database).await;
     fleet.kill_master();
     let mut accepted = Vec::new();
     for (point, passages) in POINTS {

@@ -48,7 +48,9 @@ const IN_TESTS: &[(&str, &str, &str)] = &[(
 
 /// Rooms that decide or speak a protocol: without a runtime, what compiles does no I/O.
 /// (The store is a room at the edge: it speaks to PostgreSQL.)
-const PURE: &[&str] = &["model", "starlark", "engine", "config", "wire", "buildbot", "logs"];
+const PURE: &[&str] = &[
+    "model", "starlark", "engine", "config", "wire", "buildbot", "logs",
+];
 
 /// What would bring I/O, a runtime or chance into them.
 const RUNTIMES: &[&str] = &[
