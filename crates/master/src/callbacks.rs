@@ -82,11 +82,11 @@ mod tests {
                 panic!("it stays a change");
             };
             assert_eq!(asked.verdicts, BTreeMap::from([("main".to_owned(), verdict)]));
-            assert_eq!(
-                ask(&CallbackSet(None), Input::Change(change.clone())),
-                Input::Change(change)
-            );
+            let Input::Change(unasked) = ask(&CallbackSet(None), Input::Change(change.clone())) else {
+                panic!("it stays a change");
+            };
+            assert_eq!(unasked, change);
         }
-        assert_eq!(ask(&callbacks, Input::Tick), Input::Tick);
+        assert!(matches!(ask(&callbacks, Input::Tick), Input::Tick));
     }
 }

@@ -172,7 +172,7 @@ async fn requests_workers_and_schedulers_are_controlled() {
         "{waiting:?}"
     );
     ok(&path, "cancel", json!({ "reason": "no more" })).await;
-    assert_eq!(site.items(&format!("{path}/waiting")).await, [json!(0); 0]);
+    assert!(site.items(&format!("{path}/waiting")).await.is_empty());
     let cancelled = site.item(&path).await;
     assert_eq!(
         (&cancelled["complete"], &cancelled["results"]),
