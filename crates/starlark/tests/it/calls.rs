@@ -53,7 +53,7 @@ fn ask(program: &Program, files: &mut Files, name: &str, size: i64, names: &[&st
         },
         limits,
         files,
-        |heap, value| heap.truth(value),
+        ironmaster_starlark::Heap::truth,
     )
 }
 
