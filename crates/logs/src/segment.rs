@@ -15,6 +15,11 @@ use crate::{
     scan::{self, ScannedLog},
 };
 
+/// How much of a file's end is written once more: far more than is ever written between two syncs.
+const REWRITE_MAX: u64 = 16 * 1024 * 1024;
+/// How much of that at a time.
+const REWRITE_PART: u64 = 256 * 1024;
+
 /// An open file. All writers of a build share one.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -63,13 +68,15 @@ pub(crate) struct Place {
 }
 
 impl Segment {
-    /// Opens a file to write and cuts its torn tail. With [`OpenMode::Create`] makes it if missing.
+    /// Opens a file to write and cuts its torn tail. With [`OpenMode::Create`] makes it if missing. What is left is
+    /// written once more, unless this process did that before (`rewritten`).
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         path: &Path,
         mode: OpenMode,
         index_marks: usize,
         failed: &Arc<AtomicBool>,
+        rewritten: &AtomicBool,
     ) -> Result<Self> {
         check(failed, path)?;
         if mode == OpenMode::Create
@@ -96,6 +103,10 @@ impl Segment {
                 }
             }
             file.set_len(scan.whole).map_err(fail("truncate"))?;
+        }
+        if !rewritten.load(Ordering::SeqCst) {
+            rewrite_tail(&*file, scan.whole).map_err(fail("write again the end of"))?;
+            rewritten.store(true, Ordering::SeqCst);
         }
         let (finished, found) = scan
             .logs
@@ -224,6 +235,26 @@ fn check(failed: &AtomicBool, path: &Path) -> Result<()> {
             path: path.to_owned(),
             source,
         });
+    }
+    Ok(())
+}
+
+/// Writes the file's end once more as it is, so that the next sync makes it durable whatever has happened before.
+///
+/// After a failed sync the system takes what was written for durable, although the disk may not have it. A process that
+/// starts then reads it all the same, and its own sync would not write it again: a loss of power would leave a hole before
+/// everything appended since.
+fn rewrite_tail(file: &dyn DiskFile, len: u64) -> io::Result<()> {
+    let mut buf = Vec::new();
+    let mut at = len.saturating_sub(REWRITE_MAX);
+    while at < len {
+        let part = (len - at).min(REWRITE_PART) as usize;
+        scan::read_up_to(file, &mut buf, at, part)?;
+        if buf.is_empty() {
+            break;
+        }
+        file.write_all_at(&buf, at)?;
+        at += buf.len() as u64;
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ pub struct LogStore(Arc<Inner>);
 struct Slot {
     segment: Mutex<Weak<Segment>>,
     failed: Arc<AtomicBool>,
+    /// Whether this process has made sure of what an earlier one has left.
+    rewritten: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -154,7 +156,14 @@ impl LogStore {
             return Ok(Some(segment));
         }
         let marks = self.0.options.index_marks;
-        match Segment::open(&self.0.disk, &self.path(key), mode, marks, &slot.failed) {
+        match Segment::open(
+            &self.0.disk,
+            &self.path(key),
+            mode,
+            marks,
+            &slot.failed,
+            &slot.rewritten,
+        ) {
             Ok(segment) => {
                 let segment = Arc::new(segment);
                 *open = Arc::downgrade(&segment);

@@ -1,5 +1,6 @@
 //! Tests of the public interface, one binary.
 
+mod broken;
 mod crash;
 mod faults;
 mod format;

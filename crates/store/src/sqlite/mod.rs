@@ -20,7 +20,7 @@ use rusqlite::{Connection, params};
 use self::{
     error::{reading, writing},
     execute::Statements,
-    open::{connect, create_private, lock, set_max_pages, sync_directory},
+    open::{connect, create_private, lock, rewrite_log, set_max_pages, sync_directory},
 };
 use crate::{
     effect::effect,
@@ -49,6 +49,11 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// Largest size of the file in pages of 4 KiB; none = as large as the disk allows. For tests of a full disk.
     pub max_pages: Option<u32>,
+    /// Pages in the write-ahead log from which on a commit also copies them into the database; none = SQLite's own
+    /// 1000. For tests that want to see that happen.
+    pub log_pages: Option<u32>,
+    /// Name of the registered file system of SQLite's to use; none = the system's. For tests of failing disks.
+    pub vfs: Option<&'static str>,
 }
 
 impl Default for OpenOptions {
@@ -58,6 +63,8 @@ impl Default for OpenOptions {
             busy_timeout: Duration::from_mins(1),
             lock_timeout: Duration::from_secs(12),
             max_pages: None,
+            log_pages: None,
+            vfs: None,
         }
     }
 }
@@ -96,6 +103,7 @@ impl SqliteStore {
             }
         };
         let mut connection = connect(path, &options).map_err(opening)?;
+        rewrite_log(&connection, path)?;
         migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
         connection
             .pragma_update(None, "foreign_keys", true)

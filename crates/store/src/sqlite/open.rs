@@ -2,33 +2,109 @@
 
 use std::{
     fs::{File, TryLockError},
+    io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::OpenOptions;
 use crate::error::StoreError;
 
 /// Statements that the writer keeps prepared; more than there are shapes of row operations.
 const STATEMENTS_MAX: usize = 128;
+/// How much of the write-ahead log is rewritten at a time.
+const REWRITE_BYTES: usize = 256 * 1024;
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 
 pub(super) fn connect(path: &Path, options: &OpenOptions) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_file(path, flags, options)?;
     connection.busy_timeout(options.busy_timeout)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    write_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "full")?;
     // On while migrating, off would be needed only by scripts that rebuild a table.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "memory")?;
+    if let Some(pages) = options.log_pages {
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
+    }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
+}
+
+/// SQLite goes on with a rollback journal when it cannot begin a write-ahead log (no space, an I/O error), and tells only
+/// who looks. With that journal and our settings the last commit may be undone by a loss of power.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("pragma journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    // To the end: it tells the mode first, and fails after that.
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(rusqlite::Error::SqliteFailure(
+        ffi::Error::new(ffi::SQLITE_CANTOPEN),
+        Some(format!(
+            "it keeps the journal mode \"{mode}\" and cannot begin a write-ahead log; check the disk's space and health"
+        )),
+    ))
+}
+
+/// Makes durable what the write-ahead log holds, whatever has happened before.
+///
+/// After a failed sync the system takes the log's pages for written, although the disk may not have them. A process that
+/// starts then reads them all the same, believes them, and a later sync does not write them again: a loss of power would
+/// leave a hole before everything committed since. So each byte is written once more, and synced.
+pub(super) fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let log = with_suffix(path, "-wal");
+    let opening = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
+        path: log.clone(),
+        source,
+    };
+    // Meanwhile nobody else writes to it.
+    let locked = |sql| connection.execute(sql, []).map_err(|error| opening(error.into()));
+    locked("begin immediate")?;
+    let done = rewrite(&log).map_err(|error| opening(error.into()));
+    locked("rollback")?;
+    done
+}
+
+fn rewrite(path: &Path) -> io::Result<()> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(&buffer[..read], at)?;
+        at += read as u64;
+    }
+    if at > 0 { file.sync_data() } else { Ok(()) }
+}
+
+pub(super) fn open_file(
+    path: &Path,
+    flags: OpenFlags,
+    options: &OpenOptions,
+) -> rusqlite::Result<Connection> {
+    match options.vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    }
 }
 
 pub(super) fn set_max_pages(connection: &Connection, pages: Option<u32>) -> rusqlite::Result<()> {
@@ -101,7 +177,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// No test of ours can cut the power: that a commit waits for the disk is a matter of these settings.
+    /// That a commit waits for the disk is a matter of these settings.
     #[test]
     fn commits_wait_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();
@@ -112,5 +188,31 @@ mod tests {
         assert_eq!(ask("journal_mode"), Ok("wal".to_owned().into()));
         // 2 is `full`.
         assert_eq!(ask("synchronous"), Ok(2.into()));
+    }
+
+    /// A database that cannot have a write-ahead log is not used with a rollback journal instead.
+    #[test]
+    fn another_journal_is_refused() {
+        // One in memory is such a database.
+        let connection = Connection::open_in_memory().unwrap();
+        let error = write_ahead(&connection).unwrap_err().to_string();
+        assert!(error.contains("write-ahead log"), "{error}");
+    }
+
+    #[test]
+    fn a_rewritten_log_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let connection = connect(&path, &OpenOptions::default()).unwrap();
+        connection
+            .execute_batch("create table t (a); insert into t values (zeroblob(600000))")
+            .unwrap();
+        let log = with_suffix(&path, "-wal");
+        let before = std::fs::read(&log).unwrap();
+        assert!(before.len() > 2 * REWRITE_BYTES);
+        rewrite_log(&connection, &path).unwrap();
+        assert_eq!(std::fs::read(&log).unwrap(), before);
+        // Nothing to rewrite is fine, too.
+        rewrite(&directory.path().join("none")).unwrap();
     }
 }

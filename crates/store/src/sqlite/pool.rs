@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{OpenOptions, error::reading, migrate};
+use super::{OpenOptions, error::reading, migrate, open::open_file};
 use crate::{error::StoreError, pool::Idle};
 
 /// Statements that each connection keeps prepared.
@@ -59,7 +59,7 @@ impl Pool {
         // anything else.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connect = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open_with_flags(&self.path, flags)?;
+            let connection = open_file(&self.path, flags, &self.options)?;
             connection.busy_timeout(self.options.busy_timeout)?;
             connection.pragma_update(None, "query_only", true)?;
             connection.pragma_update(None, "trusted_schema", false)?;

@@ -34,7 +34,7 @@ pub(crate) fn commit_one(store: &mut dyn Store, id: u64, commit: &Commit) {
 }
 
 /// An event as the feed shows it.
-fn shown(event: &Sequenced) -> Sequenced {
+pub(crate) fn shown(event: &Sequenced) -> Sequenced {
     let mut event = event.clone();
     match &mut event.event {
         Event::Configured { plan, .. } => *plan = ironmaster_model::Plan::default(),

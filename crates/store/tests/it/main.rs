@@ -6,6 +6,7 @@ mod concurrent;
 mod conformance;
 mod cut;
 mod effect;
+mod faults;
 mod fsck;
 mod full_disk;
 mod history;
