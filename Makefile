@@ -2,7 +2,7 @@
 # missing Debian packages (a C compiler and the like).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench soak dist clean
+.PHONY: help demo test lint fmt bench fuzz soak dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ fmt: ## Format all sources
 
 bench: ## Measure, beside Buildbot (BENCH=throughput,latency BENCH_FULL=1 BENCH_ONLY=ironmaster)
 	@scripts/bench.sh
+
+fuzz: ## Throw damaged input at all parsers for some time (FUZZ_SECONDS=60)
+	@scripts/fuzz.sh
 
 soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)
 	@scripts/soak.sh
