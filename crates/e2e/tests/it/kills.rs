@@ -111,6 +111,8 @@ async fn kills_at_random_moments(database: Kind) {
     assert!(fleet.stop_master().await.success());
     fleet.fsck();
     println!("{kills} kills, {} requests", accepted.len());
+    // Each restart goes on from the history that a kill has left, and what it did is checked.
+    println!("kills: {kills} histories checked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

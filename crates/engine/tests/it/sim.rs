@@ -95,6 +95,7 @@ fn every_seed_keeps_every_promise() {
     });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{seeds} seeds: {tally:?}");
+    println!("simulator: {seeds} histories checked");
     assert!(
         tally.inputs >= 200 * seeds,
         "every seed has at least 200 inputs: {tally:?}"
