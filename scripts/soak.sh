@@ -11,7 +11,8 @@ soak=${SOAK:-4}
 IRONMASTER_SIM_SEEDS=${IRONMASTER_SIM_SEEDS:-$((soak * 10000))}
 IRONMASTER_KILLS=${IRONMASTER_KILLS:-$((soak * 100))}
 IRONMASTER_FAULT_SEEDS=${IRONMASTER_FAULT_SEEDS:-$((soak * 2))}
-export IRONMASTER_SIM_SEEDS IRONMASTER_KILLS IRONMASTER_FAULT_SEEDS
+IRONMASTER_CUT_STEP=${IRONMASTER_CUT_STEP:-1}
+export IRONMASTER_SIM_SEEDS IRONMASTER_KILLS IRONMASTER_FAULT_SEEDS IRONMASTER_CUT_STEP
 cargo build --locked -p ironmaster -p ironmaster-worker
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
@@ -40,7 +41,7 @@ search() {
 
 begin=$(date +%s)
 search "simulator ($IRONMASTER_SIM_SEEDS seeds)" ironmaster-engine 'all()'
-search "faults of the database ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-store 'test(/^faults::/)'
+search "faults of the database ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-store 'all()'
 search "faults of the logs ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-logs 'test(/^broken::/)'
 search "kills of the real programs ($IRONMASTER_KILLS)" ironmaster-e2e 'all()'
 

@@ -67,7 +67,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let log = with_suffix(path, "-wal");
     let opening = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
-        path: log.clone(),
+        database: log.display().to_string(),
         source,
     };
     // Meanwhile nobody else writes to it.

@@ -198,7 +198,9 @@ impl Player<'_> {
                 Next::Again
             }
             Some(CommitError::Fatal { .. } | CommitError::Unknown { .. }) => Next::Restart,
-            Some(CommitError::Rejected { .. }) => return Err(chain(&*error)),
+            Some(CommitError::Rejected { .. } | CommitError::Unreachable { .. }) => {
+                return Err(chain(&*error));
+            }
             // A reader or a shell: asked again.
             None if self.vfs.disk().is_dead() => Next::Restart,
             None => Next::Again,
