@@ -3,6 +3,7 @@
 // `node scripts/demo.mjs FOLDER_OF_THE_PROGRAMS`, with these variables:
 //   DEMO_PORT   the port to begin looking for a free one at (8010)
 //   DEMO_STATE  where everything is kept (demo-state)
+//   DEMO_DATABASE  a PostgreSQL database to keep the history in: postgres://USER:PASSWORD@HOST/NAME (a file of SQLite)
 //   DEMO_ONCE   if set: build both builders once, print the results, stop; the exit code says whether they are as expected
 //
 // Everything about the master is done through its public API.
@@ -165,6 +166,17 @@ function git(...args) {
   return done.status === 0 ? done.stdout.trim() : undefined
 }
 
+/** Settings for the database that the variable names; the password goes to a file of its own. */
+function database() {
+  if (!process.env.DEMO_DATABASE) return ''
+  const address = URL.parse(process.env.DEMO_DATABASE)
+  if (!address) throw new Problem('DEMO_DATABASE is no address', 'postgres://USER:PASSWORD@HOST/NAME')
+  fs.writeFileSync(path.join(state, 'database.password'), `${decodeURIComponent(address.password)}\n`, { mode: 0o600 })
+  const password = address.password ? 'database_password_file = "database.password"\n' : ''
+  address.password = ''
+  return `database = ${JSON.stringify(address.href)}\n${password}`
+}
+
 /** The example with this machine's values in it. */
 function writeConfig(port) {
   // A checkout of a bare commit has no branch; then only the buttons start builds.
@@ -182,6 +194,8 @@ function writeConfig(port) {
     }
     text = text.replaceAll(example, value)
   }
+  const master = '[master]\n'
+  text = text.replace(master, () => master + database())
   fs.writeFileSync(config, text)
 }
 

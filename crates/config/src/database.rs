@@ -124,6 +124,10 @@ fn password(checker: &mut Checker<'_>, section: &Section<'_>) -> Option<Password
         return None;
     }
     let password = if let Some(path) = checker.text(section, PASSWORD_KEYS[0]) {
+        if path.value.is_empty() {
+            checker.error("bad_path", path.span, format!("`{}` is empty", PASSWORD_KEYS[0]));
+            return None;
+        }
         from_file(checker, &path)?
     } else {
         let name = checker.text(section, PASSWORD_KEYS[1])?;

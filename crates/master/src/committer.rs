@@ -4,17 +4,28 @@
 //! transaction, and only then acts: wakes the feed, tells the runner, answers. Thousands of inputs share one
 //! `fsync`, and nobody sees State ahead of its commit.
 
+mod handle;
+mod outage;
+mod periodic;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration as StdDuration, Instant, SystemTime},
 };
 
-use ironmaster_engine::{Input, Refusal, Reply, State, Tx, decide};
+use ironmaster_engine::{Input, State, Tx, decide};
 use ironmaster_model::{CallbackSet, Counter, Sequenced, Timestamp};
 use ironmaster_store::{Batch, CommitError, Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+pub use self::handle::SubmitError;
+pub(crate) use self::{handle::Committer, outage::Unsettled};
+use self::{
+    handle::{Answer, Meta, Request, refuse_all, reply},
+    outage::{Doubt, die},
+    periodic::Periodic,
+};
 use crate::{
     callbacks, crash,
     feed::Feed,
@@ -22,136 +33,14 @@ use crate::{
     runner::Runner,
 };
 
-/// Inputs that may wait for the committer; senders wait beyond.
-const QUEUE_MAX: usize = 4096;
 /// Inputs decided in one commit.
 const BATCH_MAX: usize = 512;
-/// Between two looks whether a full disk has room again, or the database is back; the first look is sooner.
-const PROBE_INTERVAL: StdDuration = StdDuration::from_secs(1);
-/// Before the first look. Each is twice as long in coming as the one before it.
-const PROBE_FIRST: StdDuration = StdDuration::from_millis(100);
 /// Between two looks of the watchdog.
 const WATCHDOG_INTERVAL: StdDuration = StdDuration::from_secs(30);
 /// Between two removals of old events from the feed's table.
 const PRUNE_INTERVAL: StdDuration = StdDuration::from_mins(1);
 /// Events that the feed's table keeps for followers who were away.
 const EVENTS_KEEP: u64 = 200_000;
-
-/// Why an input did not lead to a commit.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// It was refused; nothing has changed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The master cannot make anything durable now. It goes on by itself when it can; try again then.
-    #[error("nothing can be changed now: {reason}")]
-    Unavailable {
-        /// What is wrong, for people.
-        reason: String,
-    },
-    /// The master stops.
-    #[error("the master is stopping")]
-    Stopping,
-}
-
-/// A value to keep under a key in the commit of an input.
-pub(crate) type Meta = (String, String);
-type Answer = oneshot::Sender<Result<Reply, SubmitError>>;
-type Look = Box<dyn FnOnce(Result<&State, SubmitError>) + Send>;
-type Write = Box<dyn FnOnce(&mut dyn Store) + Send>;
-
-pub(crate) enum Request {
-    /// Decide this, keep the value in the same commit unless it is refused, and answer after the commit.
-    Decide(Box<Input>, Option<Meta>, Answer),
-    /// Let somebody look at the committed State.
-    Look(Look),
-    /// Let somebody use the database's writing end between two commits (keys, cursors).
-    Write(Write),
-    /// Stop after what has arrived before.
-    Stop,
-}
-
-/// The sending end; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Committer {
-    requests: mpsc::Sender<Request>,
-}
-
-impl Committer {
-    /// The handle, and the end that [`Thread::run`] takes.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
-        let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        (Self { requests }, receiver)
-    }
-
-    /// Has an input decided; answers after the commit.
-    pub(crate) async fn submit(&self, input: Input) -> Result<Reply, SubmitError> {
-        self.submit_with(input, None).await
-    }
-
-    async fn submit_with(&self, input: Input, meta: Option<Meta>) -> Result<Reply, SubmitError> {
-        let (answer, answered) = oneshot::channel();
-        self.requests
-            .send(Request::Decide(Box::new(input), meta, answer))
-            .await
-            .map_err(|_| SubmitError::Stopping)?;
-        answered.await.map_err(|_| SubmitError::Stopping)?
-    }
-
-    /// As [`Self::submit`], but waits until the master can commit again. For facts from the world (a command's
-    /// outcome, a lost connection) that must not be dropped because a disk is full.
-    pub(crate) async fn submit_fact(&self, input: Input) -> Result<Reply, SubmitError> {
-        self.submit_fact_with(input, None).await
-    }
-
-    /// As [`Self::submit_fact`]; a value is kept under a key in the same commit, unless the input is refused.
-    pub(crate) async fn submit_fact_with(
-        &self,
-        input: Input,
-        meta: Option<Meta>,
-    ) -> Result<Reply, SubmitError> {
-        loop {
-            match self.submit_with(input.clone(), meta.clone()).await {
-                Err(SubmitError::Unavailable { .. }) => tokio::time::sleep(PROBE_INTERVAL / 2).await,
-                other => return other,
-            }
-        }
-    }
-
-    /// Looks at the committed State.
-    pub(crate) async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&State) -> T + Send + 'static,
-    ) -> Result<T, SubmitError> {
-        let (answer, answered) = oneshot::channel();
-        let look: Look = Box::new(move |state| drop(answer.send(state.map(look))));
-        self.requests
-            .send(Request::Look(look))
-            .await
-            .map_err(|_| SubmitError::Stopping)?;
-        answered.await.map_err(|_| SubmitError::Stopping)?
-    }
-
-    /// Uses the database's writing end between two commits.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
-    ) -> Result<T, SubmitError> {
-        let (answer, answered) = oneshot::channel();
-        let write: Write = Box::new(move |store| drop(answer.send(write(store))));
-        self.requests
-            .send(Request::Write(write))
-            .await
-            .map_err(|_| SubmitError::Stopping)?;
-        answered.await.map_err(|_| SubmitError::Stopping)
-    }
-
-    /// Has the committer stop after what it was given before.
-    pub(crate) async fn stop(&self) {
-        // Gone already is as good.
-        let _ = self.requests.send(Request::Stop).await;
-    }
-}
 
 /// What the committer's thread owns.
 pub(crate) struct Thread {
@@ -169,25 +58,6 @@ pub(crate) struct Thread {
     pub(crate) unsettled: Unsettled,
     /// When to look next whether the trouble is over, and how long after that again.
     pub(crate) next_probe: (Instant, StdDuration),
-}
-
-/// What a lost connection to the database has left open.
-#[derive(Default)]
-pub(crate) enum Unsettled {
-    /// Nothing: State is as in the tables.
-    #[default]
-    Nothing,
-    /// State is ahead of the tables, which could not be read.
-    Reload,
-    /// It is not known whether a batch was committed; State is as if it were.
-    Doubt(Doubt),
-}
-
-/// A batch that may have been committed.
-pub(crate) struct Doubt {
-    events: Vec<Sequenced>,
-    moved: BTreeMap<Counter, u64>,
-    replies: Vec<(Result<Reply, Refusal>, Option<Answer>)>,
 }
 
 /// An input on its way through a commit.
@@ -277,7 +147,7 @@ impl Thread {
                 self.watch();
             }
             if (prune.due() || pruning) && !self.is_degraded() {
-                pruning = self.store.prune_events(EVENTS_KEEP).unwrap_or(false);
+                pruning = self.prune();
             }
         }
     }
@@ -330,6 +200,7 @@ impl Thread {
             replies.push((result, answer));
         }
         let outcome = self.commit(&events, &metas);
+        let callbacks_after = self.callbacks.clone();
         if !matches!(outcome, Outcome::Committed) {
             self.callbacks = callbacks_before;
         }
@@ -358,6 +229,7 @@ impl Thread {
                 self.unsettled = Unsettled::Doubt(Doubt {
                     events,
                     moved,
+                    callbacks: callbacks_after,
                     replies,
                 });
             }
@@ -403,119 +275,27 @@ impl Thread {
         Outcome::Failed(error)
     }
 
-    /// Back to what the tables say, as soon as they can be read; returns whether they could.
-    fn reload(&mut self) -> bool {
-        let snapshot = match self.store.load() {
-            Ok(snapshot) => snapshot,
-            Err(StoreError::Unreachable { .. }) => {
-                self.unsettled = Unsettled::Reload;
-                return false;
-            }
-            Err(error) => die(&error),
-        };
-        self.state = State::load(snapshot).unwrap_or_else(|error| die(&error));
-        self.counters = self.state.counters().clone();
-        self.unsettled = Unsettled::Nothing;
-        true
-    }
-
-    /// Says what a failed commit means, and remembers it where it lasts.
-    fn explain(&mut self, error: &CommitError) -> String {
-        let (reason, lasts) = match error {
-            CommitError::NoSpace => (
-                "the disk that holds the database is full; free some space, the master goes on by itself"
-                    .to_owned(),
-                true,
-            ),
-            CommitError::Unreachable { .. } | CommitError::Unknown { .. } => (
-                format!(
-                    "the connection to the database was lost ({}); the master goes on by itself when it is back",
-                    chain(error)
-                ),
-                true,
-            ),
-            other => (format!("internal error: {}", chain(other)), false),
-        };
-        tracing::error!(reason, "a commit failed");
-        if lasts {
-            self.health.set(Condition::Degraded {
-                reason: reason.clone(),
-            });
-            self.next_probe = (Instant::now() + PROBE_FIRST, PROBE_FIRST * 2);
-        }
-        reason
-    }
-
-    fn is_degraded(&self) -> bool {
-        matches!(self.health.get().condition, Condition::Degraded { .. })
-    }
-
-    /// State, if it is what the tables say.
-    fn committed_state(&self) -> Result<&State, SubmitError> {
-        match (&self.unsettled, self.health.get().condition) {
-            (Unsettled::Reload | Unsettled::Doubt(_), Condition::Degraded { reason }) => {
-                Err(SubmitError::Unavailable { reason })
-            }
-            _ => Ok(&self.state),
-        }
-    }
-
-    /// Looks, now and then, whether the trouble is over: a full disk has room again, or the database is back.
-    fn recovered(&mut self) -> bool {
-        let (due, after) = self.next_probe;
-        if Instant::now() < due {
-            return false;
-        }
-        let over = match self.store.probe() {
-            Ok(()) => self.settle(),
-            Err(error @ CommitError::Fatal { .. }) => die(&error),
-            Err(_) => false,
-        };
-        if over {
-            tracing::info!("the database takes commits again; going on");
-            self.health.set(Condition::Serving);
-        } else {
-            self.next_probe = (Instant::now() + after, (after * 2).min(PROBE_INTERVAL));
-        }
-        over
-    }
-
-    /// Settles what a lost connection has left open; returns whether nothing is any more.
-    fn settle(&mut self) -> bool {
-        match std::mem::take(&mut self.unsettled) {
-            Unsettled::Nothing => true,
-            Unsettled::Reload => self.reload(),
-            Unsettled::Doubt(doubt) => match self.store.committed(self.batch_id) {
-                Ok(true) => {
-                    self.counters.extend(doubt.moved);
-                    self.act(doubt.events);
-                    for (result, answer) in doubt.replies {
-                        reply(answer, result.map_err(SubmitError::from));
-                    }
-                    true
-                }
-                Ok(false) => {
-                    refuse_all(
-                        doubt.replies,
-                        "the connection to the database was lost, and nothing was changed; try again",
-                    );
-                    self.reload()
-                }
-                Err(StoreError::Unreachable { .. }) => {
-                    self.unsettled = Unsettled::Doubt(doubt);
-                    false
-                }
-                Err(error) => die(&error),
-            },
-        }
-    }
-
     /// Acts on what has just become true.
     fn act(&mut self, events: Vec<Sequenced>) {
         for event in &events {
             self.runner.act(&self.state, &event.event);
         }
         self.feed.publish(events);
+    }
+
+    /// Removes some old events; whether there are more to remove.
+    fn prune(&mut self) -> bool {
+        match self.store.prune_events(EVENTS_KEEP) {
+            Ok(more) => more,
+            Err(error @ CommitError::Fatal { .. }) => die(&error),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "old events are not removed from the feed yet"
+                );
+                false
+            }
+        }
     }
 
     fn watch(&mut self) {
@@ -533,29 +313,6 @@ impl Thread {
         }
         self.health.set_stuck(stuck);
     }
-}
-
-fn refuse_all(replies: Vec<(Result<Reply, Refusal>, Option<Answer>)>, reason: &str) {
-    for (_, answer) in replies {
-        let reason = reason.to_owned();
-        reply(answer, Err(SubmitError::Unavailable { reason }));
-    }
-}
-
-fn reply(answer: Option<Answer>, result: Result<Reply, SubmitError>) {
-    if let Some(answer) = answer {
-        // Who asked may have gone away; what was decided stays.
-        let _ = answer.send(result);
-    }
-}
-
-/// The tables are the truth: leave at once, and let the next start read them.
-fn die(error: &dyn std::error::Error) -> ! {
-    tracing::error!(
-        error = chain(error),
-        "the database cannot be trusted any more; the master ends here and recovers at its next start"
-    );
-    std::process::exit(70)
 }
 
 /// An error with all its causes.
@@ -576,31 +333,4 @@ pub(crate) fn clock() -> Timestamp {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// Something that is due every so often.
-struct Periodic {
-    interval: StdDuration,
-    last: Instant,
-}
-
-impl Periodic {
-    fn new(interval: StdDuration) -> Self {
-        Self {
-            interval,
-            last: Instant::now(),
-        }
-    }
-
-    fn left(&self) -> StdDuration {
-        self.interval.saturating_sub(self.last.elapsed())
-    }
-
-    fn due(&mut self) -> bool {
-        let due = self.left().is_zero();
-        if due {
-            self.last = Instant::now();
-        }
-        due
-    }
 }

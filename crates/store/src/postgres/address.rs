@@ -141,7 +141,7 @@ mod tests {
             (
                 "postgres://ci@/builds?host=/run/pg",
                 Some("secret"),
-                "postgres://ci@/run/pg:5432/builds",
+                "postgres://ci@/run/pg/builds",
             ),
             ("postgres:///builds", None, "postgres:///run/postgresql/builds"),
         ] {

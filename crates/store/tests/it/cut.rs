@@ -151,17 +151,20 @@ fn pass(mut client: TcpStream, mut server: TcpStream, plan: &Mutex<Plan>) {
                 continue;
             }
             Some(How::Before) => {}
-            Some(How::After | How::Unnoticed) => {
-                // Its answers go nowhere.
+            // Its answers go nowhere.
+            Some(How::After) => {
                 let _ = client.shutdown(Shutdown::Write);
                 let _ = server.write_all(&message);
             }
-        }
-        if cut == Some(How::Unnoticed) {
-            let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-            plan.stranded.push(server);
-            let _ = client.shutdown(Shutdown::Both);
-            return;
+            Some(How::Unnoticed) => {
+                // The client may ask to have the server told as soon as it sees the end.
+                let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = client.shutdown(Shutdown::Write);
+                let _ = server.write_all(&message);
+                plan.stranded.push(server);
+                let _ = client.shutdown(Shutdown::Both);
+                return;
+            }
         }
         break;
     }

@@ -38,7 +38,7 @@ fn every_example_is_understood() {
             inline += 1;
         }
     }
-    assert_eq!(inline, 24);
+    assert_eq!(inline, 25);
 }
 
 #[test]
