@@ -54,7 +54,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// The handle, and the end that [`Thread::run`] takes.
+    /// The handle, and the end that [`Thread::run`](super::Thread::run) takes.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
         (Self { requests }, receiver)
