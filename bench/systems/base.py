@@ -161,7 +161,8 @@ class System(ABC):
 
     def connected(self, client: Client, name: str) -> bool:
         """Whether a worker is connected."""
-        found = client.get(f"workers/{name}")["workers"]
+        # Listed, because a master may know a worker only from its first connection on.
+        found = [worker for worker in client.get("workers")["workers"] if worker["name"] == name]
         return bool(found and found[0]["connected_to"])
 
     def connected_count(self, client: Client) -> int:
