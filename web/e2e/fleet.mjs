@@ -60,9 +60,24 @@ export class Fleet {
     fleet.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'ironmaster-ui-'))
     fleet.port = await freePort()
     fleet.root = `http://127.0.0.1:${fleet.port}/`
-    fleet.settings = settings
+    fleet.settings = `${settings}\n${fleet.#database()}`
     fleet.configure(toml)
     return fleet
+  }
+
+  /** On PostgreSQL, if the tests are told of a server (`scripts/postgres.sh run`); the fleet has a database of its own there. */
+  #database() {
+    if (!process.env.IRONMASTER_TEST_POSTGRES) return ''
+    const address = new URL(process.env.IRONMASTER_TEST_POSTGRES)
+    const name = `ui_${path.basename(this.dir).replace(/\W/g, '_').toLowerCase()}_${process.pid}`
+    const made = spawnSync('psql', [address.href, '--command', `create database "${name}"`], {
+      encoding: 'utf8',
+    })
+    if (made.status !== 0) throw new Error(`no database: ${made.error ?? made.stderr}`)
+    fs.writeFileSync(this.path('database.password'), decodeURIComponent(address.password), { mode: 0o600 })
+    address.password = ''
+    address.pathname = `/${name}`
+    return `database = "${address.href}"\ndatabase_password_file = "database.password"\n`
   }
 
   configure(toml) {
