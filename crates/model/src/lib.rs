@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** no I/O, no clock, no async runtime. Maps are ordered, so that iteration is deterministic.
 
+pub mod calendar;
 pub mod callback;
 pub mod catalogue;
 pub mod definition;
@@ -19,6 +20,7 @@ pub mod results;
 pub mod snapshot;
 pub mod time;
 
+pub use calendar::{Cron, Zone};
 pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
