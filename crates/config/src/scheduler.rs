@@ -26,22 +26,28 @@ pub(crate) struct Schedulers {
 enum Type {
     SingleBranch,
     AnyBranch,
+    Dependent,
     Periodic,
+    Triggerable,
     Force,
 }
 
 impl Type {
-    const WORDS: [(&'static str, Type); 4] = [
+    const WORDS: [(&'static str, Type); 6] = [
         ("single_branch", Type::SingleBranch),
         ("any_branch", Type::AnyBranch),
+        ("dependent", Type::Dependent),
         ("periodic", Type::Periodic),
+        ("triggerable", Type::Triggerable),
         ("force", Type::Force),
     ];
 
     fn keys(self) -> &'static SectionKeys {
         match self {
             Type::SingleBranch | Type::AnyBranch => &keys::SCHEDULER_CHANGES,
+            Type::Dependent => &keys::SCHEDULER_DEPENDENT,
             Type::Periodic => &keys::SCHEDULER_PERIODIC,
+            Type::Triggerable => &keys::SCHEDULER_TRIGGERABLE,
             Type::Force => &keys::SCHEDULER_FORCE,
         }
     }
@@ -50,6 +56,7 @@ impl Type {
 /// Reads all schedulers.
 pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Builders) -> Schedulers {
     let mut schedulers = Schedulers::default();
+    let mut upstreams: Vec<(String, Text)> = Vec::new();
     for mut section in checker.sections(top.get("scheduler"), "a scheduler", &keys::SCHEDULER) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
@@ -62,7 +69,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             checker.missing(
                 &section,
                 "type",
-                "write `type = \"single_branch\"`, `\"any_branch\"`, `\"periodic\"` or `\"force\"`",
+                "write `type = \"single_branch\"`, `\"any_branch\"`, `\"dependent\"`, `\"periodic\"`, `\"triggerable\"` or `\"force\"`",
             );
         }
         if let Some(name) = &name {
@@ -91,7 +98,24 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                 let (filter, tree_stable) = changes(checker, &section);
                 SchedulerKind::AnyBranch { filter, tree_stable }
             }
+            Type::Dependent => {
+                if !section.has("upstream") {
+                    checker.missing(&section, "upstream", "write `upstream = \"on-commit\"`");
+                }
+                let upstream = checker.text(&section, "upstream");
+                upstreams.extend(
+                    upstream
+                        .as_ref()
+                        .map(|upstream| (title.to_owned(), upstream.clone())),
+                );
+                SchedulerKind::Dependent {
+                    upstream: upstream.map(|text| text.value).unwrap_or_default(),
+                }
+            }
             Type::Periodic => periodic(checker, &section),
+            Type::Triggerable => SchedulerKind::Triggerable {
+                source: source(checker, &section),
+            },
             Type::Force => SchedulerKind::Force(force(checker, &section, title)),
         };
         let change_filter = checker.function(&section, "change_filter");
@@ -116,7 +140,49 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             },
         );
     }
+    dependencies(checker, &schedulers, &upstreams);
     schedulers
+}
+
+/// Whatever a scheduler depends on exists, and none depends on itself.
+fn dependencies(checker: &mut Checker<'_>, schedulers: &Schedulers, upstreams: &[(String, Text)]) {
+    let above: BTreeMap<&str, &str> = upstreams
+        .iter()
+        .map(|(name, upstream)| (name.as_str(), upstream.value.as_str()))
+        .collect();
+    for (name, upstream) in upstreams {
+        if !schedulers.defs.contains_key(&upstream.value) {
+            if !checker.broken {
+                let help = suggest::help(&upstream.value, schedulers.defs.keys().map(String::as_str));
+                checker.error_help(
+                    "unknown_scheduler",
+                    upstream.span,
+                    format!("there is no scheduler `{}`", upstream.value),
+                    help,
+                );
+            }
+            continue;
+        }
+        // Each has one upstream at most, so a cycle is found by walking up, and not further than there are schedulers.
+        let mut path = vec![name.as_str()];
+        let mut at = upstream.value.as_str();
+        while at != name && path.len() <= above.len() {
+            path.push(at);
+            match above.get(at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        if at == name {
+            path.push(at);
+            checker.error_help(
+                "cycle",
+                upstream.span,
+                format!("scheduler `{name}` follows itself: {}", path.join(" follows ")),
+                Some("one of them has to be set off by something else".to_owned()),
+            );
+        }
+    }
 }
 
 /// The builders it asks, each once, in the order given.

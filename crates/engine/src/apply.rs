@@ -12,7 +12,7 @@ use ironmaster_model::{
 
 use crate::{
     filter::Filters,
-    state::{BuildEntry, BuildsetEntry, Held, PlanUse, State, held_changes},
+    state::{BuildEntry, BuildsetEntry, Held, PlanUse, State, dependents, held_changes},
 };
 
 impl State {
@@ -57,6 +57,7 @@ impl State {
                     });
                 self.drop_plan(&old);
                 self.filters = Filters::new(&self.plan);
+                self.dependents = dependents(&self.plan);
                 self.index_configuration();
                 self.index_collapsible();
                 let schedulers: Vec<SchedulerId> = self.schedulers.keys().copied().collect();

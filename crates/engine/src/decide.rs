@@ -5,8 +5,10 @@
 
 mod buildset;
 mod change;
+mod completed;
 mod configure;
 mod force;
+pub(crate) mod launch;
 mod lifecycle;
 mod master;
 mod request;
@@ -19,7 +21,9 @@ use ironmaster_model::{BuildId, BuildRequestId, Counter};
 
 pub use force::force_fields;
 
-pub(crate) use buildset::{NewBuildset, create, stamp};
+use buildset::NewBuildset;
+pub(crate) use buildset::stamp;
+pub(crate) use completed::Completed;
 
 use crate::{Input, Refusal, Reply, Tx};
 
@@ -73,7 +77,13 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
     };
     match answer {
         Ok(reply) => {
-            start::whatever_can(tx);
+            loop {
+                completed::follow(tx);
+                start::whatever_can(tx);
+                if !tx.has_completed() {
+                    break;
+                }
+            }
             tx.forget_unused();
             Ok(reply)
         }

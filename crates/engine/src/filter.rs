@@ -122,7 +122,10 @@ impl Filters {
                     SchedulerKind::SingleBranch { filter, .. } | SchedulerKind::AnyBranch { filter, .. } => {
                         Some((scheduler.name.clone(), Filter::new(filter)))
                     }
-                    SchedulerKind::Periodic { .. } | SchedulerKind::Force(_) => None,
+                    SchedulerKind::Dependent { .. }
+                    | SchedulerKind::Periodic { .. }
+                    | SchedulerKind::Triggerable { .. }
+                    | SchedulerKind::Force(_) => None,
                 })
                 .collect(),
         )

@@ -3,16 +3,22 @@
 //! A scheduler remembers two things, both durable: the changes that it holds back, and when it fires next. A change is held back
 //! while its tree-stable timer runs, or, when it is unimportant, until an important one comes along.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ironmaster_model::{
-    BuilderId, ChangeId, ChangeRecord, Duration, Event, NewSourceStamp, Properties, SchedulerDef,
+    BuilderId, ChangeId, ChangeRecord, Duration, Event, NewSourceStamp, Plan, Properties, SchedulerDef,
     SchedulerId, SchedulerKind, SchedulerRecord, Timestamp, WaitingChanges,
 };
 
 use crate::{
     NewChange, State, Tx,
-    decide::{self, NewBuildset},
+    decide::{
+        self,
+        launch::{Launch, launch},
+    },
     filter::Verdict,
     planted::{Bug, planted},
 };
@@ -40,8 +46,9 @@ pub(crate) fn judge(state: &State, change: &NewChange) -> Vec<(SchedulerId, bool
 
 /// A scheduler hears a change.
 pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important: bool) {
+    let plan = Arc::clone(tx.state().plan());
     let state = tx.state();
-    let (Some(record), Some(definition)) = (state.schedulers.get(&id), definition(state, id)) else {
+    let (Some(record), Some(definition)) = (state.schedulers.get(&id), definition(state, &plan, id)) else {
         return;
     };
     let Some(change) = state.changes.get(&change).map(|held| &held.record) else {
@@ -50,7 +57,10 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
     let (tree_stable, key) = match &definition.kind {
         SchedulerKind::SingleBranch { tree_stable, .. } => (*tree_stable, String::new()),
         SchedulerKind::AnyBranch { tree_stable, .. } => (*tree_stable, branch_key(change)),
-        SchedulerKind::Periodic { .. } | SchedulerKind::Force(_) => return,
+        SchedulerKind::Dependent { .. }
+        | SchedulerKind::Periodic { .. }
+        | SchedulerKind::Triggerable { .. }
+        | SchedulerKind::Force(_) => return,
     };
     let now = tx.now();
     let mut new = record.state.clone();
@@ -89,6 +99,7 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
 /// A scheduler's deadline has come.
 pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
     let now = tx.now();
+    let plan = Arc::clone(tx.state().plan());
     let Some(record) = tx.state().schedulers.get(&id) else {
         return;
     };
@@ -105,7 +116,7 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
         }
     }
     if new.next_fire.is_some_and(|at| at <= now)
-        && let Some(definition) = definition(tx.state(), id)
+        && let Some(definition) = definition(tx.state(), &plan, id)
         && let SchedulerKind::Periodic { interval, source } = &definition.kind
     {
         // Counted from now: what was missed while nobody was there is not made up for.
@@ -123,24 +134,20 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
             definition.name,
             interval.as_secs()
         );
-        let (priority, properties) = (definition.priority, base_properties(definition));
-        let (scheduler, builders) = (definition.name.clone(), builders(tx.state(), definition));
-        if !builders.is_empty() {
-            let stamp = decide::stamp(tx, stamp);
-            decide::create(
-                tx,
-                NewBuildset {
-                    reason,
-                    scheduler,
-                    sourcestamps: vec![stamp],
-                    changes: Vec::new(),
-                    properties,
-                    builders,
-                    priority,
-                    rebuilt_build: None,
-                },
-            );
-        }
+        let stamp = decide::stamp(tx, stamp);
+        launch(
+            tx,
+            definition,
+            Launch {
+                reason,
+                sourcestamps: vec![stamp],
+                changes: Vec::new(),
+                properties: base_properties(definition),
+                priority: None,
+                builders: None,
+                parent: None,
+            },
+        );
     }
     tx.emit(Event::SchedulerMoved {
         scheduler: id,
@@ -150,19 +157,16 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
 
 /// One buildset for all these changes: the newest one's stamp is built.
 fn build_changes(tx: &mut Tx<'_>, id: SchedulerId, changes: &[ChangeId]) {
+    let plan = Arc::clone(tx.state().plan());
     let state = tx.state();
     let records: Vec<&ChangeRecord> = changes
         .iter()
         .filter_map(|change| state.changes.get(change))
         .map(|held| &held.record)
         .collect();
-    let (Some(definition), Some(newest)) = (definition(state, id), records.last()) else {
+    let (Some(definition), Some(newest)) = (definition(state, &plan, id), records.last()) else {
         return;
     };
-    let builders = builders(state, definition);
-    if builders.is_empty() {
-        return;
-    }
     let mut properties = Properties::new();
     for change in &records {
         for (name, property) in &change.properties.0 {
@@ -176,17 +180,16 @@ fn build_changes(tx: &mut Tx<'_>, id: SchedulerId, changes: &[ChangeId]) {
         1 => format!("scheduler '{}' heard of a change", definition.name),
         n => format!("scheduler '{}' heard of {n} changes", definition.name),
     };
-    let new = NewBuildset {
+    let new = Launch {
         reason,
-        scheduler: definition.name.clone(),
         sourcestamps: vec![newest.sourcestamp],
         changes: changes.to_vec(),
         properties,
-        builders,
-        priority: definition.priority,
-        rebuilt_build: None,
+        priority: None,
+        builders: None,
+        parent: None,
     };
-    decide::create(tx, new);
+    launch(tx, definition, new);
 }
 
 /// Builders that a scheduler asks, in its order.
@@ -212,9 +215,9 @@ pub(crate) fn base_properties(definition: &SchedulerDef) -> Properties {
 }
 
 /// The definition of an active scheduler.
-pub(crate) fn definition(state: &State, id: SchedulerId) -> Option<&SchedulerDef> {
+pub(crate) fn definition<'a>(state: &State, plan: &'a Plan, id: SchedulerId) -> Option<&'a SchedulerDef> {
     let record = state.schedulers.get(&id).filter(|record| record.active)?;
-    state.plan.schedulers.get(&record.name)
+    plan.schedulers.get(&record.name)
 }
 
 /// The key of an any-branch timer. Each part is quoted, so that two different trees never share one.
@@ -232,7 +235,7 @@ impl State {
         if !scheduler.enabled {
             return None;
         }
-        let definition = definition(self, scheduler.id)?;
+        let definition = definition(self, &self.plan, scheduler.id)?;
         let waiting: &BTreeMap<String, WaitingChanges> = &scheduler.state.waiting;
         let periodic = matches!(definition.kind, SchedulerKind::Periodic { .. });
         waiting

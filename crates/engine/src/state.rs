@@ -18,6 +18,7 @@ use ironmaster_model::{
     StepRecord, Timestamp, WorkerId, WorkerRecord,
 };
 
+pub(crate) use index::dependents;
 pub use load::LoadError;
 
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
@@ -42,6 +43,8 @@ pub struct State {
     /// Plans by digest: the one in force, and those of running builds with their number.
     pub(crate) plans: BTreeMap<String, PlanUse>,
     pub(crate) filters: Filters,
+    /// Names of dependent schedulers, by the scheduler that they follow.
+    pub(crate) dependents: BTreeMap<String, Vec<String>>,
     /// Changes that schedulers hold back.
     pub(crate) changes: BTreeMap<ChangeId, Held<ChangeRecord>>,
     pub(crate) stamps: Stamps,

@@ -1,8 +1,10 @@
 //! The only way to change State: an event is emitted, and applied at once.
 
+use std::collections::VecDeque;
+
 use ironmaster_model::{BuildId, BuildRequestId, BuildsetId, ChangeId, Counter, Event, Sequenced, Timestamp};
 
-use crate::State;
+use crate::{State, decide::Completed};
 
 /// Collects the events of one batch of decisions. Each is applied to State as it is emitted, so that what
 /// follows sees it.
@@ -14,6 +16,8 @@ pub struct Tx<'a> {
     state: &'a mut State,
     now: Timestamp,
     events: Vec<Sequenced>,
+    /// Buildsets that are over and not followed up yet. Empty between decisions.
+    completed: VecDeque<Completed>,
 }
 
 impl<'a> Tx<'a> {
@@ -28,6 +32,7 @@ impl<'a> Tx<'a> {
             state,
             now,
             events: Vec::new(),
+            completed: VecDeque::new(),
         }
     }
 
@@ -48,6 +53,20 @@ impl<'a> Tx<'a> {
 
     pub(crate) fn forget_unused(&mut self) {
         self.state.forget_unused();
+    }
+
+    /// Notes that a buildset is over, for those who follow it.
+    pub(crate) fn note_completed(&mut self, completed: Completed) {
+        self.completed.push_back(completed);
+    }
+
+    /// The next buildset to be followed up.
+    pub(crate) fn next_completed(&mut self) -> Option<Completed> {
+        self.completed.pop_front()
+    }
+
+    pub(crate) fn has_completed(&self) -> bool {
+        !self.completed.is_empty()
     }
 
     /// States a fact.

@@ -168,11 +168,22 @@ pub enum SchedulerKind {
         /// As for the single branch, per (codebase, project, repository, branch).
         tree_stable: Option<Duration>,
     },
+    /// Whenever a buildset of another scheduler has succeeded: the same source is built.
+    Dependent {
+        /// The other scheduler's name.
+        upstream: String,
+    },
     /// Every so often.
     Periodic {
         /// From one firing to the next.
         interval: Duration,
         /// What it builds.
+        #[serde(flatten)]
+        source: FixedSource,
+    },
+    /// When a step of a build says so (the step `trigger`).
+    Triggerable {
+        /// What it builds when the step does not say.
         #[serde(flatten)]
         source: FixedSource,
     },

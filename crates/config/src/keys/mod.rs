@@ -11,7 +11,10 @@ mod worker;
 
 pub use builder::{BUILDER, STEP};
 pub use change_source::CHANGE_SOURCE;
-pub use scheduler::{FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_FORCE, SCHEDULER_PERIODIC};
+pub use scheduler::{
+    FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_FORCE, SCHEDULER_PERIODIC,
+    SCHEDULER_TRIGGERABLE,
+};
 pub use settings::{CHANGE_HOOK, LIMITS, MASTER};
 pub use types::Type;
 pub(crate) use types::{field_unit, field_words};
@@ -77,7 +80,9 @@ pub static TOP: &[&SectionKeys] = &[
 pub static SCHEDULER_TYPES: &[(&str, &SectionKeys)] = &[
     ("single_branch", &SCHEDULER_CHANGES),
     ("any_branch", &SCHEDULER_CHANGES),
+    ("dependent", &SCHEDULER_DEPENDENT),
     ("periodic", &SCHEDULER_PERIODIC),
+    ("triggerable", &SCHEDULER_TRIGGERABLE),
     ("force", &SCHEDULER_FORCE),
 ];
 
@@ -137,7 +142,9 @@ pub fn all() -> impl Iterator<Item = &'static SectionKeys> {
     let inside = [
         &STEP,
         &SCHEDULER_CHANGES,
+        &SCHEDULER_DEPENDENT,
         &SCHEDULER_PERIODIC,
+        &SCHEDULER_TRIGGERABLE,
         &SCHEDULER_FORCE,
         &FIELD,
     ];

@@ -15,7 +15,14 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
         ),
         required(
             "type",
-            Type::Choice(&["single_branch", "any_branch", "periodic", "force"]),
+            Type::Choice(&[
+                "single_branch",
+                "any_branch",
+                "dependent",
+                "periodic",
+                "triggerable",
+                "force",
+            ]),
             "What sets it off.",
             "\"single_branch\"",
         ),
@@ -160,6 +167,25 @@ pub static SCHEDULER_PERIODIC: SectionKeys = SectionKeys {
         PROJECT,
         CODEBASE,
     ],
+};
+
+/// Keys of the scheduler type `dependent`.
+pub static SCHEDULER_DEPENDENT: SectionKeys = SectionKeys {
+    header: "type = \"dependent\"",
+    doc: "Set off whenever all builds of one decision of another scheduler have succeeded (or ended with warnings). It builds the same source, for the same changes.",
+    keys: &[required(
+        "upstream",
+        Type::Text,
+        "Name of the other scheduler.",
+        "\"on-commit\"",
+    )],
+};
+
+/// Keys of the scheduler type `triggerable`.
+pub static SCHEDULER_TRIGGERABLE: SectionKeys = SectionKeys {
+    header: "type = \"triggerable\"",
+    doc: "Set off by a step of type `trigger` in a build. What it builds is that build's source, if the step does not say otherwise; the keys here say what is built where the step asks for the newest source.",
+    keys: &[BRANCH, REPOSITORY, PROJECT, CODEBASE],
 };
 
 /// Keys of the scheduler type `force`.

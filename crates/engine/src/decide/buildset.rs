@@ -9,7 +9,7 @@ use ironmaster_model::{
     SourceStampRecord, Timestamp,
 };
 
-use super::lifecycle;
+use super::{launch::Parent, lifecycle};
 use crate::{
     State, Tx,
     hash::Fnv,
@@ -26,6 +26,7 @@ pub(crate) struct NewBuildset {
     pub(crate) builders: Vec<BuilderId>,
     pub(crate) priority: i64,
     pub(crate) rebuilt_build: Option<BuildId>,
+    pub(crate) parent: Option<Parent>,
 }
 
 /// The stamp's id. Equal stamps share a row for as long as something active refers to it.
@@ -58,7 +59,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
         builders,
         priority,
         rebuilt_build,
+        parent,
     } = new;
+    let waited_for = parent.as_ref().is_some_and(|parent| parent.waits);
     tx.emit(Event::BuildsetCreated {
         buildset: BuildsetRecord {
             id,
@@ -69,8 +72,8 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
             sourcestamps,
             changes,
             properties,
-            parent_build: None,
-            parent_relationship: None,
+            parent_build: parent.as_ref().map(|parent| parent.build),
+            parent_relationship: parent.map(|parent| parent.relationship),
             rebuilt_build,
             complete_at: None,
             results: None,
@@ -78,7 +81,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
     });
     let mut requests = BTreeMap::new();
     for builder in builders {
-        let request = queue(tx, id, builder, priority, submitted_at);
+        let request = queue(tx, id, builder, priority, submitted_at, waited_for);
         requests.insert(builder, request);
     }
     (id, requests)
@@ -93,6 +96,7 @@ fn queue(
     builder: BuilderId,
     priority: i64,
     submitted_at: Timestamp,
+    waited_for: bool,
 ) -> BuildRequestId {
     let id = tx.next_request();
     let mut request = BuildRequestRecord {
@@ -101,7 +105,7 @@ fn queue(
         builder,
         priority,
         submitted_at,
-        waited_for: false,
+        waited_for,
         attempts: 0,
         phase: RequestPhase::Queued,
     };

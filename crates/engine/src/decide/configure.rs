@@ -155,7 +155,9 @@ fn adapt(state: &mut SchedulerState, new: &SchedulerKind, old: Option<&Scheduler
                 (None, _) => Some(now),
             };
         }
-        SchedulerKind::Force(_) => *state = SchedulerState::default(),
+        SchedulerKind::Dependent { .. } | SchedulerKind::Triggerable { .. } | SchedulerKind::Force(_) => {
+            *state = SchedulerState::default();
+        }
         SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => state.next_fire = None,
     }
 }

@@ -5,7 +5,7 @@
 
 mod form;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{BuilderId, ForceDef, NewSourceStamp, SchedulerDef, SchedulerKind};
 use serde_json::{Map, Value};
@@ -13,7 +13,10 @@ use serde_json::{Map, Value};
 pub use form::force_fields;
 use form::{Field, general, is_blank, scalar, source, source_name};
 
-use super::{NewBuildset, buildset, invalid};
+use super::{
+    buildset, invalid,
+    launch::{Launch, Launched, launch},
+};
 use crate::{Refusal, Reply, State, Tx, schedulers};
 
 /// Source of the properties that a form sets.
@@ -57,21 +60,24 @@ pub(super) fn force(
     properties
         .validate()
         .map_err(|error| invalid("properties", error.to_string()))?;
-    let scheduler = name.to_owned();
+    let plan = Arc::clone(state.plan());
     let stamp = buildset::stamp(tx, filled.stamp);
-    let (buildset, requests) = buildset::create(
+    let launched = launch(
         tx,
-        NewBuildset {
+        &plan.schedulers[name],
+        Launch {
             reason: format!("A build was forced by '{}': {}", filled.owner, filled.reason),
-            scheduler,
             sourcestamps: vec![stamp],
             changes: Vec::new(),
             properties,
-            builders,
-            priority: filled.priority,
-            rebuilt_build: None,
+            priority: Some(filled.priority),
+            builders: Some(builders),
+            parent: None,
         },
     );
+    let Some(Launched { buildset, requests }) = launched else {
+        unreachable!("the builders were chosen, and there is one at least");
+    };
     Ok(Reply::Buildset { buildset, requests })
 }
 

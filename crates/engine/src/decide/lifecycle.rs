@@ -5,7 +5,7 @@ use ironmaster_model::{
     Results, StepId, StepRecord, WorkerId,
 };
 
-use super::not_live;
+use super::{completed::Completed, not_live};
 use crate::{
     Refusal, Reply, Tx, build,
     planted::{Bug, planted},
@@ -207,10 +207,17 @@ fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId) {
         })
         .reduce(Results::worst)
         .unwrap_or(Results::Success);
+    let completed = tx.state().is_followed(&entry.record).then(|| Completed {
+        buildset: entry.record.clone(),
+        results,
+    });
     tx.emit(Event::BuildsetCompleted {
         buildset: id,
         results,
     });
+    if let Some(completed) = completed {
+        tx.note_completed(completed);
+    }
 }
 
 fn exhausted_cause(entry: &BuildEntry, attempts_max: u32) -> Cause {

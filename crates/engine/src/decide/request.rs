@@ -107,6 +107,7 @@ pub(super) fn rebuild(
             builders: vec![builder],
             priority: 0,
             rebuilt_build: Some(rebuilt),
+            parent: None,
         },
     );
     Ok(Reply::Buildset { buildset, requests })

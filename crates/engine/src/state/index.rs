@@ -1,8 +1,10 @@
 //! What follows from the rows: indexes, deadlines, and what may be let go.
 
+use std::collections::BTreeMap;
+
 use ironmaster_model::{
     BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord, NewSourceStamp,
-    SchedulerId, SourceStampId, SourceStampRecord, Timestamp, WorkerId,
+    Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, Timestamp, WorkerId,
 };
 
 use super::{Held, Stamps, State};
@@ -158,6 +160,20 @@ impl State {
             }
         }
     }
+}
+
+/// Dependent schedulers by what they follow.
+pub(crate) fn dependents(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+    let mut dependents: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for scheduler in plan.schedulers.values() {
+        if let SchedulerKind::Dependent { upstream } = &scheduler.kind {
+            dependents
+                .entry(upstream.clone())
+                .or_default()
+                .push(scheduler.name.clone());
+        }
+    }
+    dependents
 }
 
 impl Stamps {

@@ -9,7 +9,9 @@ use ironmaster_model::{
     BuildRecord, BuildRequestRecord, ChangeId, Counter, RequestPhase, SchedulerId, Snapshot, SourceStampId,
 };
 
-use super::{BuildEntry, BuildsetEntry, Held, Names, PlanUse, Stamps, State, held_changes};
+use super::{
+    BuildEntry, BuildsetEntry, Held, Names, PlanUse, Stamps, State, held_changes, index::dependents,
+};
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
 
 /// Rows that do not fit together. The database was damaged, or written by something else.
@@ -57,6 +59,7 @@ impl State {
             names: Names::default(),
             config: snapshot.config,
             filters: Filters::new(&plan),
+            dependents: dependents(&plan),
             plan,
             plans: BTreeMap::new(),
             changes: BTreeMap::new(),

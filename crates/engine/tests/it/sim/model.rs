@@ -57,7 +57,8 @@ struct Request {
     build: Option<u64>,
     done: Option<Results>,
     stamp: Stamp,
-    by_changes: bool,
+    scheduler: String,
+    changes: Vec<u64>,
     wish: String,
 }
 
@@ -96,6 +97,8 @@ pub(crate) struct Model {
     schedulers: Vec<Scheduler>,
     stamps_of_changes: Vec<Stamp>,
     requests: Vec<Request>,
+    /// Buildsets that have succeeded and nobody has followed yet: one of their requests.
+    succeeded: Vec<Request>,
     builds: Vec<Build>,
     buildsets: u64,
     last_request: u64,
@@ -126,8 +129,13 @@ impl Model {
     pub(crate) fn decide(&mut self, input: &Input, now: i64, placed: &Placements) -> Result<Vec<Fact>, ()> {
         let mut out = Vec::new();
         self.input(input, now, &mut out)?;
-        self.start_what_can(placed, &mut out);
-        Ok(out)
+        loop {
+            self.follow(now, &mut out);
+            self.start_what_can(placed, &mut out);
+            if self.succeeded.is_empty() {
+                return Ok(out);
+            }
+        }
     }
 
     fn input(&mut self, input: &Input, now: i64, out: &mut Vec<Fact>) -> Result<(), ()> {
@@ -181,7 +189,7 @@ impl Model {
                     .get("priority")
                     .and_then(Value::as_i64)
                     .unwrap_or(definition.priority);
-                self.buildset(&builders, priority, &stamp, &[], &wish, now, out);
+                self.buildset(scheduler, &builders, priority, &stamp, &[], &wish, now, out);
             }
             Input::Rebuild {
                 builder,
@@ -203,7 +211,7 @@ impl Model {
                     stamp.codebase.clone(),
                 );
                 let wish = format!("rebuild {owner}");
-                self.buildset(&[builder.0], 0, &stamp, &[], &wish, now, out);
+                self.buildset("rebuild", &[builder.0], 0, &stamp, &[], &wish, now, out);
             }
             Input::CancelRequest { request, .. } => {
                 if request.0 == 0 || request.0 > self.last_request {
@@ -300,6 +308,26 @@ impl Model {
         Ok(())
     }
 
+    /// Dependent schedulers build what another one's builds have made sure of.
+    fn follow(&mut self, now: i64, out: &mut Vec<Fact>) {
+        while !self.succeeded.is_empty() {
+            let over = self.succeeded.remove(0);
+            for (name, definition) in &Arc::clone(&self.plan).schedulers {
+                let on = self
+                    .scheduler(name)
+                    .is_some_and(|at| self.schedulers[at].active && self.schedulers[at].enabled);
+                if on
+                    && let SchedulerKind::Dependent { upstream } = &definition.kind
+                    && *upstream == over.scheduler
+                {
+                    let builders = self.ids(&definition.builders);
+                    let (stamp, changes) = (&over.stamp, &over.changes);
+                    self.buildset(name, &builders, definition.priority, stamp, changes, "", now, out);
+                }
+            }
+        }
+    }
+
     fn worker(&mut self, id: u64) -> Result<&mut Worker, ()> {
         self.workers.get_mut((id as usize).wrapping_sub(1)).ok_or(())
     }
@@ -388,6 +416,7 @@ impl Model {
     #[expect(clippy::too_many_arguments, reason = "plain is better than clever here")]
     fn buildset(
         &mut self,
+        scheduler: &str,
         builders: &[u64],
         priority: i64,
         stamp: &Stamp,
@@ -412,7 +441,8 @@ impl Model {
                 build: None,
                 done: None,
                 stamp: stamp.clone(),
-                by_changes: !changes.is_empty(),
+                scheduler: scheduler.into(),
+                changes: changes.to_vec(),
                 wish: wish.into(),
             };
             let name = &self.builders[*builder as usize - 1].0;
@@ -424,7 +454,8 @@ impl Model {
                         && old.done.is_none()
                         && old.stamp.0 == new.stamp.0
                         && old.stamp.2 == new.stamp.2
-                        && ((old.by_changes && new.by_changes) || old.stamp.1 == new.stamp.1)
+                        && ((!old.changes.is_empty() && !new.changes.is_empty())
+                            || old.stamp.1 == new.stamp.1)
                         && old.wish == new.wish;
                     if same {
                         new.priority = new.priority.max(old.priority);

@@ -37,6 +37,9 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("s-plain", plain(rng)),
         ("s-periodic", periodic(rng)),
         ("s-force", force(rng)),
+        ("t-dependent", dependent("s-single")),
+        ("u-dependent", dependent("s-force")),
+        ("v-dependent", dependent("t-dependent")),
     ] {
         // No period while everything is to come to rest.
         if known.is_empty() || (whole && name == "s-periodic") || (!whole && rng.chance(12)) {
@@ -162,6 +165,12 @@ fn plain(rng: &mut Rng) -> SchedulerKind {
     SchedulerKind::SingleBranch {
         filter: filter(rng),
         tree_stable: None,
+    }
+}
+
+fn dependent(upstream: &str) -> SchedulerKind {
+    SchedulerKind::Dependent {
+        upstream: upstream.into(),
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct Tally {
     exhausted: u64,
     lost: u64,
     merged: u64,
+    followed: u64,
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
@@ -44,12 +45,13 @@ impl Tally {
         self.exhausted += other.exhausted;
         self.lost += other.lost;
         self.merged += other.merged;
+        self.followed += other.followed;
         self.stopped += other.stopped;
         self.restarts += other.restarts;
         self.failed_commits += other.failed_commits;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 10] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -57,6 +59,7 @@ impl Tally {
             ("attempts that ran out", self.exhausted),
             ("a lost build", self.lost),
             ("merged requests", self.merged),
+            ("a buildset that follows another", self.followed),
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
@@ -68,6 +71,9 @@ impl Tally {
         for sequenced in events {
             match &sequenced.event {
                 Event::BuildStarted { .. } => self.builds += 1,
+                Event::BuildsetCreated { buildset } if buildset.scheduler.ends_with("dependent") => {
+                    self.followed += 1;
+                }
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,

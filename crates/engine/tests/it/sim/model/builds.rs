@@ -12,6 +12,7 @@ impl Model {
         request.done = Some(results);
         out.push(Fact::Completed { request: id, results });
         let buildset = request.buildset;
+        let over = request.clone();
         let mut worst = Results::Skipped;
         for other in self.requests.iter().filter(|other| other.buildset == buildset) {
             let Some(results) = other.done else { return };
@@ -22,6 +23,9 @@ impl Model {
             results: worst,
         });
         self.requests.retain(|other| other.buildset != buildset);
+        if [Results::Success, Results::Warnings].contains(&worst) {
+            self.succeeded.push(over);
+        }
     }
 
     pub(super) fn stop(&mut self, build: u64, out: &mut Vec<Fact>) -> Result<(), ()> {

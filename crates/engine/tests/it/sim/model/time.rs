@@ -57,6 +57,7 @@ impl Model {
         let builders = self.ids(&definition.builders);
         let stamp = self.stamps_of_changes[*timer.changes.last().unwrap() as usize - 1].clone();
         self.buildset(
+            &definition.name,
             &builders,
             definition.priority,
             &stamp,
@@ -120,7 +121,8 @@ impl Model {
                         self.schedulers[at].next_fire = Some(now + interval.0);
                         let builders = self.ids(&definition.builders);
                         let stamp = (source.branch.clone(), None, String::new());
-                        self.buildset(&builders, definition.priority, &stamp, &[], "", now, out);
+                        let (name, priority) = (&definition.name, definition.priority);
+                        self.buildset(name, &builders, priority, &stamp, &[], "", now, out);
                     }
                 }
             }
