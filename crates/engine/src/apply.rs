@@ -243,6 +243,8 @@ impl State {
                     self.update_lease(worker);
                 }
             }
+            Event::BuildWaits { build, waits } => self.park(*build, waits.clone()),
+            Event::BuildResumed { build, .. } => self.unpark(*build),
             Event::StepStarted { step, logs } => {
                 self.took(Counter::Step, step.id.0);
                 for log in logs {
@@ -412,6 +414,7 @@ impl State {
     }
 
     fn finish_build(&mut self, id: BuildId) {
+        self.unpark(id);
         let Some(entry) = self.builds.remove(&id) else {
             return;
         };

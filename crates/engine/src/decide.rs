@@ -15,6 +15,7 @@ mod request;
 mod start;
 mod step;
 mod tick;
+pub(crate) mod trigger;
 mod worker;
 
 use ironmaster_model::{BuildId, BuildRequestId, Counter};
@@ -50,7 +51,7 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
         } => request::rebuild(tx, rebuilt, builder, sourcestamps, properties, &owner),
         Input::CancelRequest { request, by, reason } => request::cancel(tx, request, by, reason),
         Input::SetPriority { request, priority } => request::set_priority(tx, request, priority),
-        Input::StopBuild { build, by, reason } => lifecycle::stop(tx, build, by, reason),
+        Input::StopBuild { build, by, reason } => lifecycle::stop(tx, build, &by, reason),
         Input::EnableScheduler { scheduler, enabled } => configure::enable_scheduler(tx, scheduler, enabled),
         Input::PauseWorker {
             worker,
@@ -73,17 +74,12 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
         } => step::open_log(tx, build, step, name, kind),
         Input::StepProgress(report) => step::progress(tx, report),
         Input::StepEnded { report, outcome } => step::ended(tx, report, outcome),
+        Input::Trigger(wanted) => trigger::trigger(tx, wanted),
         Input::Tick => Ok(tick::tick(tx)),
     };
     match answer {
         Ok(reply) => {
-            loop {
-                completed::follow(tx);
-                start::whatever_can(tx);
-                if !tx.has_completed() {
-                    break;
-                }
-            }
+            start::whatever_can(tx);
             tx.forget_unused();
             Ok(reply)
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Duration, EffectRecord, LogKind,
     LogRecord, LogSave, NewSourceStamp, Plan, Properties, Results, SchedulerId, StepId, StepUrl, Timestamp,
-    WorkerConnection, WorkerId, WorkerInfo,
+    Triggered, Wanted, WorkerConnection, WorkerId, WorkerInfo,
 };
 use serde_json::{Map, Value};
 
@@ -135,6 +135,8 @@ pub enum Input {
         /// How it ended.
         outcome: StepOutcome,
     },
+    /// A running step asks for other builds, and perhaps waits for them.
+    Trigger(Trigger),
     /// Time has passed: whatever was due by now happens.
     Tick,
 }
@@ -204,6 +206,26 @@ pub struct StepReport {
     pub urls: Option<Vec<StepUrl>>,
 }
 
+/// What a step triggers. Asked again with the same ordinal and digest while it waits, it is answered alike and starts
+/// nothing again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// The build.
+    pub build: BuildId,
+    /// Its running step.
+    pub step: StepId,
+    /// Place in the step's program order.
+    pub ordinal: u32,
+    /// SHA-256 (hex) of the request.
+    pub digest: String,
+    /// What is to be started.
+    pub wanted: Vec<Wanted>,
+    /// Whether the step goes on only when all of it is over.
+    pub waits: bool,
+    /// How the builds are related to this one, for people.
+    pub relationship: String,
+}
+
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepOutcome {
@@ -235,6 +257,8 @@ pub enum Reply {
     Log(LogRecord),
     /// The worker has this id.
     Worker(WorkerId),
+    /// What was triggered.
+    Triggered(Vec<Triggered>),
 }
 
 /// Why an input was refused. Nothing has changed.

@@ -83,6 +83,8 @@ struct Worker {
     /// Whether its settings were seen; in a feed without its beginning they may not have been.
     known: bool,
     used: BTreeMap<u32, BuildId>,
+    /// Slots whose build waits for others.
+    parked: BTreeSet<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +121,8 @@ struct Build {
     config: String,
     stopped: bool,
     lost: bool,
+    /// What it waits for, with its slot given back.
+    waits: Option<BTreeSet<BuildsetId>>,
     step: Option<Step>,
     steps: u32,
     /// Definition index and result of each step that is over.
@@ -392,6 +396,8 @@ impl Checker {
             Event::PropertiesSet { build, .. } => self.live(*build, "properties"),
             Event::BuildStopRequested { build, .. } => self.stop_requested(*build),
             Event::BuildLost { build, .. } => self.build_lost(*build),
+            Event::BuildWaits { build, waits } => self.build_waits(*build, waits),
+            Event::BuildResumed { build, step, effect } => self.build_resumed(*build, *step, effect),
             Event::StepStarted { step, logs } => self.step_started(step, logs),
             Event::StepUpdated { step, build, .. } => self.running_step(*build, *step, "news"),
             Event::LogOpened { log } => self.log_opened(log),

@@ -31,7 +31,7 @@ mod tx;
 pub mod watch;
 
 pub use decide::{decide, force_fields};
-pub use input::{ConnectedWorker, Input, NewChange, Refusal, Reply, StepOutcome, StepReport};
+pub use input::{ConnectedWorker, Input, NewChange, Refusal, Reply, StepOutcome, StepReport, Trigger};
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;
 pub use watch::{Stuck, Waiting};

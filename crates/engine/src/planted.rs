@@ -22,6 +22,10 @@ pub enum Bug {
     HaltIgnored,
     /// A process that was replaced keeps its builds.
     FencedKeepsBuilds,
+    /// A build that waits is not told of the end.
+    ChildForgotten,
+    /// What a build waited for runs on when the build is over.
+    ChildrenLeft,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -62,6 +62,8 @@ struct BuilderQueue {
 struct WorkerSlots {
     slots: u32,
     used: BTreeMap<u32, BuildId>,
+    /// Slots whose build waits for others: their directories are taken, their places are not.
+    parked: BTreeSet<u32>,
     available: bool,
     builders: Vec<BuilderId>,
     /// As the builder groups know it; none while it takes nothing.
@@ -158,6 +160,44 @@ impl Queue {
         }
     }
 
+    /// A build waits for others, and its place can be given away.
+    pub(crate) fn park(&mut self, builder: BuilderId, worker: WorkerId, slot: u32) {
+        let Some(slots) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        if slots.parked.insert(slot) {
+            self.publish_room(worker);
+            if let Some(queue) = self.builders.get_mut(&builder) {
+                queue.running = queue.running.saturating_sub(1);
+                self.publish_head(builder);
+            }
+        }
+    }
+
+    /// A build that waited takes a place again.
+    pub(crate) fn unpark(&mut self, builder: BuilderId, worker: WorkerId, slot: u32) {
+        let Some(slots) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        if slots.parked.remove(&slot) {
+            self.publish_room(worker);
+            if let Some(queue) = self.builders.get_mut(&builder) {
+                queue.running += 1;
+                self.publish_head(builder);
+            }
+        }
+    }
+
+    /// Whether a build that waited on this worker may take a place again.
+    pub(crate) fn can_resume(&self, builder: BuilderId, worker: WorkerId) -> bool {
+        let room = self
+            .workers
+            .get(&worker)
+            .is_some_and(|worker| worker.running() < worker.slots);
+        let (running, max) = self.running(builder);
+        room && max.is_none_or(|max| running < max)
+    }
+
     /// Builds that a worker runs, by slot.
     pub(crate) fn builds_on(&self, worker: WorkerId) -> impl Iterator<Item = BuildId> + '_ {
         self.workers
@@ -177,7 +217,7 @@ impl Queue {
     pub(crate) fn slots(&self, worker: WorkerId) -> (u32, u32) {
         self.workers
             .get(&worker)
-            .map_or((0, 0), |slots| (slots.used.len() as u32, slots.slots))
+            .map_or((0, 0), |slots| (slots.running(), slots.slots))
     }
 
     /// How many requests of the same builder go first, and the first of all.
@@ -256,8 +296,8 @@ impl Queue {
         let worker = self.workers.get(&id)?;
         let slot = warm
             .map(|(_, slot)| *slot)
-            .filter(|slot| *slot < worker.slots && !worker.used.contains_key(slot))
-            .or_else(|| (0..worker.slots).find(|slot| !worker.used.contains_key(slot)))
+            .filter(|slot| *slot < worker.directories() && !worker.used.contains_key(slot))
+            .or_else(|| (0..worker.directories()).find(|slot| !worker.used.contains_key(slot)))
             .or_else(|| planted(Bug::DoubleStart).then_some(0))?;
         Some((id, slot))
     }
@@ -427,8 +467,18 @@ impl BuilderQueue {
 }
 
 impl WorkerSlots {
+    /// How many builds take a place.
+    fn running(&self) -> u32 {
+        (self.used.len() - self.parked.len()) as u32
+    }
+
+    /// How many directories of a builder it may need: one a slot, and one for each build that waits.
+    fn directories(&self) -> u32 {
+        self.slots + self.parked.len() as u32
+    }
+
     fn room_now(&self, id: WorkerId) -> Option<Room> {
-        let running = self.used.len() as u32;
+        let running = self.running();
         let slots = self.slots + u32::from(planted(Bug::DoubleStart));
         (self.available && running < slots).then_some((running, self.last_used, id))
     }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ironmaster_model::{
-    BuilderId, ChangeId, ChangeRecord, Duration, Event, NewSourceStamp, Plan, Properties, SchedulerDef,
-    SchedulerId, SchedulerKind, SchedulerRecord, Timestamp, WaitingChanges,
+    BuilderId, ChangeId, ChangeRecord, Duration, Event, Plan, Properties, SchedulerDef, SchedulerId,
+    SchedulerKind, SchedulerRecord, Timestamp, WaitingChanges,
 };
 
 use crate::{
@@ -121,14 +121,7 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
     {
         // Counted from now: what was missed while nobody was there is not made up for.
         new.next_fire = Some(now + (*interval).max(INTERVAL_MIN));
-        let stamp = NewSourceStamp {
-            branch: source.branch.clone(),
-            revision: None,
-            repository: source.repository.clone(),
-            project: source.project.clone(),
-            codebase: source.codebase.clone(),
-            patch: None,
-        };
+        let stamp = source.stamp();
         let reason = format!(
             "scheduler '{}' builds every {} s",
             definition.name,

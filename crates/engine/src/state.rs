@@ -52,6 +52,10 @@ pub struct State {
     pub(crate) buildsets: BTreeMap<BuildsetId, Box<BuildsetEntry>>,
     pub(crate) requests: BTreeMap<BuildRequestId, BuildRequestRecord>,
     pub(crate) builds: BTreeMap<BuildId, BuildEntry>,
+    /// Who waits for a buildset.
+    pub(crate) waiters: BTreeMap<BuildsetId, BuildId>,
+    /// Builds that waited, and could go on if they had a slot.
+    pub(crate) ready: BTreeSet<BuildId>,
     pub(crate) queue: Queue,
     pub(crate) deadlines: Deadlines,
     pub(crate) collapsible: BTreeMap<BuilderId, BTreeSet<(u64, BuildRequestId)>>,

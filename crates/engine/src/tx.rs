@@ -65,10 +65,6 @@ impl<'a> Tx<'a> {
         self.completed.pop_front()
     }
 
-    pub(crate) fn has_completed(&self) -> bool {
-        !self.completed.is_empty()
-    }
-
     /// States a fact.
     pub fn emit(&mut self, event: Event) {
         let sequenced = Sequenced {

@@ -257,7 +257,13 @@ impl State {
         let waiting: Vec<_> = self.queue.waiting_builders().collect();
         let with_room = |worker: &&WorkerRecord| {
             let slots = self.plan.workers.get(&worker.name).map_or(0, |def| def.slots);
-            unavailable(worker).is_none() && self.queue.builds_on(worker.id).count() < slots as usize
+            unavailable(worker).is_none()
+                && self
+                    .queue
+                    .builds_on(worker.id)
+                    .filter(|id| self.build(*id).is_some_and(|build| build.waits.is_none()))
+                    .count()
+                    < slots as usize
         };
         let free: Vec<&WorkerRecord> = self.workers.values().filter(with_room).collect();
         if waiting.is_empty() || free.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Duration, Properties};
+use crate::{CallbackSet, Duration, NewSourceStamp, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -202,6 +202,20 @@ pub struct FixedSource {
     pub project: String,
     /// Codebase; empty = the default one.
     pub codebase: String,
+}
+
+impl FixedSource {
+    /// Its source stamp: the newest revision.
+    pub fn stamp(&self) -> NewSourceStamp {
+        NewSourceStamp {
+            branch: self.branch.clone(),
+            revision: None,
+            repository: self.repository.clone(),
+            project: self.project.clone(),
+            codebase: self.codebase.clone(),
+            patch: None,
+        }
+    }
 }
 
 /// Which changes a scheduler hears. Every part that is given must match; an empty part matches all.

@@ -10,7 +10,7 @@ use crate::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
     BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, EffectRecord, LogRecord, LogSave, MasterRecord,
     Plan, Properties, Results, SchedulerId, SchedulerRecord, SchedulerState, SourceStampRecord, StepId,
-    StepRecord, StepUrl, Timestamp, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    StepRecord, StepUrl, Timestamp, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 
 /// Version of the serialised form.
@@ -181,6 +181,22 @@ pub enum Event {
         /// What happened.
         reason: String,
     },
+    /// A build waits for builds that its running step has triggered, or one of these is over. Its slot is free meanwhile.
+    BuildWaits {
+        /// Which.
+        build: BuildId,
+        /// What for.
+        waits: Waits,
+    },
+    /// A build that waited has a slot again, and its step goes on.
+    BuildResumed {
+        /// Which.
+        build: BuildId,
+        /// Its running step.
+        step: StepId,
+        /// What came of what it waited for; a replay of the step answers from it.
+        effect: EffectRecord,
+    },
     /// A step began; its declared logs are open.
     StepStarted {
         /// The step.
@@ -281,6 +297,8 @@ impl Event {
             Event::PropertiesSet { .. } => "properties_set",
             Event::BuildStopRequested { .. } => "build_stop_requested",
             Event::BuildLost { .. } => "build_lost",
+            Event::BuildWaits { .. } => "build_waits",
+            Event::BuildResumed { .. } => "build_resumed",
             Event::StepStarted { .. } => "step_started",
             Event::StepUpdated { .. } => "step_updated",
             Event::LogOpened { .. } => "log_opened",

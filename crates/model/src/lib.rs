@@ -19,6 +19,7 @@ pub mod record;
 pub mod results;
 pub mod snapshot;
 pub mod time;
+pub mod trigger;
 
 pub use calendar::{Cron, Zone};
 pub use callback::{CallbackSet, Callbacks};
@@ -43,3 +44,4 @@ pub use record::{
 pub use results::{Cause, Results};
 pub use snapshot::Snapshot;
 pub use time::{Duration, Timestamp};
+pub use trigger::{TriggerOutcome, Triggered, Waits, Wanted};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, Duration, LogId,
-    MasterId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, WorkerId,
+    MasterId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, Waits, WorkerId,
 };
 
 /// A master that uses this database.
@@ -339,6 +339,9 @@ pub struct BuildRecord {
     pub stop: Option<(String, String)>,
     /// Set once its worker process is known to be gone for good: what happened.
     pub lost: Option<String>,
+    /// Set while its running step waits for builds that it has triggered, and its slot is given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
 }
 
 /// One step of a build.

@@ -1,10 +1,12 @@
 //! What step code holds: numbered requests, and the helpers that most steps want.
 
-use ironmaster_model::StepUrl;
+use std::collections::BTreeMap;
+
+use ironmaster_model::{BuildsetId, Results, StepUrl, Triggered};
 use ironmaster_wire::Verb;
 use serde_json::Value;
 
-use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
 
 /// The world, as one running step may use it.
 pub struct StepContext<'a> {
@@ -38,6 +40,21 @@ impl<'a> StepContext<'a> {
         let mut text = line.replace('\n', " ");
         text.push('\n');
         self.host.write_log(ordinal, log, LogStream::Header, &text).await
+    }
+
+    /// Has triggerable schedulers start builds. Gives the number under which their results can be waited for.
+    pub async fn trigger(&mut self, request: TriggerRequest) -> Result<(u32, Vec<Triggered>), HostError> {
+        let ordinal = self.ordinal();
+        let triggered = self.host.trigger(ordinal, request).await?;
+        Ok((ordinal, triggered))
+    }
+
+    /// Waits for what was triggered under that number.
+    pub async fn triggered_results(
+        &mut self,
+        ordinal: u32,
+    ) -> Result<BTreeMap<BuildsetId, Results>, HostError> {
+        self.host.triggered_results(ordinal).await
     }
 
     /// Waits.

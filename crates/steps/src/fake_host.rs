@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
 
 use async_trait::async_trait;
-use ironmaster_model::StepUrl;
+use ironmaster_model::{BuildRequestId, BuilderId, BuildsetId, Results, StepUrl, Triggered, Wanted};
 use ironmaster_wire::{FailureKind, Outcome, Verb};
 use serde_json::Value;
 
-use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
 
 /// Runs each verb at once, here.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub(crate) struct FakeHost {
     pub(crate) environment: StepEnvironment,
     pub(crate) logs: BTreeMap<String, String>,
     pub(crate) pauses: Vec<Duration>,
+    pub(crate) urls: Vec<StepUrl>,
+    pub(crate) triggered: Vec<Wanted>,
+    /// How what was triggered ends.
+    pub(crate) results: BTreeMap<BuildsetId, Results>,
     /// Called with each pause, so that a test can mend what was broken.
     pub(crate) on_pause: fn(&std::path::Path),
 }
@@ -31,6 +35,9 @@ impl FakeHost {
             environment,
             logs: BTreeMap::new(),
             pauses: Vec::new(),
+            urls: Vec::new(),
+            triggered: Vec::new(),
+            results: BTreeMap::new(),
             on_pause: |_| (),
         }
     }
@@ -140,6 +147,23 @@ impl StepHost for FakeHost {
         Ok(())
     }
 
+    async fn trigger(&mut self, _ordinal: u32, request: TriggerRequest) -> Result<Vec<Triggered>, HostError> {
+        let first = self.triggered.len() as u64 + 1;
+        let triggered = std::iter::zip(first.., &request.wanted)
+            .map(|(id, wanted)| Triggered {
+                scheduler: wanted.scheduler.clone(),
+                buildset: BuildsetId(id),
+                requests: BTreeMap::from([(BuilderId(1), BuildRequestId(id))]),
+            })
+            .collect();
+        self.triggered.extend(request.wanted);
+        Ok(triggered)
+    }
+
+    async fn triggered_results(&mut self, _ordinal: u32) -> Result<BTreeMap<BuildsetId, Results>, HostError> {
+        Ok(self.results.clone())
+    }
+
     async fn pause(&mut self, time: Duration) -> Result<(), HostError> {
         self.pauses.push(time);
         (self.on_pause)(&self.basedir);
@@ -154,5 +178,7 @@ impl StepHost for FakeHost {
         Ok(())
     }
 
-    fn add_url(&mut self, _url: StepUrl) {}
+    fn add_url(&mut self, url: StepUrl) {
+        self.urls.push(url);
+    }
 }

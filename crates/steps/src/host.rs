@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use ironmaster_model::{NewSourceStamp, Properties, StepUrl, WorkerInfo};
+use ironmaster_model::{
+    BuildsetId, NewSourceStamp, Properties, Results, StepUrl, Triggered, Wanted, WorkerInfo,
+};
 use ironmaster_wire::{Outcome, Verb};
+use serde::Serialize;
 use serde_json::Value;
 
 /// What a step knows of its build. It does not change while the step runs, apart from the properties.
@@ -57,6 +60,17 @@ pub struct CommandDone {
     pub captured: Vec<u8>,
 }
 
+/// What a step triggers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TriggerRequest {
+    /// What is to be started.
+    pub wanted: Vec<Wanted>,
+    /// Whether the step will ask for the results. Its slot is given back until they are there.
+    pub waits: bool,
+    /// How the builds are related to this one, for people.
+    pub relationship: String,
+}
+
 /// Why the host cannot go on with a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
@@ -102,6 +116,13 @@ pub trait StepHost: Send {
         stream: LogStream,
         text: &str,
     ) -> Result<(), HostError>;
+
+    /// Has triggerable schedulers start builds.
+    async fn trigger(&mut self, ordinal: u32, request: TriggerRequest) -> Result<Vec<Triggered>, HostError>;
+
+    /// Waits for what was triggered under that ordinal, in a request that waits. A stop of the build stops what was triggered, and
+    /// ends the waiting with it.
+    async fn triggered_results(&mut self, ordinal: u32) -> Result<BTreeMap<BuildsetId, Results>, HostError>;
 
     /// Waits; a stop ends it early with [`HostError::Stopped`]. Not recorded: a replay may skip it.
     async fn pause(&mut self, time: std::time::Duration) -> Result<(), HostError>;

@@ -20,10 +20,11 @@ mod params;
 mod set_property;
 mod shell;
 mod step;
+mod trigger;
 
 pub use command::CommandResult;
 pub use context::StepContext;
-pub use host::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+pub use host::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
 pub use library::{make_step, step_kinds};
 pub use params::ParamError;
 pub use step::{Step, StepEnd, StepError};

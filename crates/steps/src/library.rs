@@ -2,11 +2,11 @@
 
 use ironmaster_model::{KindSpec, StepDef};
 
-use crate::{Step, git, set_property, shell};
+use crate::{Step, git, set_property, shell, trigger};
 
 /// Descriptions of all kinds, for the configuration's catalogue.
 pub fn step_kinds() -> Vec<KindSpec> {
-    vec![git::kind(), set_property::kind(), shell::kind()]
+    vec![git::kind(), set_property::kind(), shell::kind(), trigger::kind()]
 }
 
 /// The step that a definition describes; none if its kind is unknown (an older configuration named it).
@@ -15,6 +15,7 @@ pub fn make_step(definition: &StepDef) -> Option<Box<dyn Step>> {
         "git" => Box::new(git::Git::new(definition)),
         "set_property" => Box::new(set_property::SetProperty::new(definition)),
         "shell" => Box::new(shell::Shell::new(definition)),
+        "trigger" => Box::new(trigger::Trigger::new(definition)),
         _ => return None,
     })
 }

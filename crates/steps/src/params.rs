@@ -63,6 +63,37 @@ impl Params {
             .transpose()
     }
 
+    /// A list of texts with their `%(…)s` replaced.
+    pub(crate) fn texts(&self, name: &str, env: &StepEnvironment) -> Result<Vec<String>, ParamError> {
+        let items = self.0.get(name).and_then(Value::as_array);
+        items
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(|text| interpolate(name, text, env))
+            .collect()
+    }
+
+    /// A table; texts in it have their `%(…)s` replaced.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        env: &StepEnvironment,
+    ) -> Result<serde_json::Map<String, Value>, ParamError> {
+        let members = self.0.get(name).and_then(Value::as_object);
+        members
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| {
+                let value = match value {
+                    Value::String(text) => Value::String(interpolate(name, text, env)?),
+                    other => other.clone(),
+                };
+                Ok((key.clone(), value))
+            })
+            .collect()
+    }
+
     pub(crate) fn command(&self, name: &str, env: &StepEnvironment) -> Result<Command, ParamError> {
         match self.0.get(name) {
             Some(Value::String(text)) => Ok(Command::Shell(interpolate(name, text, env)?)),

@@ -2,7 +2,7 @@
 
 mod rows;
 
-use ironmaster_model::{Event, Sequenced};
+use ironmaster_model::{BuildId, Event, Sequenced};
 
 use self::rows::{
     build_row, builder_row, buildset_rows, change_row, change_source_row, effect_row, insert, json, log_row,
@@ -13,6 +13,16 @@ use crate::row::{
     RowOp, Table, Value, builders, buildrequests, builds, buildsets, current, effects, schedulers, steps,
     workers,
 };
+
+/// What a build waits for is something else now.
+fn waits_for(build: BuildId, waits: Value<'_>) -> RowOp<'_> {
+    RowOp::Update {
+        table: Table::Builds,
+        set: &[builds::WAITS],
+        by: &[builds::ID],
+        values: vec![waits, Value::id(build.0)],
+    }
+}
 
 /// The row operations that make `event` true in the tables, in order.
 pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
@@ -196,6 +206,11 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             by: &[builds::ID],
             values: vec![Value::text(reason), Value::id(build.0)],
         }],
+        Event::BuildWaits { build, waits } => vec![waits_for(*build, json(waits))],
+        Event::BuildResumed { build, step, effect } => vec![
+            waits_for(*build, Value::Null),
+            insert(Table::Effects, effect_row(*step, effect)),
+        ],
         Event::StepStarted { step, logs } => std::iter::once(insert(Table::Steps, step_row(step)))
             .chain(logs.iter().map(|log| insert(Table::Logs, log_row(log))))
             .collect(),

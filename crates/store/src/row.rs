@@ -208,7 +208,7 @@ tables! {
         WORKER "worker" Int, INSTANCE "instance" Text, SLOT "slot" Int, MASTER "master" Int, CONFIG "config" Text,
         STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, RESULTS "results" Int, CAUSE "cause" Json,
         STATE_STRING "state_string" Text, STOP_BY "stop_by" Text, STOP_REASON "stop_reason" Text, LOST "lost" Text,
-        PROPERTIES "properties" Json,
+        WAITS "waits" Json, PROPERTIES "properties" Json,
     }
     /// Steps.
     Steps = "steps" mod steps key 1 {

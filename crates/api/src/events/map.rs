@@ -77,7 +77,10 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
                 properties: properties.clone(),
             }]
         }
-        Event::BuildStopRequested { build, .. } | Event::BuildLost { build, .. } => {
+        Event::BuildStopRequested { build, .. }
+        | Event::BuildLost { build, .. }
+        | Event::BuildWaits { build, .. }
+        | Event::BuildResumed { build, .. } => {
             vec![item(Builds, build.0, "update")]
         }
         Event::BuildFinished { build, .. } => vec![item(Builds, build.0, "finished")],

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use ironmaster_model::{BuildsetRecord, Results, SchedulerKind};
 
-use super::launch::{Launch, launch};
+use super::{
+    launch::{Launch, launch},
+    trigger,
+};
 use crate::{State, Tx, schedulers};
 
 /// A buildset that is over, as it was at its end.
@@ -21,7 +24,7 @@ pub(crate) struct Completed {
 impl State {
     /// Whether anything may follow from this buildset's end.
     pub(crate) fn is_followed(&self, buildset: &BuildsetRecord) -> bool {
-        self.dependents.contains_key(&buildset.scheduler)
+        self.dependents.contains_key(&buildset.scheduler) || self.waiters.contains_key(&buildset.id)
     }
 }
 
@@ -29,6 +32,7 @@ impl State {
 pub(super) fn follow(tx: &mut Tx<'_>) {
     while let Some(completed) = tx.next_completed() {
         dependents(tx, &completed);
+        trigger::child_is_over(tx, &completed);
     }
 }
 

@@ -1,25 +1,28 @@
 //! How builds end: the next step or the end, lost machines, stop requests, retries, and the buildset's end.
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuildsetId, Cause, Counter, Event, LogId, LogKind, LogRecord, RequestPhase,
-    Results, StepId, StepRecord, WorkerId,
+    BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, LogId, LogKind, LogRecord,
+    RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
 };
 
-use super::{completed::Completed, not_live};
+use super::{completed::Completed, not_live, trigger};
 use crate::{
     Refusal, Reply, Tx, build,
     planted::{Bug, planted},
     state::BuildEntry,
 };
 
-pub(super) fn stop(tx: &mut Tx<'_>, id: BuildId, by: String, reason: String) -> Result<Reply, Refusal> {
+pub(super) fn stop(tx: &mut Tx<'_>, id: BuildId, by: &str, reason: String) -> Result<Reply, Refusal> {
     let build = tx.state().build(id).ok_or_else(|| not_live(tx, id))?;
     if build.stop.is_none() {
+        let children = children_of(build);
         tx.emit(Event::BuildStopRequested {
             build: id,
-            by,
+            by: by.to_owned(),
             reason,
         });
+        let reason = format!("build {id} was stopped, which waited for it");
+        trigger::cancel_children(tx, &children, by, &reason);
     }
     Ok(Reply::Done)
 }
@@ -30,6 +33,11 @@ pub(super) fn lost(tx: &mut Tx<'_>, id: BuildId, reason: String) -> Result<Reply
         tx.emit(Event::BuildLost { build: id, reason });
     }
     Ok(Reply::Done)
+}
+
+/// Buildsets that a build waits for.
+fn children_of(build: &BuildRecord) -> Vec<BuildsetId> {
+    build.waits.iter().flat_map(Waits::open).collect()
 }
 
 /// States that a worker's builds are lost, once for each; not those of the process `surviving`.
@@ -141,6 +149,7 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
         return;
     };
     let build = &entry.record;
+    let children = children_of(build);
     let (request, builder, worker, attempt) = (build.request, build.builder, build.worker, build.attempt);
     let attempts_max = tx
         .state()
@@ -167,6 +176,8 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
         cause: cause.clone(),
         state_string,
     });
+    let reason = format!("build {id} is over, which waited for it");
+    trigger::cancel_children(tx, &children, "ironmaster", &reason);
     if results == Results::Retry {
         if !planted(Bug::LostRequeue) {
             tx.emit(Event::RequestRequeued { request });

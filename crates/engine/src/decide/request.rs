@@ -26,7 +26,7 @@ pub(super) fn cancel(
             lifecycle::complete(tx, id, Results::Cancelled, Some(cause));
             Ok(Reply::Done)
         }
-        RequestPhase::Claimed { build, .. } => lifecycle::stop(tx, build, by, reason),
+        RequestPhase::Claimed { build, .. } => lifecycle::stop(tx, build, &by, reason),
         RequestPhase::Complete { .. } => Ok(Reply::Done),
     }
 }

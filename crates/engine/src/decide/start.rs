@@ -5,14 +5,22 @@ use std::collections::BTreeSet;
 use ironmaster_model::{BuildRecord, BuildRequestRecord, BuilderRecord, Event, Properties, WorkerRecord};
 use serde_json::{Value, json};
 
-use super::lifecycle;
+use super::{completed, lifecycle, trigger};
 use crate::{State, Tx, build, queue::Start};
 
-/// Starts whatever can start now.
+/// Follows up what has ended, and starts whatever can start now.
 pub(super) fn whatever_can(tx: &mut Tx<'_>) {
-    while tx.state().master().is_some()
-        && let Some(next) = tx.next_start()
-    {
+    loop {
+        completed::follow(tx);
+        if tx.state().master().is_none() {
+            return;
+        }
+        // Whoever had a slot before goes first.
+        if trigger::resume_one(tx) {
+            continue;
+        }
+        // A build without steps is over at once, and something may follow from that.
+        let Some(next) = tx.next_start() else { return };
         start(tx, next);
     }
 }
@@ -51,6 +59,7 @@ fn start(tx: &mut Tx<'_>, next: Start) {
         properties: properties(state, request, builder, worker, next.slot),
         stop: None,
         lost: None,
+        waits: None,
     };
     tx.emit(Event::BuildStarted { build });
     lifecycle::advance(tx, id);

@@ -61,8 +61,15 @@ pub(super) fn progress(tx: &mut Tx<'_>, report: StepReport) -> Result<Reply, Ref
     Ok(Reply::Done)
 }
 
-pub(super) fn ended(tx: &mut Tx<'_>, report: StepReport, outcome: StepOutcome) -> Result<Reply, Refusal> {
+pub(super) fn ended(tx: &mut Tx<'_>, report: StepReport, mut outcome: StepOutcome) -> Result<Reply, Refusal> {
     let (entry, step) = running(tx, report.build, report.step)?;
+    if entry.record.waits.is_some() {
+        // It has no slot to go on in. What waits does not end by itself: something has gone wrong with the attempt.
+        outcome.results = Results::Retry;
+        outcome.cause.get_or_insert_with(|| Cause::Infrastructure {
+            reason: "the step ended while it waited for what it had triggered".into(),
+        });
+    }
     let urls = report.urls.clone().unwrap_or_else(|| step.urls.clone());
     let cause = outcome
         .cause
@@ -89,7 +96,7 @@ pub(super) fn ended(tx: &mut Tx<'_>, report: StepReport, outcome: StepOutcome) -
 }
 
 /// The build and its step, if that is the one that runs.
-fn running<'a>(
+pub(super) fn running<'a>(
     tx: &'a Tx<'_>,
     build: BuildId,
     step: StepId,

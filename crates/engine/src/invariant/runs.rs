@@ -1,7 +1,10 @@
 //! Builds and their steps: at most one attempt lives, in a slot of its own, and only its running step speaks.
 
+use std::collections::BTreeSet;
+
 use ironmaster_model::{
     BuildId, BuildRecord, Counter, EffectRecord, LogId, LogRecord, LogSave, Results, StepId, StepRecord,
+    Waits,
 };
 
 use super::{Build, Checker, Phase, Step};
@@ -68,6 +71,7 @@ impl Checker {
                 config: build.config.clone(),
                 stopped: false,
                 lost: false,
+                waits: None,
                 step: None,
                 steps: 0,
                 done: Vec::new(),
@@ -93,7 +97,7 @@ impl Checker {
             .as_ref()
             .and_then(|plan| plan.workers.get(&worker.name))
             .map(|definition| definition.slots);
-        if slots.is_some_and(|slots| worker.used.len() > slots as usize || build.slot >= slots) {
+        if slots.is_some_and(|slots| worker.used.len() - worker.parked.len() > slots as usize) {
             self.violate(
                 "slots are not exceeded",
                 format!(
@@ -150,6 +154,78 @@ impl Checker {
             Some(build) if build.lost => self.violate("a build is lost once", format!("build {id}")),
             Some(build) => build.lost = true,
             None => self.unknown(format!("build {id} was lost")),
+        }
+    }
+
+    /// A build gives its slot back, or learns that something it waits for is over.
+    pub(super) fn build_waits(&mut self, id: BuildId, waits: &Waits) {
+        let open: BTreeSet<_> = waits.open().collect();
+        for over in waits.over.keys() {
+            if self.buildsets.contains_key(over) {
+                self.violate(
+                    "a build hears of an end when it has happened",
+                    format!("build {id} was told that buildset {over} is over"),
+                );
+            }
+        }
+        let Some(build) = self.builds.get_mut(&id) else {
+            self.unknown(format!("build {id} waits"));
+            return;
+        };
+        let (builder, worker, slot) = (build.builder, build.worker, build.slot);
+        let idle = build.step.is_none();
+        let before = build.waits.replace(open.clone());
+        if idle {
+            self.violate("only a running step waits", format!("build {id}"));
+        }
+        match before {
+            None => {
+                if let Some(builder) = self.builders.get_mut(&builder) {
+                    builder.running = builder.running.saturating_sub(1);
+                }
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.parked.insert(slot);
+                }
+            }
+            Some(before) if !open.is_subset(&before) || open == before => self.violate(
+                "what a build waits for becomes less",
+                format!("build {id} waited for {before:?} and waits for {open:?}"),
+            ),
+            Some(_) => {}
+        }
+    }
+
+    /// A build that waited has a slot again.
+    pub(super) fn build_resumed(&mut self, id: BuildId, step: StepId, effect: &EffectRecord) {
+        self.effects_recorded(id, step, std::slice::from_ref(effect));
+        let Some(build) = self.builds.get_mut(&id) else {
+            self.unknown(format!("build {id} goes on"));
+            return;
+        };
+        let (builder, worker, slot) = (build.builder, build.worker, build.slot);
+        if build.waits.take().is_none_or(|open| !open.is_empty()) && !self.partial {
+            self.violate(
+                "a build goes on when all that it waits for is over",
+                format!("build {id}"),
+            );
+        }
+        if let Some(builder) = self.builders.get_mut(&builder) {
+            builder.running += 1;
+        }
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.parked.remove(&slot);
+            let (taken, name) = (worker.used.len() - worker.parked.len(), worker.name.clone());
+            let slots = self
+                .plan
+                .as_ref()
+                .and_then(|plan| plan.workers.get(&name))
+                .map(|definition| definition.slots);
+            if slots.is_some_and(|slots| taken > slots as usize) {
+                self.violate(
+                    "slots are not exceeded",
+                    format!("build {id} goes on, worker \"{name}\" has no slot for it"),
+                );
+            }
         }
     }
 
@@ -248,11 +324,14 @@ impl Checker {
             self.unknown(format!("build {id} finished"));
             return;
         };
-        if let Some(builder) = self.builders.get_mut(&build.builder) {
+        if build.waits.is_none()
+            && let Some(builder) = self.builders.get_mut(&build.builder)
+        {
             builder.running = builder.running.saturating_sub(1);
         }
         if let Some(worker) = self.workers.get_mut(&build.worker) {
             worker.used.remove(&build.slot);
+            worker.parked.remove(&build.slot);
         }
         if let Some(step) = &build.step {
             let what = format!("build {id} finished while step {} ran", step.id);

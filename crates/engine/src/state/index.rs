@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::{
-    BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord, NewSourceStamp,
-    Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, Timestamp, WorkerId,
+    BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord,
+    NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, Timestamp, Waits,
+    WorkerId,
 };
 
 use super::{Held, Stamps, State};
@@ -102,6 +103,42 @@ impl State {
             }
         }
         self.queue.dequeue(builder, place);
+    }
+
+    /// A build waits for what it has triggered, or for less than before.
+    pub(crate) fn park(&mut self, id: BuildId, waits: Waits) {
+        let Some(entry) = self.builds.get_mut(&id) else {
+            return;
+        };
+        for triggered in &waits.triggered {
+            if waits.over.contains_key(&triggered.buildset) {
+                self.waiters.remove(&triggered.buildset);
+            } else {
+                self.waiters.insert(triggered.buildset, id);
+            }
+        }
+        if waits.open().next().is_none() {
+            self.ready.insert(id);
+        }
+        entry.record.waits = Some(waits);
+        let build = &entry.record;
+        self.queue.park(build.builder, build.worker, build.slot);
+    }
+
+    /// A build does not wait any more.
+    pub(crate) fn unpark(&mut self, id: BuildId) {
+        let Some(entry) = self.builds.get_mut(&id) else {
+            return;
+        };
+        let Some(waits) = entry.record.waits.take() else {
+            return;
+        };
+        for buildset in waits.open() {
+            self.waiters.remove(&buildset);
+        }
+        self.ready.remove(&id);
+        let build = &entry.record;
+        self.queue.unpark(build.builder, build.worker, build.slot);
     }
 
     /// Computes anew when the worker's absence ends its builds.

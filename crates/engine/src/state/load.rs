@@ -67,6 +67,8 @@ impl State {
             buildsets: BTreeMap::new(),
             requests: BTreeMap::new(),
             builds: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            ready: BTreeSet::new(),
             queue: Queue::default(),
             deadlines: Deadlines::default(),
             collapsible: BTreeMap::new(),
@@ -218,14 +220,18 @@ impl State {
         // The order among preferences is lost with a restart; ids serve as well as anything.
         self.queue
             .take(build.builder, build.worker, build.slot, build.id, build.id.0);
+        let (id, waits) = (build.id, build.waits.clone());
         self.builds.insert(
-            build.id,
+            id,
             BuildEntry {
                 record: build,
                 steps: Vec::new(),
                 logs: BTreeMap::new(),
             },
         );
+        if let Some(waits) = waits {
+            self.park(id, waits);
+        }
         Ok(())
     }
 
@@ -303,6 +309,12 @@ impl State {
             return Some(format!(
                 "collapsible: {:?} is not {:?}",
                 self.collapsible, other.collapsible
+            ));
+        }
+        if (&self.waiters, &self.ready) != (&other.waiters, &other.ready) {
+            return Some(format!(
+                "who waits: {:?} {:?} is not {:?} {:?}",
+                self.waiters, self.ready, other.waiters, other.ready
             ));
         }
         self.queue.difference(&other.queue)

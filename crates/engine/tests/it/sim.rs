@@ -196,6 +196,8 @@ planted! { the_model_finds, false:
     a_forgotten_lease: LeaseForgotten;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
+    an_end_that_who_waits_for_it_never_hears_of: ChildForgotten;
+    children_that_nobody_waits_for_any_more: ChildrenLeft;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.

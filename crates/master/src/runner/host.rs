@@ -10,14 +10,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ironmaster_engine::{Input, Reply, StepReport};
+use ironmaster_engine::{Input, Reply, StepReport, Trigger};
 use ironmaster_logs::{LogError, LogWriter, PendingSync, Position, Stream};
-use ironmaster_model::{EffectRecord, LogId, LogKind, LogRecord, Properties, StepRecord, StepUrl};
-use ironmaster_steps::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost};
+use ironmaster_model::{
+    BuildsetId, EffectRecord, LogId, LogKind, LogRecord, Properties, Results, StepRecord, StepUrl,
+    TriggerOutcome, Triggered,
+};
+use ironmaster_steps::{
+    CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest,
+};
 use ironmaster_store::StoreError;
 use ironmaster_wire::{CommandId, Outcome, OutputChunk, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -25,7 +31,7 @@ use super::{
     step_logs::{Size, StepLogs, Syncing, stream_of},
 };
 use crate::{
-    committer::chain,
+    committer::{SubmitError, chain},
     crash,
     workers::{Arrived, CommandEnd, From, Inbox, WorkerLink},
 };
@@ -486,6 +492,62 @@ impl StepHost for Host {
         self.logs.write(log, size, write).await.map(drop)
     }
 
+    async fn trigger(&mut self, ordinal: u32, request: TriggerRequest) -> Result<Vec<Triggered>, HostError> {
+        let digest = request_digest(&request);
+        if let Some(effect) = self.recorded.get(&ordinal) {
+            return Ok(on_record::<TriggerOutcome>(effect, &digest)?.triggered);
+        }
+        if let Some(error) = self.ended() {
+            return Err(error);
+        }
+        self.checkpoint().await?;
+        let input = Input::Trigger(Trigger {
+            build: self.step.build,
+            step: self.step.id,
+            ordinal,
+            digest,
+            wanted: request.wanted,
+            waits: request.waits,
+            relationship: request.relationship,
+        });
+        let answer = self.runner.committer.submit_fact(input).await;
+        crash::point("triggered");
+        match answer {
+            Ok(Reply::Triggered(triggered)) => Ok(triggered),
+            Ok(other) => unreachable!("a trigger is answered with what it started, not {other:?}"),
+            Err(SubmitError::Refused(refusal)) => Err(self.ended().unwrap_or(HostError::Refused {
+                reason: refusal.to_string(),
+            })),
+            Err(error) => Err(HostError::Lost {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    async fn triggered_results(&mut self, ordinal: u32) -> Result<BTreeMap<BuildsetId, Results>, HostError> {
+        if let Some(effect) = self.recorded.get(&ordinal) {
+            return Ok(on_record::<TriggerOutcome>(effect, &effect.digest)?.results);
+        }
+        loop {
+            let resumed = self.control.borrow_and_update().resumed.clone();
+            if let Some((_, effect)) =
+                resumed.filter(|(step, effect)| *step == self.step.id && effect.ordinal == ordinal)
+            {
+                let outcome: TriggerOutcome = on_record(&effect, &effect.digest)?;
+                // It was stopped, and what it waited for with it.
+                return self.ended().map_or(Ok(outcome.results), Err);
+            }
+            if let Some(lost @ HostError::Lost { .. }) = self.ended() {
+                return Err(lost);
+            }
+            if self.control.changed().await.is_err() {
+                return Err(HostError::Lost {
+                    reason: "the build is over".into(),
+                });
+            }
+        }
+    }
+
     async fn pause(&mut self, time: Duration) -> Result<(), HostError> {
         let until = Instant::now() + time;
         loop {
@@ -509,6 +571,7 @@ impl StepHost for Host {
     async fn set_state(&mut self, text: &str) -> Result<(), HostError> {
         self.report(StepReport {
             state_string: Some(text.into()),
+            urls: self.urls.clone(),
             ..self.empty_report()
         })
         .await
@@ -531,8 +594,24 @@ fn append(writer: &mut LogWriter, id: CommandId, chunks: &VecDeque<OutputChunk>)
     Ok(())
 }
 
-/// The answer on record, if it is one to this request.
+fn request_digest(request: &TriggerRequest) -> String {
+    // Fields have a fixed order and the maps are sorted, so that equal requests have equal texts.
+    let json = serde_json::to_vec(request).expect("a request has only texts, numbers and JSON");
+    hex::encode(Sha256::digest(json))
+}
+
+/// The answer to a command on record, if it is one to this request.
 fn answer(effect: &EffectRecord, digest: &str) -> Result<CommandDone, HostError> {
+    let recorded: Recorded = on_record(effect, digest)?;
+    Ok(CommandDone {
+        outcome: recorded.outcome,
+        duration_ms: recorded.duration_ms,
+        captured: recorded.captured,
+    })
+}
+
+/// What is on record, if it came of this request.
+fn on_record<T: serde::de::DeserializeOwned>(effect: &EffectRecord, digest: &str) -> Result<T, HostError> {
     if effect.digest != digest {
         return Err(HostError::Lost {
             reason: format!(
@@ -542,13 +621,7 @@ fn answer(effect: &EffectRecord, digest: &str) -> Result<CommandDone, HostError>
             ),
         });
     }
-    let recorded: Recorded =
-        serde_json::from_value(effect.outcome.clone()).map_err(|error| HostError::Lost {
-            reason: format!("the outcome on record cannot be read: {error}"),
-        })?;
-    Ok(CommandDone {
-        outcome: recorded.outcome,
-        duration_ms: recorded.duration_ms,
-        captured: recorded.captured,
+    serde_json::from_value(effect.outcome.clone()).map_err(|error| HostError::Lost {
+        reason: format!("the outcome on record cannot be read: {error}"),
     })
 }

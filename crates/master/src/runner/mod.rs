@@ -12,7 +12,7 @@ use std::{
 
 use ironmaster_engine::{Assignment, State};
 use ironmaster_logs::LogStore;
-use ironmaster_model::{BuildId, Event, StepRecord, WorkerInfo};
+use ironmaster_model::{BuildId, EffectRecord, Event, StepId, StepRecord, WorkerInfo};
 use ironmaster_store::Reader;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,6 +41,8 @@ pub(crate) struct Control {
     pub(crate) assignment: Arc<Assignment>,
     /// What its worker says of itself.
     pub(crate) worker: Arc<WorkerInfo>,
+    /// Of the step that waited last: what came of what it waited for.
+    pub(crate) resumed: Option<(StepId, Arc<EffectRecord>)>,
     /// Whether the build is over.
     pub(crate) over: bool,
 }
@@ -50,6 +52,9 @@ impl Runner {
     pub(crate) fn act(self: &Arc<Self>, state: &State, event: &Event) {
         match event {
             Event::BuildStarted { build } => self.begin(state, build.id, false),
+            Event::BuildResumed { build, step, effect } => {
+                self.tell_with(state, *build, Some((*step, Arc::new(effect.clone()))));
+            }
             Event::StepStarted { step, .. } if self.knows(step) => {}
             Event::StepStarted { step, .. } => self.tell(state, step.build),
             Event::BuildStopRequested { build, .. } | Event::BuildLost { build, .. } => {
@@ -100,8 +105,14 @@ impl Runner {
     }
 
     fn tell(&self, state: &State, build: BuildId) {
+        self.tell_with(state, build, None);
+    }
+
+    fn tell_with(&self, state: &State, build: BuildId, resumed: Option<(StepId, Arc<EffectRecord>)>) {
         let builds = self.builds.lock().expect("no panic while holding the lock");
-        if let (Some(sender), Some(control)) = (builds.get(&build), control(state, build)) {
+        if let (Some(sender), Some(mut control)) = (builds.get(&build), control(state, build)) {
+            // What the task may not have looked at yet stays.
+            control.resumed = resumed.or_else(|| sender.borrow().resumed.clone());
             sender.send_replace(control);
         }
     }
@@ -116,6 +127,7 @@ fn control(state: &State, build: BuildId) -> Option<Control> {
     Some(Control {
         assignment: Arc::new(assignment),
         worker: Arc::new(worker),
+        resumed: None,
         over: false,
     })
 }

@@ -187,6 +187,7 @@ create table builds (
     stop_by      text collate "C",
     stop_reason  text collate "C",
     lost         text collate "C",
+    waits        text,
     properties   text collate "C" not null           -- JSON object: name to [value, source]
 ) with (fillfactor = 80);
 

@@ -165,6 +165,7 @@ create table builds (
     stop_by      text,
     stop_reason  text,
     lost         text,
+    waits        text,
     properties   text    not null           -- JSON object: name to [value, source]
 ) strict;
 

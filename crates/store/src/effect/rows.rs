@@ -225,6 +225,7 @@ pub(super) fn build_row(build: &BuildRecord) -> Vec<Value<'_>> {
         Value::opt_text(stop.map(|(by, _)| by.as_str())),
         Value::opt_text(stop.map(|(_, reason)| reason.as_str())),
         Value::opt_text(build.lost.as_deref()),
+        build.waits.as_ref().map_or(Value::Null, json),
         json(&build.properties),
     ]
 }

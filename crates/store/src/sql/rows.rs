@@ -399,6 +399,7 @@ pub(super) fn build(fields: &mut Fields<'_>) -> Result<BuildRecord, StoreError> 
     let state_string = fields.text()?;
     let stop = fields.opt_text()?.zip(fields.opt_text()?);
     let lost = fields.opt_text()?;
+    let waits = fields.opt_json()?;
     Ok(BuildRecord {
         id,
         number,
@@ -418,6 +419,7 @@ pub(super) fn build(fields: &mut Fields<'_>) -> Result<BuildRecord, StoreError> 
         properties: fields.json()?,
         stop,
         lost,
+        waits,
     })
 }
 

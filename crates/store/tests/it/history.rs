@@ -683,6 +683,7 @@ impl History {
             properties,
             stop: None,
             lost: None,
+            waits: None,
         };
         self.emit(Event::BuildStarted { build });
         self.builds.push(Running {

@@ -34,6 +34,9 @@ pub(crate) enum Fact {
         build: u64,
         definition: usize,
     },
+    Resumed {
+        build: u64,
+    },
     Ended {
         build: u64,
         results: Results,
@@ -96,6 +99,7 @@ pub(crate) fn facts(events: &[Sequenced]) -> (Vec<Fact>, Placements) {
                 build: step.build.0,
                 definition: step.definition as usize,
             }),
+            Event::BuildResumed { build, .. } => facts.push(Fact::Resumed { build: build.0 }),
             Event::BuildFinished { build, results, .. } => facts.push(Fact::Ended {
                 build: build.0,
                 results: *results,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport};
+use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Trigger};
 use ironmaster_model::{
-    BuildId, BuildRequestId, Counter, EffectRecord, LogContent, LogKind, LogSave, NewSourceStamp, Properties,
-    Results, StepId, StepUrl, WorkerConnection, WorkerInfo,
+    BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, LogContent, LogKind, LogSave,
+    NewSourceStamp, Properties, Results, StepId, StepUrl, Wanted, WorkerConnection, WorkerInfo,
 };
 use serde_json::{Map, Value, json};
 
@@ -20,6 +20,8 @@ pub(crate) struct Inputs {
     /// Processes that each worker has had.
     instances: [u64; 4],
     revisions: u64,
+    /// How many triggers there were; each has a place of its own in its step.
+    triggers: u32,
     pub(crate) plans: u64,
     /// Steps that once ran.
     pub(crate) old_steps: Vec<(BuildId, StepId)>,
@@ -31,6 +33,7 @@ impl Inputs {
             rng: Rng::new(seed),
             instances: [0; 4],
             revisions: 0,
+            triggers: 0,
             plans: 0,
             old_steps: Vec::new(),
         }
@@ -246,6 +249,9 @@ impl Inputs {
         let build = assignment.build.id;
         let step = assignment.step?.id;
         self.old_steps.push((build, step));
+        if self.rng.chance(12) {
+            return Some(self.trigger(&assignment.build, step));
+        }
         let mut report = report(build, step);
         let ends = if assignment.build.lost.is_some() || assignment.build.stop.is_some() {
             80
@@ -316,12 +322,58 @@ impl Inputs {
             }
         };
         report.effects.push(EffectRecord {
-            ordinal: 0,
+            ordinal: 1_000_000,
             kind: "exec".into(),
             digest: String::new(),
             outcome: json!({"code": 0}),
         });
         Some(ended(report, results))
+    }
+
+    /// A step triggers others; or one that waits asks again, as after a restart.
+    fn trigger(&mut self, build: &BuildRecord, step: StepId) -> Input {
+        self.triggers += 1;
+        let again = build.waits.as_ref().filter(|_| self.rng.chance(70));
+        let ordinal = again.map_or(self.triggers, |waits| waits.ordinal);
+        let names = ["w-trigger", "x-trigger", "s-force"];
+        let names = match self.rng.below(20) {
+            0 => &names[2..],
+            1..8 => &names[..2],
+            8..14 => &names[1..2],
+            _ => &names[..1],
+        };
+        let wanted = names
+            .iter()
+            .map(|name| Wanted {
+                scheduler: (*name).into(),
+                sourcestamps: if self.rng.chance(70) {
+                    vec![NewSourceStamp {
+                        branch: Some("main".into()),
+                        revision: Some("r1".into()),
+                        repository: "repo".into(),
+                        ..NewSourceStamp::default()
+                    }]
+                } else {
+                    Vec::new()
+                },
+                properties: if self.rng.chance(30) {
+                    let mut properties = Properties::new();
+                    properties.set("ticket", self.rng.below(2), "Trigger");
+                    properties
+                } else {
+                    Properties::new()
+                },
+            })
+            .collect();
+        Input::Trigger(Trigger {
+            build: build.id,
+            step,
+            ordinal,
+            digest: ordinal.to_string(),
+            wanted,
+            waits: self.rng.chance(75),
+            relationship: "Triggered from".into(),
+        })
     }
 
     /// A report of an attempt that is over, or of a step that is.

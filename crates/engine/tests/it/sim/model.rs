@@ -5,6 +5,7 @@
 
 mod builds;
 mod time;
+mod trigger;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ struct Request {
     stamp: Stamp,
     scheduler: String,
     changes: Vec<u64>,
+    waited_for: bool,
     wish: String,
 }
 
@@ -79,6 +81,14 @@ struct Build {
     halted: bool,
     machine_gone: bool,
     stopped: bool,
+    wait: Option<Wait>,
+}
+
+/// What a build waits for.
+#[derive(Clone, Debug)]
+struct Wait {
+    ordinal: u32,
+    open: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,6 +111,8 @@ pub(crate) struct Model {
     succeeded: Vec<Request>,
     builds: Vec<Build>,
     buildsets: u64,
+    /// Whether a build waits for the buildset that is being made.
+    waited_for: bool,
     last_request: u64,
     last_build: u64,
     last_step: u64,
@@ -129,13 +141,8 @@ impl Model {
     pub(crate) fn decide(&mut self, input: &Input, now: i64, placed: &Placements) -> Result<Vec<Fact>, ()> {
         let mut out = Vec::new();
         self.input(input, now, &mut out)?;
-        loop {
-            self.follow(now, &mut out);
-            self.start_what_can(placed, &mut out);
-            if self.succeeded.is_empty() {
-                return Ok(out);
-            }
-        }
+        self.start_what_can(now, placed, &mut out);
+        Ok(out)
     }
 
     fn input(&mut self, input: &Input, now: i64, out: &mut Vec<Fact>) -> Result<(), ()> {
@@ -283,7 +290,12 @@ impl Model {
             Input::StepEnded { report, outcome } => {
                 let build = self.running(report.build.0, report.step.0)?;
                 let flags = build.definition.steps[build.step.1].flags;
-                let mut part = outcome.results;
+                // A step that waits cannot end by itself: something has gone wrong with the attempt.
+                let mut part = if build.wait.is_some() {
+                    Results::Retry
+                } else {
+                    outcome.results
+                };
                 if part == Results::Failure {
                     build.halted |= flags.halt_on_failure;
                     part = match (flags.flunk_on_failure, flags.warn_on_failure) {
@@ -303,13 +315,14 @@ impl Model {
                 build.overall = worse(build.overall, part);
                 self.go_on(report.build.0, out);
             }
+            Input::Trigger(trigger) => self.trigger(trigger, now, out)?,
             Input::Tick => self.tick(now, out),
         }
         Ok(())
     }
 
     /// Dependent schedulers build what another one's builds have made sure of.
-    fn follow(&mut self, now: i64, out: &mut Vec<Fact>) {
+    pub(super) fn follow(&mut self, now: i64, out: &mut Vec<Fact>) {
         while !self.succeeded.is_empty() {
             let over = self.succeeded.remove(0);
             for (name, definition) in &Arc::clone(&self.plan).schedulers {
@@ -443,6 +456,7 @@ impl Model {
                 stamp: stamp.clone(),
                 scheduler: scheduler.into(),
                 changes: changes.to_vec(),
+                waited_for: self.waited_for,
                 wish: wish.into(),
             };
             let name = &self.builders[*builder as usize - 1].0;
@@ -450,6 +464,8 @@ impl Model {
             if self.plan.builders[name].collapse == CollapseRule::SameBranch {
                 for old in &self.requests {
                     let same = old.builder == *builder
+                        && !old.waited_for
+                        && !new.waited_for
                         && old.build.is_none()
                         && old.done.is_none()
                         && old.stamp.0 == new.stamp.0

@@ -40,6 +40,8 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("t-dependent", dependent("s-single")),
         ("u-dependent", dependent("s-force")),
         ("v-dependent", dependent("t-dependent")),
+        ("w-trigger", triggerable()),
+        ("x-trigger", triggerable()),
     ] {
         // No period while everything is to come to rest.
         if known.is_empty() || (whole && name == "s-periodic") || (!whole && rng.chance(12)) {
@@ -171,6 +173,16 @@ fn plain(rng: &mut Rng) -> SchedulerKind {
 fn dependent(upstream: &str) -> SchedulerKind {
     SchedulerKind::Dependent {
         upstream: upstream.into(),
+    }
+}
+
+fn triggerable() -> SchedulerKind {
+    SchedulerKind::Triggerable {
+        source: FixedSource {
+            branch: Some("main".into()),
+            repository: "repo".into(),
+            ..FixedSource::default()
+        },
     }
 }
 

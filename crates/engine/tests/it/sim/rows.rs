@@ -194,6 +194,16 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 row.lost = Some(reason.clone());
             }
         }
+        Event::BuildWaits { build, waits } => {
+            for row in rows.builds.iter_mut().filter(|row| row.id == *build) {
+                row.waits = Some(waits.clone());
+            }
+        }
+        Event::BuildResumed { build, .. } => {
+            for row in rows.builds.iter_mut().filter(|row| row.id == *build) {
+                row.waits = None;
+            }
+        }
         Event::StepStarted { step, logs } => {
             took(rows, Counter::Step, step.id.0);
             rows.steps.push(step.clone());

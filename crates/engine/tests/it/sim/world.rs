@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     lost: u64,
     merged: u64,
     followed: u64,
+    waited: u64,
+    resumed: u64,
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
@@ -46,12 +48,14 @@ impl Tally {
         self.lost += other.lost;
         self.merged += other.merged;
         self.followed += other.followed;
+        self.waited += other.waited;
+        self.resumed += other.resumed;
         self.stopped += other.stopped;
         self.restarts += other.restarts;
         self.failed_commits += other.failed_commits;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 10] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 12] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -60,6 +64,8 @@ impl Tally {
             ("a lost build", self.lost),
             ("merged requests", self.merged),
             ("a buildset that follows another", self.followed),
+            ("a build that waits for others", self.waited),
+            ("a build that has waited and goes on", self.resumed),
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
@@ -74,6 +80,8 @@ impl Tally {
                 Event::BuildsetCreated { buildset } if buildset.scheduler.ends_with("dependent") => {
                     self.followed += 1;
                 }
+                Event::BuildWaits { .. } => self.waited += 1,
+                Event::BuildResumed { .. } => self.resumed += 1,
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,
@@ -340,6 +348,9 @@ impl World {
                     .state
                     .assignment(build)
                     .ok_or("an active build without assignment")?;
+                if assignment.build.waits.is_some() && assignment.build.lost.is_none() {
+                    continue;
+                }
                 let step = assignment.step.ok_or("an active build without a running step")?;
                 let results = match (&assignment.build.lost, &assignment.build.stop) {
                     (Some(_), _) => Results::Retry,

@@ -23,6 +23,7 @@ impl Model {
             results: worst,
         });
         self.requests.retain(|other| other.buildset != buildset);
+        self.child_is_over(buildset);
         if [Results::Success, Results::Warnings].contains(&worst) {
             self.succeeded.push(over);
         }
@@ -33,6 +34,8 @@ impl Model {
         if !build.stopped {
             build.stopped = true;
             out.push(Fact::Stopped { build: build.id });
+            let wait = build.wait.clone();
+            self.cancel_children(wait.as_ref(), out);
         }
         Ok(())
     }
@@ -87,6 +90,7 @@ impl Model {
             results = Results::Exception;
         }
         out.push(Fact::Ended { build: id, results });
+        self.cancel_children(build.wait.as_ref(), out);
         if again {
             let request = self
                 .requests
@@ -112,7 +116,7 @@ impl Model {
             known.connected
                 && !known.paused
                 && !known.graceful
-                && self.builds.iter().filter(|build| build.worker == worker).count() < slots
+                && self.count(|build| build.worker == worker) < slots
         })
     }
 
@@ -130,8 +134,15 @@ impl Model {
         })
     }
 
-    pub(super) fn start_what_can(&mut self, placed: &Placements, out: &mut Vec<Fact>) {
-        while self.master.is_some() {
+    pub(super) fn start_what_can(&mut self, now: i64, placed: &Placements, out: &mut Vec<Fact>) {
+        loop {
+            self.follow(now, out);
+            if self.master.is_none() {
+                return;
+            }
+            if self.resume_one(out) {
+                continue;
+            }
             let free: Vec<u64> = (1..=self.workers.len() as u64)
                 .filter(|id| self.has_room(*id))
                 .collect();
@@ -144,11 +155,7 @@ impl Model {
                 .filter(|request| request.build.is_none() && request.done.is_none())
                 .filter(|request| {
                     let (name, active) = &self.builders[request.builder as usize - 1];
-                    let running = self
-                        .builds
-                        .iter()
-                        .filter(|build| build.builder == request.builder)
-                        .count();
+                    let running = self.count(|build| build.builder == request.builder);
                     *active
                         && self.plan.builders[name]
                             .builds_max
@@ -184,6 +191,12 @@ impl Model {
                 .get(worker as usize - 1)
                 .and_then(|worker| self.plan.workers.get(&worker.name))
                 .map_or(0, |definition| definition.slots);
+            // Those that wait keep their directories.
+            let waiting = self
+                .builds
+                .iter()
+                .filter(|build| build.worker == worker && build.wait.is_some());
+            let slots = slots + waiting.count() as u32;
             let taken = self
                 .builds
                 .iter()
@@ -211,6 +224,7 @@ impl Model {
                 halted: false,
                 machine_gone: false,
                 stopped: false,
+                wait: None,
             });
             self.go_on(id, out);
         }
