@@ -84,6 +84,8 @@ pub(crate) struct Checker<'c> {
     pub(crate) tokens: BTreeMap<String, String>,
     /// Functions that filter changes, by the scheduler's name.
     pub(crate) change_filters: BTreeMap<String, ironmaster_starlark::Value>,
+    /// Names of schedulers that steps trigger.
+    pub(crate) triggered: Vec<Text>,
     /// Whether the text is broken, so that what seems to be missing may stand in the broken part.
     pub(crate) broken: bool,
 }
@@ -101,6 +103,7 @@ impl<'c> Checker<'c> {
             secret_values: Vec::new(),
             tokens: BTreeMap::new(),
             change_filters: BTreeMap::new(),
+            triggered: Vec::new(),
             broken: false,
         }
     }

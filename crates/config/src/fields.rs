@@ -95,6 +95,18 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Node) -> Option<V
                 }
             }),
         FieldKind::StringList => list(checker, key, value),
+        FieldKind::Triggerables => {
+            let names = list(checker, key, value);
+            for item in value.as_list().into_iter().flatten() {
+                if let Some(text) = item.as_str().filter(|text| !text.contains("%(")) {
+                    checker.triggered.push(Text {
+                        value: text.to_owned(),
+                        span: item.span,
+                    });
+                }
+            }
+            names
+        }
         FieldKind::Command => match &value.data {
             Data::Text(text) if text.trim().is_empty() => {
                 checker.error("empty", value.span, format!("`{key}` is empty"));

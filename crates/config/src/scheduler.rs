@@ -141,7 +141,34 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
         );
     }
     dependencies(checker, &schedulers, &upstreams);
+    triggered(checker, &schedulers);
     schedulers
+}
+
+/// Whatever a step triggers exists and can be triggered.
+fn triggered(checker: &mut Checker<'_>, schedulers: &Schedulers) {
+    let triggerable = |name: &&String| {
+        let def = schedulers.defs.get(*name);
+        def.is_some_and(|def| matches!(def.kind, SchedulerKind::Triggerable { .. }))
+    };
+    for name in std::mem::take(&mut checker.triggered) {
+        if triggerable(&&name.value) || checker.broken {
+            continue;
+        }
+        let (problem, help) = if schedulers.defs.contains_key(&name.value) {
+            (
+                format!("scheduler `{}` cannot be triggered", name.value),
+                Some("give it `type = \"triggerable\"`".to_owned()),
+            )
+        } else {
+            let known = schedulers.defs.keys().filter(triggerable).map(String::as_str);
+            (
+                format!("there is no scheduler `{}`", name.value),
+                suggest::help(&name.value, known),
+            )
+        };
+        checker.error_help("unknown_scheduler", name.span, problem, help);
+    }
 }
 
 /// Whatever a scheduler depends on exists, and none depends on itself.

@@ -230,7 +230,7 @@ fn of_field(kind: &FieldKind) -> Value {
         FieldKind::Bool => json!({ "type": "boolean" }),
         FieldKind::Integer { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         FieldKind::Duration => duration(0.0, 366.0 * 86_400.0),
-        FieldKind::StringList => texts(),
+        FieldKind::StringList | FieldKind::Triggerables => texts(),
         FieldKind::Command => json!({ "anyOf": [
             { "type": "string", "pattern": r"\S" },
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },

@@ -73,6 +73,8 @@ pub enum FieldKind {
     Duration,
     /// A list of texts.
     StringList,
+    /// A list of names of schedulers of type `triggerable`; a text with `%(` in it is not known before the build.
+    Triggerables,
     /// Either one text (run by the shell) or a list of texts (argv).
     Command,
     /// A table of texts; `false` as a value unsets the name.

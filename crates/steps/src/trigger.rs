@@ -30,7 +30,7 @@ pub(crate) fn kind() -> KindSpec {
         fields: vec![
             FieldSpec {
                 name: "schedulers",
-                kind: FieldKind::StringList,
+                kind: FieldKind::Triggerables,
                 required: true,
                 default: None,
                 doc: "Names of the schedulers, each of type `triggerable`.",

@@ -141,6 +141,7 @@ pub(crate) fn field_words(kind: &FieldKind) -> String {
         FieldKind::Integer { min, max, .. } => format!("whole number, {min} to {max}"),
         FieldKind::Duration => "duration".to_owned(),
         FieldKind::StringList => "list of texts".to_owned(),
+        FieldKind::Triggerables => "list of names of schedulers".to_owned(),
         FieldKind::Command => "text (for the shell) or list of texts".to_owned(),
         FieldKind::Env => "table of name to text or false".to_owned(),
         FieldKind::Choice(words) => {

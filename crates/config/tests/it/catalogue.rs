@@ -79,6 +79,14 @@ pub(crate) fn catalogue() -> Catalogue {
                     }
                 }),
             },
+            KindSpec {
+                name: "spread",
+                doc: "Triggers.",
+                fields: vec![field("schedulers", FieldKind::Triggerables, true, "[\"five\"]")],
+                logs: &[],
+                flags: StepFlags::default(),
+                check: None,
+            },
         ],
         change_sources: vec![KindSpec {
             name: "git_poller",

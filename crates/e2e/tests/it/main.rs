@@ -11,5 +11,6 @@ mod proxy;
 mod refusals;
 mod rng;
 mod starlark;
+mod trigger;
 mod witness;
 mod worker_loss;

@@ -21,13 +21,12 @@ use ironmaster_steps::{
 };
 use ironmaster_store::StoreError;
 use ironmaster_wire::{CommandId, Outcome, OutputChunk, Verb};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     Control, Runner,
+    record::{Recorded, answer, on_record, request_digest},
     step_logs::{Size, StepLogs, Syncing, stream_of},
 };
 use crate::{
@@ -76,19 +75,6 @@ impl Drop for FinishedLogs {
             self.0.live.remove(*log);
         }
     }
-}
-
-/// An outcome as it is kept on record.
-#[derive(Serialize, Deserialize)]
-struct Recorded {
-    outcome: Outcome,
-    duration_ms: u64,
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        with = "ironmaster_wire::base64_text"
-    )]
-    captured: Vec<u8>,
 }
 
 impl Host {
@@ -592,36 +578,4 @@ fn append(writer: &mut LogWriter, id: CommandId, chunks: &VecDeque<OutputChunk>)
         writer.append(start, stream_of(chunk.stream), &chunk.data)?;
     }
     Ok(())
-}
-
-fn request_digest(request: &TriggerRequest) -> String {
-    // Fields have a fixed order and the maps are sorted, so that equal requests have equal texts.
-    let json = serde_json::to_vec(request).expect("a request has only texts, numbers and JSON");
-    hex::encode(Sha256::digest(json))
-}
-
-/// The answer to a command on record, if it is one to this request.
-fn answer(effect: &EffectRecord, digest: &str) -> Result<CommandDone, HostError> {
-    let recorded: Recorded = on_record(effect, digest)?;
-    Ok(CommandDone {
-        outcome: recorded.outcome,
-        duration_ms: recorded.duration_ms,
-        captured: recorded.captured,
-    })
-}
-
-/// What is on record, if it came of this request.
-fn on_record<T: serde::de::DeserializeOwned>(effect: &EffectRecord, digest: &str) -> Result<T, HostError> {
-    if effect.digest != digest {
-        return Err(HostError::Lost {
-            reason: format!(
-                "request {} of the step is not the one that was made before the master restarted (another version of \
-                 the program, or a step that does not ask for the same things in the same order)",
-                effect.ordinal
-            ),
-        });
-    }
-    serde_json::from_value(effect.outcome.clone()).map_err(|error| HostError::Lost {
-        reason: format!("the outcome on record cannot be read: {error}"),
-    })
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod host;
+mod record;
 mod step_logs;
 
 use std::{

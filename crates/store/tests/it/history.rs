@@ -8,7 +8,7 @@ use ironmaster_model::{
     EffectRecord, Event, LogContent, LogId, LogKind, LogRecord, LogSave, MasterId, MasterRecord,
     NewSourceStamp, Patch, Plan, Properties, RequestPhase, Results, SchedulerId, SchedulerRecord,
     SchedulerState, Sequenced, SourceStampId, SourceStampRecord, StepId, StepRecord, StepUrl, Timestamp,
-    WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    Triggered, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 use serde_json::json;
 
@@ -712,7 +712,8 @@ impl History {
             }
             return;
         };
-        match self.below(12) {
+        match self.below(13) {
+            12 => self.wait_or_resume(index),
             0 => {
                 let mut properties = Properties::new();
                 let names = ["got_revision", "a", "b\"c", "é", "nest"];
@@ -766,6 +767,44 @@ impl History {
                 let results = self.pick(&Results::ALL);
                 self.finish_step(index, results);
             }
+        }
+    }
+
+    /// The running step begins to wait, hears of an end, or goes on.
+    fn wait_or_resume(&mut self, index: usize) {
+        let build = self.builds[index].id;
+        let Some((step, ordinal)) = self.builds[index].step else {
+            return;
+        };
+        if self.chance(50) {
+            let triggered = (1..3)
+                .map(|n| Triggered {
+                    scheduler: format!("children \"{n}\""),
+                    buildset: BuildsetId(1000 + n),
+                    requests: [(BuilderId(1), BuildRequestId(1000 + n))].into(),
+                })
+                .collect();
+            let over = if self.chance(50) {
+                [(BuildsetId(1001), Results::Failure)].into()
+            } else {
+                [].into()
+            };
+            let waits = Waits {
+                ordinal,
+                digest: "00ff".into(),
+                triggered,
+                over,
+            };
+            self.emit(Event::BuildWaits { build, waits });
+        } else {
+            self.builds[index].step = Some((step, ordinal + 1));
+            let effect = EffectRecord {
+                ordinal,
+                kind: "trigger".into(),
+                digest: "00ff".into(),
+                outcome: json!({"triggered": [], "results": []}),
+            };
+            self.emit(Event::BuildResumed { build, step, effect });
         }
     }
 

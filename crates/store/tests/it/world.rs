@@ -193,6 +193,11 @@ impl World {
                     *content = save.content;
                 }
             }
+            Event::BuildWaits { build, waits } => self.builds.get_mut(&build).unwrap().waits = Some(waits),
+            Event::BuildResumed { build, step, effect } => {
+                self.builds.get_mut(&build).unwrap().waits = None;
+                self.effects.entry(step).or_default().push(effect);
+            }
             Event::EffectsRecorded { step, effects, .. } => {
                 self.effects.entry(step).or_default().extend(effects);
             }
