@@ -39,6 +39,8 @@ use git::Git;
 pub use git::PollError;
 use mirror::Mirror;
 use parse::{Commit, Remote};
+#[doc(hidden)]
+pub use parse::{Output, read_output};
 pub use state::{PolledChange, PollerState};
 
 /// The most commits that one poll reports.

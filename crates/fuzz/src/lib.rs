@@ -38,6 +38,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::text::config,
     },
     Target {
+        name: "git",
+        run: targets::text::git,
+    },
+    Target {
         name: "interpolate",
         run: targets::text::interpolate,
     },
@@ -48,6 +52,18 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "query",
         run: targets::query::query,
+    },
+    Target {
+        name: "rest",
+        run: targets::rest::get,
+    },
+    Target {
+        name: "starlark",
+        run: targets::starlark::program,
+    },
+    Target {
+        name: "starlark_config",
+        run: targets::starlark::config,
     },
     Target {
         name: "verb",

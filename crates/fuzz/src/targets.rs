@@ -2,5 +2,7 @@
 
 pub(crate) mod logs;
 pub(crate) mod query;
+pub(crate) mod rest;
+pub(crate) mod starlark;
 pub(crate) mod text;
 pub(crate) mod wire;

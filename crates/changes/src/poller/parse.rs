@@ -22,8 +22,9 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Parses the output; lines that are not understood are passed over. A branch whose name is not UTF-8 is
-    /// too: nobody could name it in a configuration.
+    /// Parses the output; lines that are not understood are passed over. So is a branch whose name git would not
+    /// fetch, as its failure would keep all others from being polled, and one whose name is not UTF-8: nobody could
+    /// name it in a configuration.
     pub(crate) fn parse(output: &[u8]) -> Self {
         let mut remote = Self::default();
         for line in output.split(|byte| *byte == b'\n') {
@@ -39,6 +40,7 @@ impl Remote {
                 }
             } else if let Some(branch) = name.strip_prefix("refs/heads/")
                 && is_hash(left)
+                && is_branch(branch)
             {
                 remote.heads.insert(branch.to_owned(), left.to_owned());
             }
@@ -61,6 +63,19 @@ impl Remote {
 /// Whether a text is the full name of an object.
 pub(crate) fn is_hash(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether git takes a text for the name of a branch (`git check-ref-format`). It prints what the other end says, which
+/// may be anything.
+fn is_branch(name: &str) -> bool {
+    let forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
+    !name.contains(forbidden)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.ends_with('.')
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none())
 }
 
 /// A commit, as git tells it.
@@ -219,6 +234,44 @@ impl LogParser {
     }
 }
 
+/// What the parsers of this file make of git's output, as plain texts.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Each branch with its revision, if it is `ls-remote`'s.
+    pub heads: BTreeMap<String, String>,
+    /// The texts of each commit, its revision first, if it is `diff-tree`'s.
+    pub commits: Option<Vec<Vec<String>>>,
+}
+
+/// Reads output as a poll does, in pieces of so many bytes. Only for `crates/fuzz`: everybody else asks a
+/// [`GitPoller`](super::GitPoller), which runs git, and a fuzzer needs thousands of outputs a second that git would never print.
+#[doc(hidden)]
+pub fn read_output(output: &[u8], piece: usize) -> Output {
+    let remote = Remote::parse(output);
+    if let Some((branch, revision)) = remote.default_head() {
+        assert_eq!(remote.heads.get(&branch), Some(&revision));
+    }
+    assert!(matches!(remote.hash_len(), 40 | 64));
+    let mut parser = LogParser::default();
+    let commits = output
+        .chunks(piece.max(1))
+        .try_for_each(|piece| parser.push(piece))
+        .and_then(|()| parser.finish());
+    let texts = |commit: Commit| {
+        let _ = commit.note();
+        let mut texts = vec![commit.revision, commit.author, commit.committer, commit.comments];
+        texts.extend(commit.files);
+        texts
+    };
+    Output {
+        heads: remote.heads,
+        commits: commits
+            .ok()
+            .map(|commits| commits.into_iter().map(texts).collect()),
+    }
+}
+
 /// Bytes as text: what is not UTF-8 becomes U+FFFD, what was cut ends in `…`.
 fn text(bytes: &[u8], cut: bool) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
@@ -320,6 +373,22 @@ mod tests {
         assert_eq!(commit.comments.len(), COMMENTS_BYTES_MAX + '…'.len_utf8());
         assert_eq!(commit.files.len(), FILES_MAX);
         assert!(commit.note().unwrap().contains("10005 files"));
+    }
+
+    /// What git says of these names itself, as far as it can be asked: `git check-ref-format refs/heads/NAME`.
+    #[test]
+    fn branches_have_names_that_git_fetches() {
+        for name in [
+            "main", "a/b", "café", "@", "-x", "a.b", "a.locked", "a@b", "{", "HEAD",
+        ] {
+            assert!(is_branch(name), "{name}");
+        }
+        for name in [
+            "", "/", "a/", "/a", "a//b", ".a", "a/.b", "a.", "a..b", "a.lock", "a.lock/b", "a@{b", "a b",
+            "a~", "a^", "a:b", "a?", "*", "[", "\\", "a\tb", "a\u{7f}", "a\r",
+        ] {
+            assert!(!is_branch(name), "{name}");
+        }
     }
 
     #[test]

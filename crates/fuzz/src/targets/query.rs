@@ -42,14 +42,16 @@ pub(crate) fn query(input: &[u8]) {
     for word in words {
         part(&mut query, *resource, word);
     }
-    DATABASE.with_borrow_mut(|database| {
-        let database = database.get_or_insert_with(open);
-        match database.reader.query(*resource, &query) {
-            Ok(page) => assert!(page.items.len() as u64 <= page.total.max(query.offset)),
-            Err(QueryError::Store(error)) => panic!("the database refuses {query:?}: {error:?}"),
-            Err(_) => {}
-        }
+    with_reader(|reader| match reader.query(*resource, &query) {
+        Ok(page) => assert!(page.items.len() as u64 <= page.total.max(query.offset)),
+        Err(QueryError::Store(error)) => panic!("the database refuses {query:?}: {error:?}"),
+        Err(_) => {}
     });
+}
+
+/// Gives the thread's database to somebody who asks it.
+pub(super) fn with_reader(ask: impl FnOnce(&Reader)) {
+    DATABASE.with_borrow_mut(|database| ask(&database.get_or_insert_with(open).reader));
 }
 
 fn part(query: &mut Query, resource: Resource, word: &str) {

@@ -2,23 +2,34 @@
 
 use std::path::Path;
 
+use ironmaster_config::Report;
 use ironmaster_model::{Catalogue, Properties, Scope, Template};
 
 /// A configuration.
 pub(crate) fn config(input: &[u8]) {
+    configuration("fuzz.toml", input);
+}
+
+/// A configuration of this name, whose end says what it is spelt in. What is wrong with it.
+pub(super) fn configuration(name: &str, input: &[u8]) -> Report {
     let text = String::from_utf8_lossy(input);
     let catalogue = Catalogue {
         steps: ironmaster_steps::step_kinds(),
         change_sources: ironmaster_changes::change_source_kinds(),
     };
-    let (loaded, report) =
-        ironmaster_config::check("fuzz.toml", &text, Path::new("/nonexistent"), &catalogue);
+    let (loaded, report) = ironmaster_config::check(name, &text, Path::new("/nonexistent"), &catalogue);
     assert_eq!(
         loaded.is_none(),
         report.has_errors(),
         "it is refused for a reason"
     );
+    for finding in &report.findings {
+        if let Some(place) = &finding.place {
+            assert!(text.get(place.span.clone()).is_some(), "it points into the text");
+        }
+    }
     let _ = report.render(false);
+    report
 }
 
 /// A text with `%(prop:name)s` and the like.
@@ -52,4 +63,25 @@ pub(crate) fn change_hook(input: &[u8]) {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     let _ = ironmaster_changes::authorized(Some(&text), "00");
+}
+
+/// What git prints for the poller: `ls-remote`'s lines, or `diff-tree`'s texts with NUL between them. It comes from a
+/// pipe, in pieces of any size.
+pub(crate) fn git(input: &[u8]) {
+    let whole = ironmaster_changes::poller::read_output(input, usize::MAX);
+    for piece in [1, 7, 4096] {
+        let again = ironmaster_changes::poller::read_output(input, piece);
+        assert_eq!(again, whole, "pieces of {piece} bytes make no difference");
+    }
+    let hash =
+        |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    for (branch, revision) in &whole.heads {
+        assert!(!branch.is_empty() && !branch.contains(['\t', '\n', ':', '*']) && hash(revision));
+    }
+    for texts in whole.commits.iter().flatten() {
+        assert!(hash(&texts[0]));
+        let len: usize = texts.iter().map(String::len).sum();
+        // A byte that is not UTF-8 becomes three, and so does the end of a text that was cut.
+        assert!(len <= 3 * (input.len() + texts.len()), "nothing is made up");
+    }
 }

@@ -22,6 +22,11 @@ fn configurations() {
 }
 
 #[test]
+fn git_output() {
+    check("git", 10_000);
+}
+
+#[test]
 fn interpolations() {
     check("interpolate", 20_000);
 }
@@ -34,6 +39,34 @@ fn log_files() {
 #[test]
 fn queries() {
     check("query", 3000);
+}
+
+#[test]
+fn addresses() {
+    check("rest", 10_000);
+}
+
+#[test]
+fn starlark_files() {
+    check("starlark", 1500);
+}
+
+#[test]
+fn starlark_configurations() {
+    check("starlark_config", 1000);
+}
+
+/// Every target has its short run above.
+#[test]
+fn no_target_is_forgotten() {
+    let here = include_str!("main.rs");
+    for target in TARGETS {
+        assert!(
+            here.contains(&format!("check(\"{}\", ", target.name)),
+            "{}",
+            target.name
+        );
+    }
 }
 
 #[test]
