@@ -20,11 +20,14 @@ use ironmaster_store::{Batch, CommitError, Store, StoreError};
 use tokio::sync::mpsc;
 
 pub use self::handle::SubmitError;
-pub(crate) use self::{handle::Committer, outage::Unsettled};
 use self::{
-    handle::{Answer, Meta, Request, refuse_all, reply},
+    handle::{Answer, Meta, refuse_all, reply},
     outage::{Doubt, die},
     periodic::Periodic,
+};
+pub(crate) use self::{
+    handle::{Committer, Request},
+    outage::Unsettled,
 };
 use crate::{
     callbacks, crash,

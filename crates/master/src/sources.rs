@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use ironmaster_changes::{GitPoller, PollerState};
+use ironmaster_changes::{GitPoller, Polled, PollerState};
 use ironmaster_engine::Input;
 use ironmaster_model::Plan;
 use ironmaster_store::Reader;
@@ -67,7 +67,7 @@ impl Sources {
             .await
             .map_err(|error| error.to_string())?;
         let stored = stored.map_err(|error| chain(&error))?;
-        let mut state: PollerState = match &stored {
+        let state: PollerState = match &stored {
             Some(text) => serde_json::from_str(text)
                 .map_err(|error| format!("its stored state cannot be read: {error}"))?,
             None => PollerState::default(),
@@ -79,6 +79,20 @@ impl Sources {
         for note in &polled.notes {
             tracing::info!(source = poller.name(), note, "polling");
         }
+        self.hand_over(poller.name(), key, stored.is_some().then_some(state), &polled)
+            .await
+    }
+
+    /// Has the changes of a poll accepted one by one, each together with how far the poller has come with it.
+    async fn hand_over(
+        &self,
+        name: &str,
+        key: &str,
+        stored: Option<PollerState>,
+        polled: &Polled,
+    ) -> Result<(), String> {
+        let is_new = stored.is_none();
+        let mut state = stored.unwrap_or_default();
         for change in &polled.changes {
             state.accept(change);
             let meta = (key.to_owned(), text(&state)?);
@@ -87,12 +101,12 @@ impl Sources {
                 Ok(_) => {}
                 // It would be refused again and again; those behind it shall not wait for ever.
                 Err(SubmitError::Refused(reason)) => {
-                    tracing::error!(source = poller.name(), revision = change.revision, %reason, "a change is left out");
+                    tracing::error!(source = name, revision = change.revision, %reason, "a change is left out");
                 }
                 Err(error) => return Err(error.to_string()),
             }
         }
-        if polled.state != state || stored.is_none() {
+        if polled.state != state || is_new {
             self.remember(key, &polled.state).await?;
         }
         Ok(())
@@ -113,4 +127,116 @@ impl Sources {
 /// How a poller's state is kept.
 fn text(state: &PollerState) -> Result<String, String> {
     serde_json::to_string(state).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ironmaster_changes::PolledChange;
+    use ironmaster_engine::{NewChange, Refusal, Reply};
+    use ironmaster_model::ChangeId;
+    use ironmaster_store::{OpenOptions, SqliteStore, Store as _};
+
+    use super::*;
+    use crate::committer::Request;
+
+    const KEY: &str = "poller:zlib";
+
+    fn found(revision: &str) -> PolledChange {
+        PolledChange {
+            branch: "main".into(),
+            revision: revision.into(),
+            change: NewChange {
+                revision: Some(revision.into()),
+                ..NewChange::default()
+            },
+        }
+    }
+
+    /// A committer that refuses the change `bad`. What the poller would know after a restart is noted after each request.
+    async fn deal_with(changes: &[&str]) -> Vec<PollerState> {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, reader) = SqliteStore::open(dir.path().join("db"), OpenOptions::default()).unwrap();
+        let (committer, mut requests) = Committer::channel();
+        let sources = Sources {
+            committer,
+            reader: reader.clone(),
+            dir: dir.path().into(),
+            tasks: TaskTracker::new(),
+        };
+        let remembered = tokio::task::spawn_blocking(move || {
+            let mut remembered = Vec::new();
+            while let Some(request) = requests.blocking_recv() {
+                match request {
+                    Request::Decide(input, meta, answer) => {
+                        let Input::Change(change) = *input else {
+                            panic!("a poller submits changes");
+                        };
+                        let answered = if change.revision.as_deref() == Some("bad") {
+                            let fields = BTreeMap::from([("properties".into(), "too many".into())]);
+                            answer.send(Err(Refusal::Invalid { fields }.into()))
+                        } else {
+                            let (key, value) = meta.expect("its state comes along");
+                            store.set_meta(&key, &value).unwrap();
+                            answer.send(Ok(Reply::Change(ChangeId(1))))
+                        };
+                        assert!(answered.is_ok());
+                    }
+                    Request::Write(write) => write(&mut store),
+                    Request::Look(_) | Request::Stop => panic!("a poller asks for neither"),
+                }
+                let state = reader.meta(KEY).unwrap();
+                remembered.push(
+                    state.map_or_else(PollerState::default, |text| serde_json::from_str(&text).unwrap()),
+                );
+            }
+            remembered
+        });
+        let polled = Polled {
+            changes: changes.iter().map(|revision| found(revision)).collect(),
+            state: PollerState {
+                repository: "r".into(),
+                heads: BTreeMap::from([("main".into(), "head".into())]),
+                ..PollerState::default()
+            },
+            notes: Vec::new(),
+        };
+        let before = PollerState {
+            repository: "r".into(),
+            ..PollerState::default()
+        };
+        sources
+            .hand_over("zlib", KEY, Some(before), &polled)
+            .await
+            .unwrap();
+        drop(sources);
+        let remembered = remembered.await.unwrap();
+        assert_eq!(remembered.last(), Some(&polled.state), "the poll is over");
+        remembered
+    }
+
+    fn accepted(state: &PollerState) -> Vec<&str> {
+        state.accepted.values().flatten().map(String::as_str).collect()
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_is_left_out_and_those_behind_it_are_not() {
+        let remembered = deal_with(&["one", "bad", "two"]).await;
+        let steps: Vec<_> = remembered.iter().map(accepted).collect();
+        // The refusal changes nothing; from the next change on it is not asked about again.
+        assert_eq!(
+            steps,
+            [vec!["one"], vec!["one"], vec!["one", "bad", "two"], vec![]]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_at_the_end_is_not_asked_about_again() {
+        let remembered = deal_with(&["bad"]).await;
+        let steps: Vec<_> = remembered.iter().map(accepted).collect();
+        assert_eq!(steps, [Vec::<&str>::new(), vec![]]);
+        assert_eq!(remembered[0].heads, BTreeMap::new());
+        assert_eq!(remembered[1].heads["main"], "head");
+    }
 }
