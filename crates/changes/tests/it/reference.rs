@@ -55,6 +55,7 @@ fn the_examples_of_all_kinds_are_accepted() {
         ("change_source", &catalogue.change_sources, ""),
     ];
     for (header, kinds, before) in sections {
+        let header_is_step = header == "builder.step";
         for kind in kinds {
             for field in &kind.fields {
                 let header = format!("{before}[[{header}]]\nname = \"n\"\ntype = \"{}\"\n", kind.name);
@@ -65,6 +66,15 @@ fn the_examples_of_all_kinds_are_accepted() {
                 let text = fields.fold(header, |text, field| {
                     text + field.name + " = " + field.example + "\n"
                 });
+                // Those that the examples trigger.
+                let triggerable: String = ["tests", "docs"]
+                    .map(|name| {
+                        format!(
+                            "[[scheduler]]\nname = \"{name}\"\ntype = \"triggerable\"\nbuilders = [\"*\"]\n"
+                        )
+                    })
+                    .concat();
+                let text = if header_is_step { text + &triggerable } else { text };
                 let (_, report) = check("example.toml", &text, workdir.path(), &catalogue);
                 // A field may need another one beside it; that is not the example's fault.
                 let own = report.findings.iter().find(|finding| {
