@@ -13,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ironmaster_store::{Batch, Database, OpenOptions, Order, PostgresAddress, Query, Reader, Resource, open};
+use ironmaster_store::{
+    Batch, Database, OpenOptions, Order, PostgresAddress, Query, Reader, Resource, Store, open,
+};
 
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/history.rs"]
@@ -217,7 +219,7 @@ fn history_of(database: &Database, builds: u64) -> Result<Vec<(&'static str, f64
         ),
         ("4 one build", Resource::Builds, Query::of("buildid", builds / 2)),
     ];
-    let mut rates = Vec::new();
+    let mut rates = vec![("0 commits of one build", on_top(&mut *store, &mut history)?)];
     for (name, resource, query) in queries {
         let wall = Instant::now();
         reader.query(resource, &query)?;
@@ -231,6 +233,34 @@ fn history_of(database: &Database, builds: u64) -> Result<Vec<(&'static str, f64
         rates.push((name, eight));
     }
     Ok(rates)
+}
+
+/// Commits of one build each, on top of what there is; a second.
+fn on_top(store: &mut dyn Store, history: &mut History) -> Result<f64, Failure> {
+    const COMMITS: u64 = 1000;
+    let made: Vec<Commit> = (0..COMMITS).map(|_| history.trivial_build(5, 3)).collect();
+    let (wall, used) = (Instant::now(), cpu());
+    let mut took = Vec::new();
+    for (id, commit) in (1..).zip(&made) {
+        let wall = Instant::now();
+        store.commit(&Batch {
+            id,
+            events: &commit.events,
+            counters: &commit.counters,
+            meta: &[],
+        })?;
+        took.push(wall.elapsed().as_secs_f64() * 1e3);
+    }
+    let (wall, used) = (wall.elapsed(), cpu().saturating_sub(used));
+    took.sort_by(f64::total_cmp);
+    println!(
+        "  commits of one build on top of it: {:.2} ms each, {:.0} µs cpu; median {:.2} ms, longest {:.2} ms",
+        wall.as_secs_f64() * 1e3 / COMMITS as f64,
+        used.as_secs_f64() * 1e6 / COMMITS as f64,
+        took[took.len() / 2],
+        took[took.len() - 1]
+    );
+    Ok(COMMITS as f64 / wall.as_secs_f64())
 }
 
 /// What takes how much room.

@@ -20,7 +20,7 @@ use rusqlite::{Connection, params};
 use self::{
     error::{reading, writing},
     execute::Statements,
-    open::{connect, create_private, lock, rewrite_log, set_max_pages, sync_directory},
+    open::{connect, create_private, lock, presize_log, rewrite_log, set_max_pages, sync_directory},
 };
 use crate::{
     effect::effect,
@@ -109,6 +109,10 @@ impl SqliteStore {
             .pragma_update(None, "foreign_keys", true)
             .map_err(opening)?;
         set_max_pages(&connection, options.max_pages).map_err(opening)?;
+        // Not past a file system of the tests' own, which has to see all that is written.
+        if options.vfs.is_none() {
+            presize_log(&connection, path)?;
+        }
         connection
             .execute("update current set session = session + 1, batch = 0", [])
             .map_err(opening)?;
