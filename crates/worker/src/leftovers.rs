@@ -47,6 +47,8 @@ pub(crate) struct Registry {
     /// Names the base directory in markers.
     tag: String,
     pub(crate) instance: String,
+    /// The current boot, as a line of a record.
+    boot: String,
 }
 
 impl Registry {
@@ -55,6 +57,7 @@ impl Registry {
             running: state.join("running"),
             tag,
             instance,
+            boot: procs::boot_id() + "\n",
         }
     }
 
@@ -71,9 +74,14 @@ impl Registry {
     pub(crate) fn new_record(&self, id: &str) -> io::Result<fs::File> {
         use io::Write as _;
         let path = self.record_path(id);
-        fs::create_dir_all(self.running.join(&self.instance))?;
-        let mut file = fs::File::create(path)?;
-        writeln!(file, "{}", procs::boot_id())?;
+        let mut file = match fs::File::create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(self.running.join(&self.instance))?;
+                fs::File::create(path)?
+            }
+            made => made?,
+        };
+        file.write_all(self.boot.as_bytes())?;
         Ok(file)
     }
 
