@@ -42,14 +42,20 @@ pub async fn upgrade(
         .max_frame_size(frame_max)
         .max_message_size(frame_max)
         .read_buffer_size(READ_BYTES)
-        .on_upgrade(move |socket| async move {
-            let _connection = connection;
-            serve(&app, client, socket).await;
+        .on_upgrade(move |socket| {
+            // Here, as the task would keep room for the whole socket if it had it for a moment.
+            let (sink, stream) = socket.split();
+            serve(app, connection, client, sink, stream)
         })
 }
 
-async fn serve(app: &Shared, client: IpAddr, socket: WebSocket) {
-    let (mut sink, stream) = socket.split();
+async fn serve(
+    app: Shared,
+    _connection: Option<Extension<Connection>>,
+    client: IpAddr,
+    mut sink: SplitSink<WebSocket, Message>,
+    stream: SplitStream<WebSocket>,
+) {
     let (to_master, incoming) = mpsc::channel(FRAMES_BETWEEN);
     let (outgoing, from_master) = mpsc::channel(FRAMES_BETWEEN);
     // On its own: the session must come to its own end even if this task is dropped.
@@ -81,7 +87,7 @@ async fn serve(app: &Shared, client: IpAddr, socket: WebSocket) {
 }
 
 /// Hands frames to the master until the connection ends; returns why it must be closed, if it is our doing.
-async fn read(mut stream: SplitStream<WebSocket>, to_master: mpsc::Sender<Frame>) -> Option<CloseFrame> {
+async fn read(mut stream: SplitStream<WebSocket>, to_master: mpsc::Sender<Box<Frame>>) -> Option<CloseFrame> {
     loop {
         let frame = match stream.next().await {
             Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
@@ -91,7 +97,7 @@ async fn read(mut stream: SplitStream<WebSocket>, to_master: mpsc::Sender<Frame>
             // Too large, not UTF-8, or the connection broke.
             Some(Err(fault)) => return Some(goodbye(close_code::POLICY, &fault.to_string())),
         };
-        if to_master.send(frame).await.is_err() {
+        if to_master.send(Box::new(frame)).await.is_err() {
             return None;
         }
     }
@@ -100,11 +106,11 @@ async fn read(mut stream: SplitStream<WebSocket>, to_master: mpsc::Sender<Frame>
 /// Sends what the master says until it has said everything, or the worker takes nothing any more.
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
-    mut from_master: mpsc::Receiver<Frame>,
+    mut from_master: mpsc::Receiver<Box<Frame>>,
     stall_time: Duration,
 ) {
     while let Some(frame) = from_master.recv().await {
-        let message = match frame {
+        let message = match *frame {
             Frame::Text(text) => Message::Text(text.into()),
             Frame::Binary(bytes) => Message::Binary(bytes),
         };

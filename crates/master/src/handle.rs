@@ -189,12 +189,15 @@ impl Master {
     pub async fn serve_worker(
         &self,
         peer: String,
-        incoming: mpsc::Receiver<Frame>,
-        outgoing: mpsc::Sender<Frame>,
+        incoming: mpsc::Receiver<Box<Frame>>,
+        outgoing: mpsc::Sender<Box<Frame>>,
     ) {
-        let plan = self.plan();
-        let serve = self.inner.sessions.serve(&plan, peer, incoming, outgoing);
-        self.inner.tasks.track_future(serve).await;
+        // Not `track_future`, which would keep room for the session twice.
+        let _tracked = self.inner.tasks.token();
+        self.inner
+            .sessions
+            .serve(self.plan(), peer, incoming, outgoing)
+            .await;
     }
 
     /// Ends a worker's connection. It comes again by itself, and its commands go on.

@@ -53,14 +53,27 @@ enum End {
     Submit(#[from] SubmitError),
 }
 
+/// A worker that said who it is.
+struct Greeted {
+    name: String,
+    instance: String,
+    link: Arc<WorkerLink>,
+    serial: u64,
+    /// Set when it is known as connected.
+    worker: Option<WorkerId>,
+    /// How the connection ended, if it has.
+    ended: Option<End>,
+}
+
 impl Sessions {
-    /// Runs one connection until it ends.
+    /// Runs one connection until it ends. What its beginning and its end need room for is not kept while it lasts: there are
+    /// many of them.
     pub(crate) async fn serve(
         &self,
-        plan: &Plan,
+        plan: Arc<Plan>,
         peer: String,
-        incoming: mpsc::Receiver<Frame>,
-        outgoing: mpsc::Sender<Frame>,
+        incoming: mpsc::Receiver<Box<Frame>>,
+        outgoing: mpsc::Sender<Box<Frame>>,
     ) {
         let mut connection = Running {
             epoch: Instant::now(),
@@ -70,41 +83,60 @@ impl Sessions {
             send_within: self.heartbeat * 3,
             end: self.stop.child_token(),
         };
-        let Some(hello) = connection.hello().await else {
+        let Some(mut greeted) = Box::pin(self.greet(plan, &peer, &mut connection)).await else {
             return;
         };
+        if greeted.ended.is_none() {
+            greeted.ended = Some(connection.pump(&greeted.link).await);
+        }
+        Box::pin(self.part(greeted, &peer, connection)).await;
+    }
+
+    /// From the first frame to an open connection; none if it does not come to that.
+    async fn greet(&self, plan: Arc<Plan>, peer: &str, connection: &mut Running) -> Option<Greeted> {
+        let hello = connection.hello().await?;
         let name = hello.name.clone();
         let instance = hello.instance.clone();
-        if let Err(reason) = authenticate(plan, &hello) {
-            self.refusals.note(&peer, &name, &reason);
+        if let Err(reason) = authenticate(&plan, &hello) {
+            self.refusals.note(peer, &name, &reason);
             // Wrong credentials do not become right by trying again; the configuration may change, though.
             connection.refuse(&reason, false).await;
-            return;
+            return None;
         }
         let link = self.workers.link(&name);
         if link.rival(&instance).is_some() {
             let reason = format!(
                 "another process is connected as worker \"{name}\"; stop it, or give this one a name of its own"
             );
-            self.refusals.note(&peer, &name, &reason);
+            self.refusals.note(peer, &name, &reason);
             connection.refuse(&reason, true).await;
-            return;
+            return None;
         }
         let serial = link.attach(&instance, connection.end.clone());
         let mut worker = None;
-        let end = match self.connect(&mut connection, &link, hello, &mut worker).await {
-            Ok(()) => connection.pump(&link).await,
-            Err(end) => end,
-        };
+        let connected = self.connect(connection, &link, hello, &mut worker).await;
+        Some(Greeted {
+            name,
+            instance,
+            link,
+            serial,
+            worker,
+            ended: connected.err(),
+        })
+    }
+
+    /// The end of a connection.
+    async fn part(&self, greeted: Greeted, peer: &str, mut connection: Running) {
+        let end = greeted.ended.unwrap_or(End::Closed);
         connection.session.goodbye(end.to_string());
         connection.flush_last().await;
-        tracing::info!(worker = name, peer, reason = %end, "worker disconnected");
-        if link.detach(serial)
-            && let Some(worker) = worker
+        tracing::info!(worker = greeted.name, peer, reason = %end, "worker disconnected");
+        if greeted.link.detach(greeted.serial)
+            && let Some(worker) = greeted.worker
         {
             let gone = Input::WorkerDisconnected {
                 worker,
-                instance,
+                instance: greeted.instance,
                 reason: end.to_string(),
             };
             // At a stop of the master there is nobody to tell; the next start takes all workers for disconnected.
@@ -173,8 +205,9 @@ impl Sessions {
 struct Running {
     epoch: Instant,
     session: MasterSession,
-    incoming: mpsc::Receiver<Frame>,
-    outgoing: mpsc::Sender<Frame>,
+    /// A queue has room for 32 frames from its first one on, so boxes.
+    incoming: mpsc::Receiver<Box<Frame>>,
+    outgoing: mpsc::Sender<Box<Frame>>,
     send_within: Duration,
     end: CancellationToken,
 }
@@ -236,11 +269,11 @@ impl Running {
             frame = self.incoming.recv() => {
                 let Some(frame) = frame else { return Err(End::Closed) };
                 let now = self.now();
-                self.session.feed(frame, now)?;
+                self.session.feed(*frame, now)?;
                 // What else has arrived already, so that one turn serves many frames.
                 for _ in 0..32 {
                     let Ok(frame) = self.incoming.try_recv() else { break };
-                    self.session.feed(frame, now)?;
+                    self.session.feed(*frame, now)?;
                 }
             }
             () = async { match link { Some(link) => link.wake.notified().await, None => std::future::pending().await } } => {}
@@ -255,7 +288,7 @@ impl Running {
 
     async fn flush(&mut self) -> Result<(), End> {
         while let Some(frame) = self.session.poll_send() {
-            match tokio::time::timeout(self.send_within, self.outgoing.send(frame)).await {
+            match tokio::time::timeout(self.send_within, self.outgoing.send(Box::new(frame))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(End::Closed),
                 Err(_) => return Err(End::Stuck),

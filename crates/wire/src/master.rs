@@ -38,6 +38,15 @@ pub enum MasterEvent {
     },
 }
 
+/// The first of a queue. An empty one keeps no memory: most workers have nothing to say most of the time.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    first
+}
+
 #[derive(Debug)]
 enum State {
     /// Nothing has come yet.
@@ -104,14 +113,14 @@ impl MasterSession {
 
     /// The next thing that the worker said.
     pub fn poll_event(&mut self) -> Option<MasterEvent> {
-        self.events.pop_front()
+        pop(&mut self.events)
     }
 
     /// The next frame to send.
     pub fn poll_send(&mut self) -> Option<Frame> {
         let message = match self.pong.take() {
             Some(nonce) => MasterMessage::Pong { nonce },
-            None => self.outbox.pop_front()?,
+            None => pop(&mut self.outbox)?,
         };
         Some(Frame::Text(message.encode()))
     }
