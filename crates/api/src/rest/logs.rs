@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Bytes read at once. Two such pieces per running download are in memory.
-const PIECE_BYTES: usize = 128 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// `…/contents`.
 pub(super) async fn contents(
@@ -363,6 +363,9 @@ struct RawPieces {
 impl Pieces for RawPieces {
     fn next(&mut self) -> Piece {
         let mut piece = std::mem::take(&mut self.head);
+        let wanted = usize::try_from(self.left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+        // Once, and for as much as the last chunk may bring more.
+        piece.reserve_exact(wanted + PIECE_BYTES);
         while piece.len() < PIECE_BYTES && self.left > 0 {
             let bytes = self.reader.chunk()?;
             if bytes.is_empty() {
