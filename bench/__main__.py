@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Iterator
 
-from bench import machine
+from bench import machine, procfs
 from bench.client import Generator, be_preferred
 from bench.report import Report
 from bench.scenarios import Options, burst, crash, history, latency, logs, memory, startup, throughput
@@ -101,7 +101,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--build", action="store_true", help="compile the programs first")
     parser.add_argument("--keep", action="store_true", help="leave the servers' folders behind")
     parser.add_argument("--keep-going", action="store_true", help="go on after a scenario that failed")
+    parser.add_argument("--patience", type=float, default=procfs.patience, metavar="SECONDS",
+                        help="how long to wait for a quiet machine before each run (it may never be quiet)")
     arguments = parser.parse_args()
+    procfs.patience = arguments.patience
     arguments.scenarios = arguments.scenarios or list(SCENARIOS)
     return arguments
 

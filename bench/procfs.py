@@ -120,10 +120,14 @@ def wait_for_quiet(pids: Iterable[int], limit: float = 30.0) -> float:
     return max(0.0, time.monotonic() - begin - 1.0)
 
 
+#: How long a run waits for a quiet machine at most, in seconds.
+patience = 20.0
+
+
 def wait_for_machine(limit: float = 20.0) -> None:
     """Waits until the machine uses less than 0.3 cores."""
     begin = time.monotonic()
-    while time.monotonic() - begin < limit:
+    while time.monotonic() - begin < min(limit, patience):
         before, at = busy(), time.monotonic()
         time.sleep(0.5)
         if (busy() - before) / (time.monotonic() - at) < 0.3:

@@ -287,10 +287,12 @@ class System(ABC):
         return max(int(build["buildid"]) for build in client.get(f"builds?buildrequestid={request}")["builds"])
 
     def raw_log_path(self, client: Client, build: int) -> str:
-        """Where the raw log of a build's only step is."""
-        step = client.get(f"builds/{build}/steps")["steps"][0]
-        log = next(log for log in client.get(f"steps/{step['stepid']}/logs")["logs"] if log["name"] == "stdio")
-        return f"/api/v2/logs/{log['logid']}/raw"
+        """Where the raw log of a build's only command is. (Buildbot has a step before it, which prepares the worker.)"""
+        for step in reversed(client.get(f"builds/{build}/steps")["steps"]):
+            for log in client.get(f"steps/{step['stepid']}/logs")["logs"]:
+                if log["name"] == "stdio":
+                    return f"/api/v2/logs/{log['logid']}/raw"
+        raise RuntimeError(f"{self.name}: build {build} has no log \"stdio\"")
 
     def warm_up(self, client: Client, requests: int = 1) -> None:
         """Some builds before anything is measured."""
