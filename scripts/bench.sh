@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures. docs/performance.md says what, and how to read it.
 #   BENCH=throughput,latency  only these scenarios; `rooms` is the crates' own programs   (all)
-#   BENCH_FULL=1              all sizes and repetitions: more than an hour                  (about 15 minutes)
+#   BENCH_FULL=1              all sizes and repetitions: more than an hour                  (about half an hour)
 #   BENCH_ONLY=ironmaster     not beside Buildbot, which is else installed into .tools/
 set -eu
 cd "$(dirname "$0")/.."

@@ -6,6 +6,7 @@
 #   scripts/postgres.sh run COMMAND …     as long as the command runs
 #
 # Where it is stands in IRONMASTER_TEST_POSTGRES. A server that is named there already is taken.
+# POSTGRES_SYNC=on makes its commits durable, for measurements.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -53,7 +54,8 @@ start() {
     echo "$password" >"$dir/password"
     [ "$(id -u)" != 0 ] || chown postgres "$dir/password"
     chmod 600 "$dir/password"
-    # Nothing here has to survive a loss of power.
+    # Nothing here has to survive a loss of power, unless somebody measures.
+    sync=${POSTGRES_SYNC:-off}
     as_user env -C "$dir" "$bin/initdb" -D "$dir/data" -U ironmaster -A scram-sha-256 --pwfile="$dir/password" -E UTF8 \
         --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
     tries=0
@@ -61,7 +63,7 @@ start() {
         # Whether a port is free shows when it is taken.
         port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
         as_user env -C "$dir" "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -s start -o "-p $port \
-            -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=off -c full_page_writes=off \
+            -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=$sync -c full_page_writes=$sync \
             -c max_connections=200 -c shared_buffers=64MB -c max_wal_size=256MB -c autovacuum_naptime=10s" </dev/null >/dev/null 2>&1 && break
         tries=$((tries + 1))
         [ "$tries" -lt 10 ] || { cat "$dir/server.log" >&2; exit 1; }

@@ -1,8 +1,8 @@
 //! Prints what commits and queries cost:
 //! `cargo run --release -p ironmaster-store --example bench_store [BUILDS] [--postgres URL]`.
 //!
-//! With `--postgres` the same is done on a server, in databases that are made and removed again. (`scripts/postgres.sh run` starts
-//! one, but without `fsync`: no figure to be written down.)
+//! With `--postgres` the same is done on a server, in databases that are made and removed again. (`POSTGRES_SYNC=on
+//! scripts/postgres.sh run` starts one; without that it has no `fsync`, and no figure is to be written down.)
 //!
 //! The history has the shape of a busy installation: 10 builders; each build with a request, a set, a source stamp of its
 //! own, 5 properties and 3 steps. Queries are asked of a short history (1000 builds) and of a long one.
