@@ -1,6 +1,6 @@
 //! The two ways to write a configuration, as far as messages differ.
 
-use std::fmt::Write;
+use ironmaster_starlark::quoted;
 
 use crate::{
     toml_form,
@@ -42,21 +42,9 @@ impl Spelling {
 pub(crate) fn starlark(node: &Node) -> String {
     match &node.data {
         Data::Text(text) | Data::Date(text) => {
-            let mut out = String::from("\"");
-            for c in text.chars() {
-                match c {
-                    '"' => out.push_str("\\\""),
-                    '\\' => out.push_str("\\\\"),
-                    '\n' => out.push_str("\\n"),
-                    '\r' => out.push_str("\\r"),
-                    '\t' => out.push_str("\\t"),
-                    c if c.is_control() => {
-                        let _ = write!(out, "\\u{:04x}", u32::from(c));
-                    }
-                    c => out.push(c),
-                }
-            }
-            out + "\""
+            let mut out = String::new();
+            quoted(&mut out, text);
+            out
         }
         Data::Bool(true) => "True".to_owned(),
         Data::Bool(false) => "False".to_owned(),
@@ -70,7 +58,11 @@ pub(crate) fn starlark(node: &Node) -> String {
             let entries: Vec<_> = table
                 .entries
                 .iter()
-                .map(|entry| format!("\"{}\": {}", entry.name, starlark(&entry.node)))
+                .map(|entry| {
+                    let mut out = String::new();
+                    quoted(&mut out, &entry.name);
+                    out + ": " + &starlark(&entry.node)
+                })
                 .collect();
             format!("{{{}}}", entries.join(", "))
         }

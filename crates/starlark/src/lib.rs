@@ -47,6 +47,7 @@ pub use error::{Error, ErrorKind, Frame};
 pub use heap::{Heap, Id, Object, Record, Slot, Value};
 pub use machine::{Call, Host, Limits, NamedArgument, Refusal, Source};
 pub use program::{Program, evaluate};
+pub use text::quoted;
 
 /// A byte range of the sources, which lie behind one another: each has its base (see [`Source`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -128,7 +128,8 @@ impl Object {
     }
 }
 
-fn quoted(out: &mut String, text: &str) {
+/// Appends a text as a file would write it, between double quotes.
+pub fn quoted(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
