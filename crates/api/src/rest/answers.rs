@@ -2,8 +2,8 @@
 //! dashboards ask the same few questions all the time.
 //!
 //! The key to it is the sequence number of the newest event: every change of a row comes with an event, and the feed knows of
-//! a commit before whoever asked for it has the reply, so that nobody reads an answer from before their own change. (A
-//! change of rows without an event, such as retention, has to call [`Answers::forget`].)
+//! a commit before whoever asked for it has the reply, so that nobody reads an answer from before their own change. Rows
+//! that changed without an event would be seen too late: whoever changes them so has to say it by an event.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -53,15 +53,6 @@ impl Answers {
         }
     }
 
-    /// Forgets everything.
-    pub fn forget(&self) {
-        let mut state = self.state();
-        *state = State {
-            seq: state.seq,
-            ..State::default()
-        };
-    }
-
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("no panic while holding the lock")
     }
@@ -86,8 +77,6 @@ mod tests {
             "a late reader does not bring the past back"
         );
         assert_eq!(answers.get(7, "q"), None);
-        answers.forget();
-        assert_eq!(answers.get(8, "q"), None);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Site, json_of};
+use crate::support::{ADMIN, Site, json_of, rpc};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_accept_header_decides_the_layout() {
@@ -48,6 +49,80 @@ async fn the_accept_header_decides_the_layout() {
         length.to_string()
     );
     assert_eq!(head.text().await.unwrap(), "");
+    site.stop().await;
+}
+
+/// One connection, on which requests go out one after another.
+struct Line(tokio::io::BufStream<tokio::net::TcpStream>);
+
+impl Line {
+    async fn open(site: &Site) -> Self {
+        let stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(tokio::io::BufStream::new(stream))
+    }
+
+    async fn ask(&mut self, request: &str, path: &str, body: &str) -> serde_json::Value {
+        let head = format!(
+            "{request} /api/v2/{path} HTTP/1.1\r\nHost: ironmaster\r\nAuthorization: Bearer {ADMIN}\r\n\
+             Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.write_all(head.as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.0.read_line(&mut line).await.unwrap(),
+                0,
+                "the connection stays open"
+            );
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            } else if let Some(status) = line.strip_prefix("http/1.1 ") {
+                assert!(status.starts_with("200"), "{request} {path}: {status}");
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    async fn get(&mut self, path: &str) -> serde_json::Value {
+        self.ask("GET", path, "").await
+    }
+}
+
+/// Answers are remembered as long as nothing changes; whoever has changed something sees it in the next answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_before_a_change_is_not_given_after_it() {
+    let site = Site::start().await;
+    let mut line = Line::open(&site).await;
+    let requests = "buildrequests?complete=false&limit=1&field=buildrequestid";
+    for n in 0..20 {
+        // The second is the remembered one.
+        for _ in 0..2 {
+            assert_eq!(line.get(requests).await["meta"]["total"], n);
+        }
+        let force = rpc("force", json!({ "builderid": 1 })).to_string();
+        let answer = line.ask("POST", "forceschedulers/force", &force).await;
+        let request = answer["result"][1]["1"].as_u64().unwrap();
+        assert_eq!(line.get(requests).await["meta"]["total"], n + 1);
+
+        // Rows that change, as well as those that come.
+        let one = format!("buildrequests/{request}?field=priority");
+        let priority = async |line: &mut Line| line.get(&one).await["buildrequests"][0]["priority"].clone();
+        assert_eq!(priority(&mut line).await, 0);
+        assert_eq!(priority(&mut line).await, 0);
+        let raise = rpc("set_priority", json!({ "priority": n + 5 })).to_string();
+        line.ask("POST", &format!("buildrequests/{request}"), &raise)
+            .await;
+        assert_eq!(priority(&mut line).await, n + 5);
+    }
     site.stop().await;
 }
 
