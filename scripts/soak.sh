@@ -41,7 +41,8 @@ search() {
 
 begin=$(date +%s)
 search "simulator ($IRONMASTER_SIM_SEEDS seeds)" ironmaster-engine 'all()'
-search "faults of the database ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-store 'all()'
+search "faults of SQLite's disk ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-store 'test(/^faults::/)'
+search "cuts of PostgreSQL's connection (every message of $IRONMASTER_CUT_STEP)" ironmaster-store 'test(/^cut::/)'
 search "faults of the logs ($IRONMASTER_FAULT_SEEDS seeds)" ironmaster-logs 'test(/^broken::/)'
 search "kills of the real programs ($IRONMASTER_KILLS)" ironmaster-e2e 'all()'
 
