@@ -18,7 +18,7 @@ use ironmaster_store::{
 };
 
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/it/history.rs"]
+#[path = "../tests/it/history/mod.rs"]
 mod history;
 
 use history::{Commit, History};

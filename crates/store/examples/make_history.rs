@@ -10,7 +10,7 @@ use std::error::Error;
 use ironmaster_store::{Batch, OpenOptions, SqliteStore, Store as _};
 
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/it/history.rs"]
+#[path = "../tests/it/history/mod.rs"]
 mod history;
 
 use history::History;
