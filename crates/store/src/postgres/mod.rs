@@ -15,6 +15,8 @@ pub(crate) mod escape;
 mod fold;
 mod link;
 mod migrate;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod statement;
 mod values;

@@ -5,6 +5,8 @@ mod attach;
 pub(crate) mod check;
 mod condition;
 mod counts;
+#[cfg(test)]
+pub(crate) mod hot;
 pub(crate) mod load;
 pub(crate) mod read;
 pub(crate) mod rows;
