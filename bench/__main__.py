@@ -17,7 +17,7 @@ from typing import Iterator
 from bench import machine, procfs
 from bench.client import Generator, be_preferred
 from bench.report import Report
-from bench.scenarios import Options, burst, crash, history, latency, logs, memory, startup, throughput
+from bench.scenarios import Options, burst, configuration, crash, history, latency, logs, memory, startup, throughput
 from bench.systems.base import System
 from bench.systems.buildbot import Buildbot, install
 from bench.systems.ironmaster import Ironmaster
@@ -30,6 +30,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "logs": logs,
     "memory": memory,
     "startup": startup,
+    "configuration": configuration,
     "history": history,
     "crash": crash,
     "burst": burst,

@@ -37,6 +37,14 @@ pub enum ApiError {
     /// The method is known but there is no such action.
     #[error("action: {0} is not supported")]
     Unsupported(String),
+    /// A configuration is wrong.
+    #[error("{text}")]
+    WrongConfig {
+        /// What is wrong, for people.
+        text: String,
+        /// The same for programs.
+        findings: Vec<serde_json::Value>,
+    },
     /// It cannot be done now.
     #[error("{0}")]
     Conflict(String),
@@ -58,7 +66,9 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            ApiError::BadRequest(_) | ApiError::InvalidFields(_) => StatusCode::BAD_REQUEST,
+            ApiError::BadRequest(_) | ApiError::InvalidFields(_) | ApiError::WrongConfig { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             ApiError::InvalidPath(_) | ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
             ApiError::BadCredentials => StatusCode::UNAUTHORIZED,

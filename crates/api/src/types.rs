@@ -157,6 +157,21 @@ types! {
     MASTER = "master", "masters" {
         field("masterid", Integer), field("name", Text), field("active", Boolean), field("last_active", DateTime),
     }
+    /// What this master says of itself.
+    STATUS = "status", "master" {
+        field("masterid", Integer), field("name", Text), field("started_at", DateTime), field("condition", Text),
+        nullable("reason", Text), field("config", Text), field("draining", Boolean), nullable("draining_by", Text),
+        field("running", List(&Json)), field("waiting", Integer),
+    }
+    /// A configuration that came into force.
+    CONFIGURATION = "configuration", "configurations" {
+        field("digest", Text), field("loaded_at", DateTime), field("by", Text), field("via", Text),
+        field("files", List(&Text)), field("in_force", Boolean),
+    }
+    /// The files of a configuration.
+    CONFIGURATION_FILES = "configuration_files", "configurations" {
+        field("digest", Text), field("kept", Boolean), field("files", List(&Json)),
+    }
     /// A builder.
     BUILDER = "builder", "builders" {
         field("builderid", Integer), field("name", Text), field("masterids", List(&Integer)),
@@ -170,6 +185,7 @@ types! {
         field("started_at", DateTime), field("complete", Boolean), nullable("complete_at", DateTime),
         field("locks_duration_s", Integer), nullable("results", Integer), field("state_string", Text),
         nullable("properties", Properties), extra(field("attempt", Integer)), extra(nullable("cause", Json)),
+        extra(field("config", Text)),
     }
     /// What a build request waits for.
     WAITING = "waiting", "waiting" { field("buildrequestid", Integer), field("why", Text) }

@@ -18,8 +18,11 @@
 mod builder;
 mod callbacks;
 mod checker;
+mod data;
 mod database;
+pub mod diff;
 mod fields;
+pub mod format;
 mod grammar;
 pub mod keys;
 mod mask;
@@ -33,6 +36,7 @@ pub mod schema;
 mod settings;
 mod sources;
 mod spelling;
+mod starlark_files;
 mod starlark_form;
 mod suggest;
 mod token;
@@ -42,7 +46,12 @@ mod units;
 mod values;
 mod worker;
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use ironmaster_model::{Catalogue, Plan};
 
@@ -62,6 +71,17 @@ pub struct Loaded {
     pub settings: Settings,
     /// What probably is not meant so; no errors.
     pub warnings: Report,
+    /// The files that it was read from, the one that was named first. Secrets in them are masked.
+    pub files: Vec<ConfigFile>,
+}
+
+/// A file of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its name, relative to the configuration's directory.
+    pub name: String,
+    /// Its text with secrets masked.
+    pub text: String,
 }
 
 /// Reads and checks the configuration at `path`. Token files and a relative state directory are looked for
@@ -69,13 +89,26 @@ pub struct Loaded {
 pub fn load(path: &Path, catalogue: &Catalogue) -> Result<Loaded, Report> {
     let name = path.display().to_string();
     let text = read(path, FILE_BYTES_MAX).map_err(|(message, help)| unreadable(&message, help))?;
-    let base_dir = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match check(&name, &text, base_dir, catalogue) {
+    match check(&name, &text, base_dir(path), catalogue) {
         (Some(loaded), _) => Ok(loaded),
         (None, report) => Err(report),
+    }
+}
+
+/// Where the master of the configuration at `path` keeps its state. The rest of the configuration may be wrong; if this
+/// much cannot be read, the report says why.
+pub fn state_dir(path: &Path, catalogue: &Catalogue) -> Result<PathBuf, Report> {
+    let text = read(path, FILE_BYTES_MAX).map_err(|(message, help)| unreadable(&message, help))?;
+    let name = path.display().to_string();
+    let (settings, report) = plan::settings(&name, &text, base_dir(path), catalogue);
+    settings.map(|settings| settings.state_dir).ok_or(report)
+}
+
+/// The directory that relative paths in a configuration start at.
+fn base_dir(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

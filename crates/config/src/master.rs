@@ -16,6 +16,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const DEAD_AFTER: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(600);
 const REQUEST_BYTES: u64 = 10 << 20;
+const FEED_EVENTS: u64 = 200_000;
 
 /// Reads all settings.
 pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
@@ -26,6 +27,9 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         database: DatabaseSettings::Sqlite,
         state_dir: checker.base_dir.join("state"),
         reading: Reading::Open,
+        allowed_origins: Vec::new(),
+        behind_proxy: false,
+        ui_dir: None,
         log_level: LogLevel::Info,
         lease: LEASE,
         heartbeat: HEARTBEAT,
@@ -36,6 +40,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         },
         limits: Limits {
             request_bytes_max: REQUEST_BYTES,
+            feed_events: FEED_EVENTS,
         },
     };
     let section = |checker: &mut Checker<'_>, keys: &'static SectionKeys| {
@@ -60,6 +65,9 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         checker.unknown_keys(&section, &[]);
         if let Some(bytes) = checker.size(&section, "request_size") {
             settings.limits.request_bytes_max = bytes;
+        }
+        if let Some(events) = checker.integer(&section, "feed_events") {
+            settings.limits.feed_events = events.unsigned_abs();
         }
     }
     settings
@@ -104,6 +112,35 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
         &[("open", Reading::Open), ("login", Reading::Login)],
     ) {
         settings.reading = reading;
+    }
+    for origin in checker.texts(section, "allowed_origins").unwrap_or_default() {
+        if is_origin(&origin.value) {
+            settings.allowed_origins.push(origin.value);
+        } else {
+            checker.error_help(
+                "bad_origin",
+                origin.span,
+                format!("`{}` is not the origin of a web site", origin.value),
+                Some("write it with its scheme and without a path: `https://status.example.org`".to_owned()),
+            );
+        }
+    }
+    if let Some(behind_proxy) = checker.boolean(section, "behind_proxy") {
+        settings.behind_proxy = behind_proxy;
+    }
+    if let Some(dir) = checker.text(section, "ui_dir") {
+        let path = checker.base_dir.join(&dir.value);
+        if dir.value.is_empty() {
+            checker.error("bad_path", dir.span, "`ui_dir` is empty");
+        } else if !path.join("index.html").is_file() {
+            checker.warning(
+                "bad_path",
+                dir.span,
+                format!("there is no `index.html` in `{}`", dir.value),
+                "leave `ui_dir` out to have the pages inside the program",
+            );
+        }
+        settings.ui_dir = Some(path);
     }
     if let Some(level) = checker.choice(
         section,
@@ -164,6 +201,17 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
             Some("otherwise workers give up before the master has noticed anything".to_owned()),
         );
     }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = ["http://", "https://", "*://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    text == "*"
+        || host.is_some_and(|host| {
+            let host = host.strip_suffix('/').unwrap_or(host);
+            !host.is_empty() && !host.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+        })
 }
 
 /// Checks a base URL and puts the slash at its end.

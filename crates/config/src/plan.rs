@@ -1,13 +1,18 @@
 //! The whole file: sections in the order in which they refer to one another, then what concerns several of
 //! them, then the configuration's identity.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use ironmaster_model::{CallbackSet, Callbacks, Catalogue, ChangeSourceDef, Plan, SchedulerKind};
+use ironmaster_starlark::Program;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Loaded, Report,
+    ConfigFile, Loaded, Report, Settings,
     builder::{self, Builders},
     callbacks::Functions,
     checker::{Checker, Section, Span},
@@ -25,31 +30,9 @@ pub(crate) fn check(
     base_dir: &Path,
     catalogue: &Catalogue,
 ) -> (Option<Loaded>, Report) {
-    let path = Path::new(source_name);
-    let is_starlark = path.extension().is_some_and(|extension| extension == "star");
-    let spelling = if is_starlark {
-        Spelling::Starlark
-    } else {
-        Spelling::Toml
-    };
-    let mut checker = Checker::new(spelling, base_dir, catalogue);
-    // Only the last element of the name: the same configuration elsewhere is the same.
-    let identity = path.file_name().map_or_else(
-        || source_name.to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    checker.sources.add(source_name.to_owned(), identity, text.into());
-    let (table, program) = match spelling {
-        Spelling::Toml => (toml_form::read(&mut checker, text), None),
-        Spelling::Starlark => starlark_form::read(&mut checker),
-    };
-    let top = Section {
-        table: &table,
-        span: Span::default(),
-        what: "the configuration".to_owned(),
-        parts: "section",
-        keys: Vec::new(),
-    };
+    let mut checker = Checker::new(spelling(source_name), base_dir, catalogue);
+    let (table, program) = tree(&mut checker, source_name, text);
+    let top = top(&table);
     mask_unknown(&mut checker, &table);
     let names: Vec<&str> = keys::TOP.iter().map(|section| section.name()).collect();
     checker.unknown_keys(&top, &names);
@@ -89,12 +72,64 @@ pub(crate) fn check(
             .map(|(name, (def, _))| (name, def))
             .collect(),
     };
+    let files = texts
+        .into_iter()
+        .map(|(name, text)| ConfigFile { name, text })
+        .collect();
     let loaded = Loaded {
         plan,
         settings,
         warnings: report.clone(),
+        files,
     };
     (Some(loaded), report)
+}
+
+/// The settings of a configuration whose rest may be wrong; none if the text itself is.
+pub(crate) fn settings(
+    source_name: &str,
+    text: &str,
+    base_dir: &Path,
+    catalogue: &Catalogue,
+) -> (Option<Settings>, Report) {
+    let mut checker = Checker::new(spelling(source_name), base_dir, catalogue);
+    let (table, _) = tree(&mut checker, source_name, text);
+    mask_unknown(&mut checker, &table);
+    let settings = (!checker.broken).then(|| master::read(&mut checker, &top(&table)));
+    (settings, checker.into_report().0)
+}
+
+fn spelling(source_name: &str) -> Spelling {
+    let extension = Path::new(source_name).extension();
+    if extension.is_some_and(|extension| extension == "star") {
+        Spelling::Starlark
+    } else {
+        Spelling::Toml
+    }
+}
+
+/// What a text says, as tables.
+fn tree(checker: &mut Checker<'_>, source_name: &str, text: &str) -> (Table, Option<Program>) {
+    // Only the last element of the name: the same configuration elsewhere is the same.
+    let identity = Path::new(source_name).file_name().map_or_else(
+        || source_name.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    checker.sources.add(source_name.to_owned(), identity, text.into());
+    match checker.spelling {
+        Spelling::Toml => (toml_form::read(checker, text), None),
+        Spelling::Starlark => starlark_form::read(checker),
+    }
+}
+
+fn top(table: &Table) -> Section<'_> {
+    Section {
+        table,
+        span: Span::default(),
+        what: "the configuration".to_owned(),
+        parts: "section",
+        keys: Vec::new(),
+    }
 }
 
 /// Values of unknown keys that sound like a secret are not shown.
@@ -165,12 +200,13 @@ fn cross_check(
             );
         }
     }
+    let asked: HashSet<&String> = schedulers
+        .defs
+        .values()
+        .flat_map(|scheduler| &scheduler.builders)
+        .collect();
     for (name, place) in &builders.places {
-        let asked = schedulers
-            .defs
-            .values()
-            .any(|scheduler| scheduler.builders.contains(name));
-        if !asked {
+        if !asked.contains(name) {
             checker.warning(
                 "unused_builder",
                 *place,

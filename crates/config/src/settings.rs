@@ -21,6 +21,12 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Whether reading needs no login.
     pub reading: Reading,
+    /// Origins of other sites whose pages may use the API.
+    pub allowed_origins: Vec<String>,
+    /// Whether a proxy in front says who the client is.
+    pub behind_proxy: bool,
+    /// A directory in place of the pages inside the program.
+    pub ui_dir: Option<PathBuf>,
     /// How much the master says of itself.
     pub log_level: LogLevel,
     /// How long a worker that has lost its master lets commands run on.
@@ -34,6 +40,52 @@ pub struct Settings {
     pub change_hook: ChangeHookSettings,
     /// Bounds on what comes from outside.
     pub limits: Limits,
+}
+
+impl Settings {
+    /// The keys, with their sections, whose values differ: a running master keeps its own until its next start.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            title,
+            url,
+            listen,
+            database,
+            state_dir,
+            reading,
+            allowed_origins,
+            behind_proxy,
+            ui_dir,
+            log_level,
+            lease,
+            heartbeat,
+            dead_after,
+            change_hook,
+            limits,
+        } = self;
+        [
+            ("`title` in [master]", *title == other.title),
+            ("`url` in [master]", *url == other.url),
+            ("`listen` in [master]", *listen == other.listen),
+            ("`database` in [master]", *database == other.database),
+            ("`state_dir` in [master]", *state_dir == other.state_dir),
+            ("`reading` in [master]", *reading == other.reading),
+            (
+                "`allowed_origins` in [master]",
+                *allowed_origins == other.allowed_origins,
+            ),
+            ("`behind_proxy` in [master]", *behind_proxy == other.behind_proxy),
+            ("`ui_dir` in [master]", *ui_dir == other.ui_dir),
+            ("`log_level` in [master]", *log_level == other.log_level),
+            ("`lease` in [master]", *lease == other.lease),
+            ("`heartbeat` in [master]", *heartbeat == other.heartbeat),
+            ("`dead_after` in [master]", *dead_after == other.dead_after),
+            ("[change_hook]", *change_hook == other.change_hook),
+            ("[limits]", *limits == other.limits),
+        ]
+        .into_iter()
+        .filter_map(|(key, same)| (!same).then_some(key))
+        .collect()
+    }
 }
 
 /// Who may read.
@@ -87,4 +139,6 @@ pub struct ChangeHookSettings {
 pub struct Limits {
     /// The largest body of a request, in bytes.
     pub request_bytes_max: u64,
+    /// Events that the feed keeps.
+    pub feed_events: u64,
 }

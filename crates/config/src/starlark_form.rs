@@ -1,10 +1,7 @@
 //! A configuration that is spelt in Starlark: each section is a call, `worker("linux-1", slots = 4)`, and each kind of
 //! step too, `shell("make check")`. What is called is noted as the same tables that TOML would have given.
 
-use std::{
-    path::{Component, Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use ironmaster_model::KindSpec;
 use ironmaster_starlark::{
@@ -14,6 +11,7 @@ use ironmaster_starlark::{
 
 use crate::{
     checker::Checker,
+    data::Form,
     keys::{self, SectionKeys},
     sources::Span,
     suggest,
@@ -51,7 +49,7 @@ pub(crate) fn read(checker: &mut Checker<'_>) -> (Table, Option<Program>) {
         );
         return (Table::default(), None);
     }
-    let mut form = Form {
+    let mut form = Reader {
         checker,
         functions,
         top: Table::default(),
@@ -103,7 +101,7 @@ fn report(checker: &mut Checker<'_>, error: &Error) {
     checker.error_with(code, span, message, error.help.clone(), trace);
 }
 
-fn place(span: ironmaster_starlark::Span) -> Span {
+pub(crate) fn place(span: ironmaster_starlark::Span) -> Span {
     Span {
         start: span.start,
         end: span.end,
@@ -118,6 +116,8 @@ enum Makes {
     Top(&'static SectionKeys),
     /// A section inside another: a value, to be put into a list.
     Inside(&'static SectionKeys),
+    /// What is in a data file.
+    Data(Form),
     /// A step of a kind; by its first field if that is not named.
     Step(Option<&'static str>),
 }
@@ -143,6 +143,10 @@ fn functions(checker: &Checker<'_>) -> Vec<Function> {
             makes: Makes::Inside(keys),
         })
     }));
+    functions.extend(Form::FUNCTIONS.iter().map(|(name, form)| Function {
+        name,
+        makes: Makes::Data(*form),
+    }));
     functions.extend(checker.catalogue.steps.iter().map(|kind: &KindSpec| Function {
         name: kind.name,
         makes: Makes::Step(kind.fields.first().map(|field| field.name)),
@@ -150,13 +154,13 @@ fn functions(checker: &Checker<'_>) -> Vec<Function> {
     functions
 }
 
-struct Form<'f, 'c> {
-    checker: &'f mut Checker<'c>,
+pub(crate) struct Reader<'f, 'c> {
+    pub(crate) checker: &'f mut Checker<'c>,
     functions: Vec<Function>,
     top: Table,
 }
 
-impl Host for Form<'_, '_> {
+impl Host for Reader<'_, '_> {
     fn call(&mut self, function: &str, call: &Call<'_>, heap: &mut Heap) -> Result<Value, Refusal> {
         let Some(function) = self
             .functions
@@ -169,41 +173,20 @@ impl Host for Form<'_, '_> {
         match function.makes {
             Makes::Top(keys) => self.section(keys, call, heap),
             Makes::Inside(keys) => self.record(function.name, keys, call, heap),
+            Makes::Data(form) => self.data(function.name, form, call, heap),
             Makes::Step(first) => self.step(function.name, first, call, heap),
         }
     }
 
     fn open(&mut self, path: &str, from: usize) -> Result<Source, Refusal> {
-        let (relative, full) = self.find(path, from)?;
-        let identity = relative.to_string_lossy().replace('\\', "/");
-        if let Some(id) = self
-            .checker
-            .sources
-            .files
-            .iter()
-            .position(|file| file.identity == identity)
-        {
-            let file = &self.checker.sources.files[id];
-            return Ok(Source {
-                id,
-                text: Arc::clone(&file.text),
-                base: file.base,
-            });
-        }
-        let text = crate::read(&full, FILE_BYTES_MAX).map_err(|(message, help)| Refusal {
-            help: Some(help.to_owned()),
-            ..Refusal::new(message)
-        })?;
-        let main = self.checker.sources.files.first().map_or("", |file| &*file.name);
-        let name = Path::new(main)
-            .with_file_name("")
-            .join(&relative)
-            .display()
-            .to_string();
-        let text: Arc<str> = text.into();
-        let id = self.checker.sources.add(name, identity, Arc::clone(&text));
-        let base = self.checker.sources.files[id].base;
-        Ok(Source { id, text, base })
+        // Only such files: others may hold what must not be shown.
+        let id = self.file(path, from, &["star"], FILE_BYTES_MAX)?;
+        let file = &self.checker.sources.files[id];
+        Ok(Source {
+            id,
+            text: Arc::clone(&file.text),
+            base: file.base,
+        })
     }
 
     fn print(&mut self, text: &str, span: ironmaster_starlark::Span) {
@@ -212,59 +195,7 @@ impl Host for Form<'_, '_> {
     }
 }
 
-impl Form<'_, '_> {
-    /// Where the file is that a `load` names: relative to the configuration's directory, and as it can be opened.
-    fn find(&self, path: &str, from: usize) -> Result<(PathBuf, PathBuf), Refusal> {
-        let refuse = |message: String, help: &str| Refusal {
-            help: Some(help.to_owned()),
-            ..Refusal::new(message)
-        };
-        // Only such files: others may hold what must not be shown.
-        if Path::new(path)
-            .extension()
-            .is_none_or(|extension| extension != "star")
-        {
-            return Err(refuse(
-                format!("`{path}` does not end in `.star`"),
-                "only Starlark files can be loaded",
-            ));
-        }
-        let outside = || {
-            refuse(
-                format!("`{path}` is outside the configuration's directory"),
-                "put it beside the configuration, and name it relative to the file that loads it",
-            )
-        };
-        let here = self
-            .checker
-            .sources
-            .files
-            .get(from)
-            .map_or("", |file| &*file.identity);
-        let mut relative = Path::new(here).with_file_name("");
-        for part in Path::new(path).components() {
-            match part {
-                Component::Normal(name) => relative.push(name),
-                Component::CurDir => {}
-                Component::ParentDir if relative.pop() => {}
-                Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(outside()),
-            }
-        }
-        let base = self.checker.base_dir;
-        let full = base.join(&relative);
-        let missing = |error: &std::io::Error| {
-            refuse(
-                format!("cannot load `{path}`: {error}"),
-                "the path is relative to the file that loads it",
-            )
-        };
-        // A link may lead elsewhere, or to a file that is known by another name.
-        let real = full.canonicalize().map_err(|error| missing(&error))?;
-        let real_base = base.canonicalize().map_err(|error| missing(&error))?;
-        let relative = real.strip_prefix(&real_base).map_err(|_| outside())?;
-        Ok((relative.to_owned(), full))
-    }
-
+impl Reader<'_, '_> {
     /// Notes a section at the top of the configuration. Gives its name, so that others can refer to it.
     fn section(
         &mut self,

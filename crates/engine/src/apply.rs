@@ -45,6 +45,7 @@ impl State {
                     self.update_lease(id);
                 }
             }
+            Event::MasterSet { master } => self.set_master(master),
             Event::Configured { digest, plan } => {
                 let old = std::mem::replace(&mut self.config, digest.clone());
                 self.plan = Arc::new(plan.clone());

@@ -35,6 +35,7 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
     let answer = match input {
         Input::MasterStart { name, lease } => Ok(master::start(tx, name, lease)),
         Input::MasterStop => Ok(master::stop(tx)),
+        Input::Drain { draining } => master::drain(tx, draining),
         Input::Configure { plan } => configure::configure(tx, &plan),
         Input::Change(change) => change::add(tx, change),
         Input::Force {

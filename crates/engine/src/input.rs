@@ -22,6 +22,12 @@ pub enum Input {
     },
     /// This master stops in good order.
     MasterStop,
+    /// Somebody wants this master to start no more builds, so that it can stop when those that run are over; or not
+    /// any more. A start of the master ends it, too.
+    Drain {
+        /// Whether no build is to start.
+        draining: bool,
+    },
     /// A configuration comes into force.
     Configure {
         /// The plan, checked by `config`.

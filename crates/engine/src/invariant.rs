@@ -46,6 +46,8 @@ pub struct Checker {
     /// Names by id, for the things that keep theirs.
     names: BTreeMap<(Counter, u64), String>,
     masters: BTreeMap<MasterId, bool>,
+    /// Whether the running one starts no builds.
+    draining: bool,
     plan: Option<Plan>,
     plans: BTreeMap<String, Plan>,
     builders: BTreeMap<BuilderId, Builder>,
@@ -306,13 +308,16 @@ impl Checker {
                     );
                 }
                 self.masters.insert(master.id, true);
+                self.draining = false;
                 for worker in self.workers.values_mut() {
                     worker.instance = None;
                 }
             }
             Event::MasterStopped { master } => {
                 self.masters.insert(master.id, false);
+                self.draining = false;
             }
+            Event::MasterSet { master } => self.draining = master.draining,
             Event::Configured { digest, plan } => {
                 // The stored feed has an empty plan in place of the plan.
                 self.plan = (plan.digest == *digest).then(|| plan.clone());
@@ -392,7 +397,13 @@ impl Checker {
                 self.request_completed(*request, *results);
             }
             Event::BuildsetCompleted { buildset, results } => self.buildset_completed(*buildset, *results),
-            Event::BuildStarted { build } => self.build_started(build),
+            Event::BuildStarted { build } => {
+                if self.draining {
+                    let what = format!("build {} started", build.id);
+                    self.violate("a master that drains starts no build", what);
+                }
+                self.build_started(build);
+            }
             Event::PropertiesSet { build, .. } => self.live(*build, "properties"),
             Event::BuildStopRequested { build, .. } => self.stop_requested(*build),
             Event::BuildLost { build, .. } => self.build_lost(*build),

@@ -55,6 +55,8 @@ pub enum Waiting {
     },
     /// No master runs that could start it.
     NoMaster,
+    /// The master is to stop when the builds that run are over.
+    Draining,
     /// The configuration does not have its builder any more.
     BuilderRemoved {
         /// The builder's name.
@@ -106,6 +108,9 @@ impl fmt::Display for Waiting {
             Waiting::Building { build } => write!(f, "build {build} is building it"),
             Waiting::Complete { results } => write!(f, "it is over ({results})"),
             Waiting::NoMaster => f.write_str("no master is running"),
+            Waiting::Draining => f.write_str(
+                "the master is stopping and starts no more builds; it begins after the next start, or when the stop is cancelled",
+            ),
             Waiting::BuilderRemoved { builder } => write!(
                 f,
                 "the configuration has no builder \"{builder}\" any more; it waits until there is one again"
@@ -195,8 +200,10 @@ impl State {
             RequestPhase::Complete { results, .. } => return Waiting::Complete { results: *results },
             RequestPhase::Queued => {}
         }
-        if self.master().is_none() {
-            return Waiting::NoMaster;
+        match self.master() {
+            None => return Waiting::NoMaster,
+            Some(master) if master.draining => return Waiting::Draining,
+            Some(_) => {}
         }
         let Some(builder) = self.builders.get(&request.builder) else {
             return Waiting::Unknown;

@@ -4,9 +4,14 @@ use std::path::Path;
 
 use ironmaster_config::print;
 
-use crate::{PrintForm, catalogue, database, failure::Failure};
+use crate::{PrintForm, catalogue, compare, database, failure::Failure};
 
-pub(crate) fn run(config: &Path, form: Option<PrintForm>) -> Result<(), Failure> {
+pub(crate) fn run(
+    config: &Path,
+    form: Option<PrintForm>,
+    diff: bool,
+    replay: Option<u64>,
+) -> Result<(), Failure> {
     let loaded = catalogue::load(config)?;
     // Only read: what it names is not touched.
     database::of(&loaded.settings)?;
@@ -32,5 +37,11 @@ pub(crate) fn run(config: &Path, form: Option<PrintForm>) -> Result<(), Failure>
             format!("; {}", loaded.warnings.summary())
         },
     );
+    if diff {
+        compare::show_diff(&loaded)?;
+    }
+    if let Some(count) = replay {
+        compare::show_replay(&loaded, count)?;
+    }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     },
     /// The configuration is wrong.
     Config(Report),
+    /// The running master says that the configuration is wrong. This is what it found, for people.
+    Refused(String),
     /// `fsck` found something; it has said what.
     Findings,
 }
@@ -55,6 +57,11 @@ impl Failure {
             }
             Failure::Config(report) => {
                 eprint!("{}", report.render(colors()));
+                ExitCode::from(2)
+            }
+            Failure::Refused(report) => {
+                eprint!("{report}");
+                eprintln!("the configuration in force stays");
                 ExitCode::from(2)
             }
             Failure::Findings => ExitCode::from(3),

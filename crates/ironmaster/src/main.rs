@@ -3,11 +3,17 @@
 mod admin;
 mod catalogue;
 mod check;
+mod client;
+mod compare;
 mod database;
+mod explain;
 mod failure;
+mod fmt;
 mod fsck;
 mod login_link;
+mod reload;
 mod start;
+mod stop;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -39,6 +45,38 @@ enum Command {
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
     },
+    /// Has the running master read its configuration again; a wrong one changes nothing
+    Reload {
+        /// The configuration file
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+    },
+    /// Stops the running master in good order, as SIGTERM does; builds run on and are taken up by the next start
+    Stop {
+        /// The configuration file
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+        /// Starts no more builds, and stops when none runs any more; says what it waits for
+        #[arg(long, conflicts_with_all = ["now", "cancel"])]
+        wait: bool,
+        /// Does not even wait for requests that are being answered
+        #[arg(long, conflicts_with = "cancel")]
+        now: bool,
+        /// Has a master that waits in order to stop go on after all
+        #[arg(long)]
+        cancel: bool,
+    },
+    /// Says why something does not run, and what would make it run
+    Explain {
+        /// The configuration file
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+        /// What is asked about
+        #[arg(value_enum)]
+        what: Subject,
+        /// Its id
+        id: u64,
+    },
     /// Checks a configuration and reports all mistakes at once
     Check {
         /// The configuration file
@@ -47,6 +85,21 @@ enum Command {
         /// Prints what the configuration comes to
         #[arg(long, value_enum, value_name = "FORM")]
         print: Option<PrintForm>,
+        /// Says what it would change: definitions by key, and queued requests
+        #[arg(long, conflicts_with = "print")]
+        diff: bool,
+        /// Says what the last N changes would have started under it
+        #[arg(long, value_name = "N", conflicts_with = "print")]
+        replay: Option<u64>,
+    },
+    /// Lays a TOML configuration out: keys in the order of the reference, comments kept
+    Fmt {
+        /// Files to be written anew
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Writes nothing; exit code 1 if a file would change
+        #[arg(long)]
+        check: bool,
     },
     /// Checks the database and the logs of a master that is not running
     Fsck {
@@ -63,6 +116,14 @@ enum Command {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Subject {
+    /// A build request
+    Request,
+    /// A build
+    Build,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum PrintForm {
     /// All definitions with their defaults, as JSON
     Json,
@@ -73,7 +134,21 @@ enum PrintForm {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Start { config } => start::run(&config),
-        Command::Check { config, print } => check::run(&config, print),
+        Command::Reload { config } => reload::run(&config),
+        Command::Stop {
+            config,
+            wait,
+            now,
+            cancel,
+        } => stop::run(&config, wait, now, cancel),
+        Command::Explain { config, what, id } => explain::run(&config, what, id),
+        Command::Check {
+            config,
+            print,
+            diff,
+            replay,
+        } => check::run(&config, print, diff, replay),
+        Command::Fmt { files, check } => fmt::run(&files, check),
         Command::Fsck { config } => fsck::run(&config),
         Command::LoginLink { config } => login_link::run(&config),
     };

@@ -1,10 +1,17 @@
 //! `ironmaster start`: from a configuration to a master that serves.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use ironmaster_api::{AccessToken, ApiSettings, Role};
-use ironmaster_config::{LogLevel, Reading, Settings};
-use ironmaster_master::{Master, MasterOptions};
+use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role};
+use ironmaster_config::{LogLevel, Reading, Report, Settings};
+use ironmaster_master::{
+    ConfigSource, Findings, Leave, Master, MasterOptions, NewConfig, Origin, ReloadError,
+};
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -31,6 +38,12 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
 
 async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), Failure> {
     let settings = loaded.settings;
+    // Another working directory later on changes nothing.
+    let path = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let source = Source {
+        path,
+        settings: settings.clone(),
+    };
     // The port first: nothing is touched if another program has it.
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         let failure = Failure::because(&format!("cannot listen on {}", settings.listen), &error);
@@ -45,6 +58,9 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         database: database::of(&settings)?,
         lease: settings.lease,
         heartbeat: settings.heartbeat,
+        feed_events: settings.limits.feed_events,
+        files: files(loaded.files),
+        config: Some(Arc::new(source)),
         ..MasterOptions::new(&settings.state_dir, Arc::new(loaded.plan))
     };
     let mut terminate = signals(SignalKind::terminate())?;
@@ -54,7 +70,13 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         .await
         .map_err(|error| Failure::because("", &error))?;
     let (token, first) = admin::token(&settings.state_dir)?;
-    let api = ironmaster_api::serve(listener, master.clone(), api_settings(&settings, &token)?);
+    let local = LocalListener::bind(&settings.state_dir)
+        .map_err(|error| {
+            tracing::error!("the commands `reload`, `stop` and `explain` cannot reach this master: {error}");
+        })
+        .ok();
+    let api_settings = api_settings(&settings, &token)?;
+    let api = ironmaster_api::serve_also(listener, local, master.clone(), api_settings);
     println!(
         "Ironmaster {} is ready: {}",
         env!("CARGO_PKG_VERSION"),
@@ -66,18 +88,25 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
             admin::login_link(&settings, &token)
         );
     }
+    let mut leave = Leave::Soon;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(config, &master).await,
+            _ = hangup.recv() => reload(&master).await,
+            asked = master.leaving() => {
+                leave = asked;
+                break;
+            }
             () = master.stopped() => break,
         }
     }
     tracing::info!("stopping; running commands go on on their workers, and the next start takes them up");
     let stop = async {
         master.stop().await;
-        api.stop().await;
+        if leave == Leave::Soon {
+            api.stop().await;
+        }
     };
     tokio::select! {
         () = stop => {}
@@ -88,20 +117,60 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
 }
 
 /// A wrong file changes nothing.
-async fn reload(config: &Path, master: &Master) {
-    let path = config.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || catalogue::load(&path)).await;
-    match loaded {
-        Ok(Ok(loaded)) => match master.configure(Arc::new(loaded.plan)).await {
-            Ok(()) => tracing::info!(config = %config.display(), "the configuration was reloaded"),
-            Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
-        },
-        Ok(Err(failure)) => {
-            failure.report();
-            tracing::error!(config = %config.display(), "the configuration has errors; the one in force stays");
+async fn reload(master: &Master) {
+    match master.reload(Origin::new("the system", "signal")).await {
+        // It was logged.
+        Ok(reloaded) => eprint!("{}", reloaded.warnings.text),
+        Err(ReloadError::Wrong(findings)) => {
+            eprint!("{}", findings.text);
+            tracing::error!("the configuration has errors; the one in force stays");
         }
         Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
     }
+}
+
+/// The configuration's file, read again for each reload.
+#[derive(Debug)]
+struct Source {
+    path: PathBuf,
+    /// Those that the master was started with.
+    settings: Settings,
+}
+
+impl ConfigSource for Source {
+    fn load(&self) -> Result<NewConfig, Findings> {
+        let loaded = ironmaster_config::load(&self.path, &catalogue::catalogue())
+            .map_err(|report| findings(&report))?;
+        Ok(NewConfig {
+            plan: Arc::new(loaded.plan),
+            files: files(loaded.files),
+            warnings: findings(&loaded.warnings),
+            next_start: loaded
+                .settings
+                .differences(&self.settings)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
+fn findings(report: &Report) -> Findings {
+    let list = report.findings.iter().map(|finding| json!(finding));
+    Findings {
+        text: report.render(false),
+        list: list.collect(),
+    }
+}
+
+fn files(files: Vec<ironmaster_config::ConfigFile>) -> Vec<ironmaster_master::ConfigFile> {
+    files
+        .into_iter()
+        .map(|file| ironmaster_master::ConfigFile {
+            name: file.name,
+            text: file.text,
+        })
+        .collect()
 }
 
 fn api_settings(settings: &Settings, token: &str) -> Result<ApiSettings, Failure> {
@@ -111,6 +180,9 @@ fn api_settings(settings: &Settings, token: &str) -> Result<ApiSettings, Failure
         Reading::Open => ironmaster_api::Reading::Open,
         Reading::Login => ironmaster_api::Reading::LoggedIn,
     };
+    api.origins.clone_from(&settings.allowed_origins);
+    api.behind_proxy = settings.behind_proxy;
+    api.ui_dir.clone_from(&settings.ui_dir);
     api.tokens = vec![AccessToken::new("admin", token, Role::Admin)];
     api.session_secret = admin::session_secret(&settings.state_dir)?;
     api.hook_enabled = settings.change_hook.enabled;

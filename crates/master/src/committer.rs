@@ -21,12 +21,12 @@ use tokio::sync::mpsc;
 
 pub use self::handle::SubmitError;
 use self::{
-    handle::{Answer, Meta, refuse_all, reply},
+    handle::{Answer, refuse_all, reply},
     outage::{Doubt, die},
     periodic::Periodic,
 };
 pub(crate) use self::{
-    handle::{Committer, Request},
+    handle::{Committer, Meta, Request},
     outage::Unsettled,
 };
 use crate::{
@@ -42,8 +42,6 @@ const BATCH_MAX: usize = 512;
 const WATCHDOG_INTERVAL: StdDuration = StdDuration::from_secs(30);
 /// Between two removals of old events from the feed's table.
 const PRUNE_INTERVAL: StdDuration = StdDuration::from_mins(1);
-/// Events that the feed's table keeps for followers who were away.
-const EVENTS_KEEP: u64 = 200_000;
 
 /// What the committer's thread owns.
 pub(crate) struct Thread {
@@ -57,6 +55,8 @@ pub(crate) struct Thread {
     pub(crate) counters: BTreeMap<Counter, u64>,
     /// Functions of the configuration in force. Not those of the State's plan, which a database cannot keep.
     pub(crate) callbacks: CallbackSet,
+    /// Events that the feed's table keeps for followers who were away.
+    pub(crate) feed_events: u64,
     /// What has to be settled before anything is decided again.
     pub(crate) unsettled: Unsettled,
     /// When to look next whether the trouble is over, and how long after that again.
@@ -288,7 +288,7 @@ impl Thread {
 
     /// Removes some old events; whether there are more to remove.
     fn prune(&mut self) -> bool {
-        match self.store.prune_events(EVENTS_KEEP) {
+        match self.store.prune_events(self.feed_events) {
             Ok(more) => more,
             Err(error @ CommitError::Fatal { .. }) => die(&error),
             Err(error) => {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
-use ironmaster_engine::{Input, Refusal, Reply, Waiting};
+use ironmaster_engine::{Input, Refusal, Reply, State, Waiting};
 use ironmaster_logs::LogStore;
 use ironmaster_model::{BuildId, BuildRequestId, LogId, Plan};
 use ironmaster_store::Reader;
@@ -14,10 +14,11 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, StartError, SubmitError,
-    committer::{Committer, chain},
+    ConfigSource, FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, StartError, SubmitError,
+    committer::{Committer, Meta, chain},
     feed::Feed,
     health::{Condition, HealthCell},
+    leave::Leaving,
     logs::{self, LiveLogs},
     session::Sessions,
     sources::Sources,
@@ -41,6 +42,11 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) sources: Arc<Sources>,
     pub(crate) plan: RwLock<Arc<Plan>>,
+    /// Where further configurations come from.
+    pub(crate) config: Option<Arc<dyn ConfigSource>>,
+    /// Held while one is read and brought into force.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    pub(crate) leaving: Leaving,
     /// Ends the polling that the current configuration asks for.
     pub(crate) polling: Mutex<CancellationToken>,
     pub(crate) tasks: TaskTracker,
@@ -68,11 +74,11 @@ impl Master {
         self.inner.committer.submit(input).await
     }
 
-    /// Brings a configuration into force. Running builds go on under the one they started with.
-    pub async fn configure(&self, plan: Arc<Plan>) -> Result<(), SubmitError> {
+    /// Brings a plan into force, and keeps a value in the same commit.
+    pub(crate) async fn configure(&self, plan: Arc<Plan>, kept: Option<Meta>) -> Result<(), SubmitError> {
         self.inner
             .committer
-            .submit(Input::Configure { plan: plan.clone() })
+            .submit_with(Input::Configure { plan: plan.clone() }, kept)
             .await?;
         *self.inner.plan.write().expect("no panic while holding the lock") = plan.clone();
         let polling = self.inner.stop.child_token();
@@ -203,6 +209,34 @@ impl Master {
     /// Ends a worker's connection. It comes again by itself, and its commands go on.
     pub fn disconnect_worker(&self, name: &str) {
         self.inner.workers.link(name).disconnect();
+    }
+
+    pub(crate) fn config_source(&self) -> Option<Arc<dyn ConfigSource>> {
+        self.inner.config.clone()
+    }
+
+    pub(crate) fn reloading(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.reloading
+    }
+
+    pub(crate) fn leave(&self) -> &Leaving {
+        &self.inner.leaving
+    }
+
+    /// Runs a task that a stop ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.inner.stop.clone();
+        self.inner.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Looks at the committed State.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, SubmitError> {
+        self.inner.committer.look(look).await
     }
 
     /// Whether the master makes progress.

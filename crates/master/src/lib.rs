@@ -3,7 +3,9 @@
 //!
 //! * `committer`: inputs in, decisions, one durable commit, and only then action.
 //! * `callbacks`: the configuration's own functions, asked before a decision.
+//! * `reload`: configurations come into force, and are remembered; `leave`: how the master is asked to stop.
 //! * `feed`: committed events for everybody who follows them.
+//! * `replay`: what changes would start under another configuration.
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
 //! * `workers`: what the master knows of connected workers; `session` speaks the native protocol with one.
 //! * `sources`: one task a change source.
@@ -16,8 +18,11 @@ mod crash;
 mod feed;
 mod handle;
 mod health;
+mod leave;
 mod logs;
 mod options;
+mod reload;
+mod replay;
 mod runner;
 mod session;
 mod sources;
@@ -28,6 +33,11 @@ pub use committer::SubmitError;
 pub use feed::{FeedError, FeedReader, Hint};
 pub use handle::Master;
 pub use health::{Condition, Health};
+pub use leave::{Leave, RunningBuild, Status, StopWhen};
 pub use logs::{LogHandle, LogReadError};
 pub use options::MasterOptions;
+pub use reload::{
+    ConfigFile, ConfigRecord, ConfigSource, Findings, NewConfig, Origin, ReloadError, Reloaded,
+};
+pub use replay::{WouldStart, replay};
 pub use start::StartError;

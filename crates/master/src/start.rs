@@ -16,11 +16,12 @@ use ironmaster_store::{Database, OpenOptions, Store, StoreError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    MasterOptions,
+    MasterOptions, Origin,
     committer::{Committer, SubmitError, Thread, Unsettled},
     feed::Feed,
     handle::{Inner, Master},
     health::HealthCell,
+    leave::Leaving,
     logs::LiveLogs,
     runner::Runner,
     session::{RefusalLog, Sessions},
@@ -134,6 +135,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         health: health.clone(),
         batch_id: 0,
         callbacks: CallbackSet::default(),
+        feed_events: options.feed_events,
         unsettled: Unsettled::Nothing,
         next_probe: (Instant::now(), StdDuration::ZERO),
     };
@@ -169,12 +171,19 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         sessions,
         sources,
         plan: RwLock::new(options.plan.clone()),
+        config: options.config,
+        reloading: tokio::sync::Mutex::new(()),
+        leaving: Leaving::default(),
         polling: Mutex::new(CancellationToken::new()),
         tasks,
         stop,
         stopped,
     });
-    master.configure(options.plan).await.map_err(StartError::Begin)?;
+    let origin = Origin::new("the program", "start");
+    master
+        .bring_into_force(options.plan, &options.files, origin)
+        .await
+        .map_err(StartError::Begin)?;
     Ok(master)
 }
 

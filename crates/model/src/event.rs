@@ -41,6 +41,11 @@ pub enum Event {
         /// The master, no longer active.
         master: MasterRecord,
     },
+    /// The running master begins to drain, or goes on after all.
+    MasterSet {
+        /// As it is now.
+        master: MasterRecord,
+    },
     /// A configuration came into force. The feed carries its digest only; the plan itself is kept by digest.
     Configured {
         /// Identity of the configuration.
@@ -276,6 +281,7 @@ impl Event {
         match self {
             Event::MasterStarted { .. } => "master_started",
             Event::MasterStopped { .. } => "master_stopped",
+            Event::MasterSet { .. } => "master_set",
             Event::Configured { .. } => "configured",
             Event::BuilderSet { .. } => "builder_set",
             Event::WorkerSet { .. } => "worker_set",

@@ -23,6 +23,9 @@ pub struct MasterRecord {
     /// How long it lets a worker that has gone away keep its builds: the workers' lease plus a margin.
     #[serde(default)]
     pub lease: Duration,
+    /// Whether it starts no builds any more, because it is to stop when those that run are over.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// A builder, configured or not any more.

@@ -200,20 +200,23 @@ impl Heap {
 
     /// Makes a list of values that stand in no file.
     pub fn list_of(&mut self, values: Vec<Value>) -> Result<Value> {
+        self.list_at(values, Span::default())
+    }
+
+    /// Makes a list of values that all have the same place.
+    pub fn list_at(&mut self, values: Vec<Value>, span: Span) -> Result<Value> {
         self.charge_slots(values.len())?;
-        let items = values
-            .into_iter()
-            .map(|value| Slot {
-                value,
-                span: Span::default(),
-            })
-            .collect();
+        let items = values.into_iter().map(|value| Slot { value, span }).collect();
         self.list(items)
     }
 
     /// Makes a dict of names that stand in no file.
     pub fn dict_of(&mut self, entries: Vec<(&str, Value)>) -> Result<Value> {
-        let span = Span::default();
+        self.dict_at(entries, Span::default())
+    }
+
+    /// Makes a dict of names that all have the same place, with their values.
+    pub fn dict_at(&mut self, entries: Vec<(&str, Value)>, span: Span) -> Result<Value> {
         let mut dict = Dict::default();
         for (name, value) in entries {
             let key = self.text(name)?;

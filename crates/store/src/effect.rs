@@ -38,7 +38,9 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 values: vec![Value::Bool(false), time(at), Value::Bool(true)],
             },
         ],
-        Event::MasterStopped { master } => vec![put(Table::Masters, master_row(master))],
+        Event::MasterStopped { master } | Event::MasterSet { master } => {
+            vec![put(Table::Masters, master_row(master))]
+        }
         Event::Configured { digest, plan } => vec![
             put(Table::Configs, vec![Value::text(digest), json(plan)]),
             RowOp::Update {

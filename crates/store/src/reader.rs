@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuilderId, ChangeId, ChangeRecord, EffectRecord, LogContent, LogId, LogRecord,
-    NewSourceStamp, Properties, Sequenced, StepId,
+    NewSourceStamp, Properties, Sequenced, Snapshot, StepId,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     postgres,
     query::{Page, Query},
     resource::Resource,
-    sql::{Counts, Session, check, read, select},
+    sql::{Counts, Session, check, load, read, select},
     sqlite::{self, OpenOptions, Through},
 };
 
@@ -120,6 +120,11 @@ impl Reader {
     /// Answers a query for a REST resource.
     pub fn query(&self, resource: Resource, query: &Query) -> Result<Page, QueryError> {
         self.at_once(|session| select::query(session, &self.shared.counts, resource, query))
+    }
+
+    /// What is active, as [`Store::load`](crate::Store::load) reads it, beside a master that may be running.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.at_once(load::load)
     }
 
     /// At most `limit` events after `seq`, in order. Empty if there are none yet.

@@ -144,7 +144,7 @@ tables! {
     /// Masters.
     Masters = "masters" mod masters key 1 {
         ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, LAST_ACTIVE "last_active" Time,
-        LEASE "lease" Int,
+        LEASE "lease" Int, DRAINING "draining" Bool,
     }
     /// Builders.
     Builders = "builders" mod builders key 1 {

@@ -44,6 +44,14 @@ export const configQuery = {
   staleTime: 5 * 60_000,
 } as const
 
+/** Configurations that came into force, the newest first. */
+export const configurationsQuery = {
+  queryKey: ['configurations'],
+  queryFn: ({ signal }: { signal: AbortSignal }) =>
+    list('configurations', 'configurations', { order: '-loaded_at', limit: 20 }, signal),
+  staleTime: 0,
+} as const
+
 /** All builders; small items, asked for once and shared by every page that shows a builder's name. */
 export const allBuilders = (): LiveQuery<Page<Builder>> => ({
   key: ['builders'],

@@ -265,8 +265,20 @@ export interface SiteConfig {
   on_load_warning?: string
 }
 
+/** A configuration that came into force. */
+export interface Configuration {
+  digest: string
+  loaded_at: UnixSeconds
+  by: string
+  /** By what: `start`, `signal`, `cli`, `api`. */
+  via: string
+  files: readonly string[]
+  in_force: boolean
+}
+
 /** Plural name in the envelope → item type. */
 export interface Resources {
+  configurations: Configuration
   builds: Build
   builders: Builder
   buildrequests: BuildRequest

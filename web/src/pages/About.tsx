@@ -1,14 +1,17 @@
 import { useQuery } from '@tanstack/react-query'
 import { siteRoot } from '../api/base'
+import type { Page as ListPage } from '../api/client'
 import type { ApiError } from '../api/errors'
-import { configQuery } from '../api/queries'
-import type { SiteConfig } from '../api/types'
+import { configQuery, configurationsQuery } from '../api/queries'
+import type { Configuration, SiteConfig } from '../api/types'
 import { Page, Panel } from '../components/Page'
 import { Loaded } from '../components/States'
+import { Ago } from '../components/Time'
 import facts from './Build.module.css'
 
 export function About() {
   const config = useQuery<SiteConfig, ApiError>(configQuery)
+  const configurations = useQuery<ListPage<Configuration>, ApiError>(configurationsQuery)
   return (
     <Page title="About" heading="About this site">
       <Panel title="Versions" flush={false}>
@@ -19,6 +22,25 @@ export function About() {
                 <div key={name}>
                   <dt>{name}</dt>
                   <dd>{version}</dd>
+                </div>
+              ))}
+            </dl>
+          )}
+        </Loaded>
+      </Panel>
+      <Panel title="Configurations" flush={false}>
+        <Loaded query={configurations} what="the history of configurations">
+          {(page) => (
+            <dl className={facts.facts}>
+              {page.items.map((entry) => (
+                <div key={`${entry.digest} ${entry.loaded_at}`}>
+                  <dt>
+                    <code title={entry.digest}>{entry.digest.slice(0, 12)}</code>
+                  </dt>
+                  <dd>
+                    <Ago at={entry.loaded_at} /> by {entry.by} ({entry.via})
+                    {entry.in_force ? ', in force' : ''}: {entry.files.join(', ')}
+                  </dd>
                 </div>
               ))}
             </dl>

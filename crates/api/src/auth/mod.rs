@@ -44,6 +44,9 @@ impl fmt::Display for Role {
     }
 }
 
+/// The user's name of whoever calls through the socket of the state directory.
+pub const LOCAL: &str = "local";
+
 /// A token that somebody logs in with.
 #[derive(Clone, Debug)]
 pub struct AccessToken {

@@ -1,14 +1,14 @@
 //! What each action does: one input for the master.
 
 use ironmaster_engine::{Input, Refusal, Reply};
-use ironmaster_master::SubmitError;
+use ironmaster_master::{Findings, Origin, ReloadError, StopWhen, SubmitError};
 use ironmaster_model::{BuildId, BuildRequestId, SchedulerId, SchedulerKind, WorkerId};
 use ironmaster_store::{Query, Reader, Resource};
 use serde_json::{Map, Value, json};
 
 use crate::{
     app::Shared,
-    auth::Identity,
+    auth::{Identity, LOCAL},
     error::ApiError,
     registry::{Found, Operation},
     rest::{query_error, targets},
@@ -27,6 +27,45 @@ pub(super) async fn run(
         _ => "no reason".to_owned(),
     };
     match found.method.operation {
+        Operation::Reload => {
+            let via = if by == LOCAL { "cli" } else { "api" };
+            match app.master.reload(Origin::new(by, via)).await {
+                Ok(reloaded) => Ok(json!({
+                    "digest": reloaded.digest,
+                    "changed": reloaded.changed,
+                    "warnings": reloaded.warnings.list,
+                    "text": reloaded.warnings.text,
+                    "next_start": reloaded.next_start,
+                })),
+                Err(ReloadError::Wrong(Findings { text, list })) => {
+                    Err(ApiError::WrongConfig { text, findings: list })
+                }
+                Err(ReloadError::Submit(error)) => Err(refused(error)),
+                Err(error @ ReloadError::NoSource) => Err(ApiError::Conflict(error.to_string())),
+            }
+        }
+        Operation::Shutdown => {
+            let flag = |name| params.get(name).and_then(Value::as_bool).unwrap_or_default();
+            let when = match (flag("wait"), flag("now")) {
+                (true, true) => {
+                    return Err(ApiError::BadRequest(
+                        "'wait' and 'now' contradict each other".into(),
+                    ));
+                }
+                (true, false) => StopWhen::NoBuildRuns,
+                (false, true) => StopWhen::Now,
+                (false, false) => StopWhen::Soon,
+            };
+            app.master.ask_to_stop(when, &by).await.map_err(refused)?;
+            Ok(Value::Null)
+        }
+        Operation::CancelShutdown => {
+            if app.master.cancel_stop(&by).await.map_err(refused)? {
+                Ok(Value::Null)
+            } else {
+                Err(ApiError::Conflict("the master is stopping already".into()))
+            }
+        }
         Operation::Force => {
             let scheduler = found
                 .captures

@@ -28,6 +28,8 @@ pub(super) struct RpcError {
     code: i64,
     /// Text, or for values that are not acceptable an object: field to text.
     message: Value,
+    /// More of it, for programs.
+    data: Option<Box<Value>>,
     retry_after: Option<u64>,
 }
 
@@ -37,6 +39,7 @@ impl RpcError {
             status: StatusCode::BAD_REQUEST,
             code: -32600,
             message: Value::from(message.into()),
+            data: None,
             retry_after: None,
         }
     }
@@ -54,14 +57,16 @@ impl From<ApiError> for RpcError {
             _ => None,
         };
         let (status, code) = (error.status(), error.rpc_code());
-        let message = match error {
-            ApiError::InvalidFields(fields) => json!(fields),
-            other => Value::from(other.to_string()),
+        let (message, data) = match error {
+            ApiError::InvalidFields(fields) => (json!(fields), None),
+            ApiError::WrongConfig { text, findings } => (Value::from(text), Some(Box::new(json!(findings)))),
+            other => (Value::from(other.to_string()), None),
         };
         Self {
             status,
             code,
             message,
+            data,
             retry_after,
         }
     }
@@ -137,6 +142,9 @@ pub(super) fn success(id: &Value, result: &Value) -> Response {
 /// The answer to a call that failed.
 pub(super) fn failure(id: Option<&Value>, error: &RpcError) -> Response {
     let mut answer = json!({ "jsonrpc": "2.0", "error": { "code": error.code, "message": error.message } });
+    if let Some(data) = &error.data {
+        answer["error"]["data"] = (**data).clone();
+    }
     if let Some(id) = id {
         answer["id"] = id.clone();
     }

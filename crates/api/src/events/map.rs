@@ -40,6 +40,7 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
     match event {
         Event::MasterStarted { master } => vec![item(Masters, master.id.0, "started")],
         Event::MasterStopped { master } => vec![item(Masters, master.id.0, "stopped")],
+        Event::MasterSet { master } => vec![item(Masters, master.id.0, "updated")],
         Event::BuilderSet { builder } => vec![item(Builders, builder.id.0, "update")],
         Event::WorkerSet { worker } => vec![item(Workers, worker.id.0, "state_updated")],
         Event::SchedulerSet { scheduler } => vec![item(Schedulers, scheduler.id.0, "updated")],

@@ -223,6 +223,15 @@ pub(super) static METHODS: &[Method] = &[
         "Masters that share the database."),
     read("masters.get", Single, &types::MASTER, Rows(Resource::Masters), &["masters/n:masterid", "builders/n:builderid/masters/n:masterid"],
         "One master."),
+    read("master.get", Single, &types::STATUS, Operation::ThisMaster, &["master"],
+        "This master: its configuration, whether it is about to stop, and which builds it waits for then."),
+    read("configurations.list", Collection, &types::CONFIGURATION, Operation::Configurations, &["configurations"],
+        "Configurations that came into force, oldest first, with when and by whom. Builds name theirs in `config`."),
+    Method {
+        permission: Permission::Control,
+        ..read("configurations.get", Single, &types::CONFIGURATION_FILES, Operation::Configurations, &["configurations/s:digest"],
+            "The files of one configuration, for administrators, without secrets; large ones are not kept.")
+    },
     read("schedulers.list", Collection, &types::SCHEDULER, Rows(Resource::Schedulers), &["schedulers", "masters/n:masterid/schedulers"],
         "Schedulers with whether they are switched on."),
     read("schedulers.get", Single, &types::SCHEDULER, Rows(Resource::Schedulers), SCHEDULER_PATHS,
@@ -240,6 +249,16 @@ pub(super) static METHODS: &[Method] = &[
         &["changesources/n:changesourceid", "masters/n:masterid/changesources/n:changesourceid"],
         "One change source."),
 
+    control("master.reload", "reload", &types::STATUS, Operation::Reload, &["master"], Idempotency::Natural, &[],
+        "Reads the configuration again. A wrong one changes nothing: the error's `data` lists what was found. Answers the \
+         digest, whether it `changed`, `warnings`, and `next_start`: what counts from the next start on."),
+    control("master.cancel_shutdown", "cancel_shutdown", &types::STATUS, Operation::CancelShutdown, &["master"],
+        Idempotency::Natural, &[],
+        "Has a master that waits for builds in order to stop go on after all."),
+    control("master.shutdown", "shutdown", &types::STATUS, Operation::Shutdown, &["master"], Idempotency::Natural,
+        &[Param { name: "wait", kind: ParamKind::Boolean, required: false, docs: "When no build runs any more; until then none starts." },
+          Param { name: "now", kind: ParamKind::Boolean, required: false, docs: "Without waiting for requests that are being answered." }],
+        "Stops this master in good order. Builds that run are taken up by its next start, unless it waits for them."),
     control("forceschedulers.force", "force", &types::FORCESCHEDULER, Operation::Force,
         &["forceschedulers/i:schedulername"], Idempotency::ByKey,
         &[Param { name: "builderid", kind: ParamKind::Integer, required: false, docs: "Build with this builder only." },

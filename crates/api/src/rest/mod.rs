@@ -5,6 +5,7 @@ mod answer;
 mod answers;
 mod locate;
 mod logs;
+mod own;
 mod read;
 
 use axum::{

@@ -11,7 +11,7 @@ use super::{
     answer::{Envelope, whole},
     elements,
     locate::{locate, query_error},
-    logs,
+    logs, own,
 };
 use crate::{
     app::Shared,
@@ -124,6 +124,14 @@ pub(super) async fn get(
                 ])
             });
             request.select(waits.into_iter().collect())?
+        }
+        Operation::ThisMaster => request.select(own::status(app).await?)?,
+        Operation::Configurations => {
+            let items = match request.found.captures.text("digest") {
+                Some(digest) => own::configuration(app, digest).await?,
+                None => own::configurations(app).await?,
+            };
+            request.select(items)?
         }
         Operation::RootLinks => {
             let links = ROOT_LINKS

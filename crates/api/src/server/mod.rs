@@ -1,8 +1,9 @@
 //! The HTTP server: accepts connections within bounds, and ends in good order.
 
+mod local;
 mod stall;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service, service::service_fn};
@@ -12,13 +13,15 @@ use hyper_util::{
 };
 use ironmaster_master::Master;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::local::{LocalListener, SOCKET};
 use self::stall::StallGuard;
 use crate::{
     app::{App, Peer, Shared},
@@ -52,6 +55,21 @@ pub struct Connection {
 
 /// Serves the API of `master` on `listener`.
 pub fn serve(listener: TcpListener, master: Master, settings: ApiSettings) -> ServerHandle {
+    serve_also(listener, None, master, settings)
+}
+
+/// Serves the API of `master` on `listener`, and to commands on this machine on `local`.
+pub fn serve_also(
+    listener: TcpListener,
+    local: Option<LocalListener>,
+    master: Master,
+    mut settings: ApiSettings,
+) -> ServerHandle {
+    let local = local.map(|local| {
+        let (token, bearer) = local::access();
+        settings.tokens.push(token);
+        (local, bearer)
+    });
     let stopping = CancellationToken::new();
     let limits = settings.limits;
     let hub = Hub::new(limits.events_queued, limits.topics_per_client);
@@ -69,7 +87,33 @@ pub fn serve(listener: TcpListener, master: Master, settings: ApiSettings) -> Se
         master,
         settings,
     });
-    let serving = tokio::spawn(accept(listener, router(app), limits, stopping.clone(), tasks));
+    let router = router(app);
+    let serving = tokio::spawn({
+        let (stopping, router) = (stopping.clone(), router.clone());
+        let locally = local.map(|(local, bearer)| {
+            local::accept(
+                local,
+                bearer,
+                router.clone(),
+                limits,
+                stopping.clone(),
+                tasks.clone(),
+            )
+        });
+        async move {
+            let (stopping, tasks) = (stopping, tasks);
+            let locally = async {
+                if let Some(locally) = locally {
+                    locally.await;
+                }
+            };
+            tokio::join!(accept(listener, router, limits, &stopping, &tasks), locally);
+            tasks.close();
+            if timeout(limits.stop_time, tasks.wait()).await.is_err() {
+                tracing::warn!("{} connections did not end in time and are cut", tasks.len());
+            }
+        }
+    });
     ServerHandle { stopping, serving }
 }
 
@@ -88,8 +132,8 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     limits: Limits,
-    stopping: CancellationToken,
-    tasks: TaskTracker,
+    stopping: &CancellationToken,
+    tasks: &TaskTracker,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
@@ -111,13 +155,17 @@ async fn accept(
                 let connection = Connection {
                     _place: Arc::new(place),
                 };
+                // Answers are small and wanted at once.
+                let _ = stream.set_nodelay(true);
                 tasks.spawn(serve_connection(
                     stream,
-                    peer,
-                    connection,
                     router.clone(),
                     limits,
                     stopping.clone(),
+                    move |request| {
+                        request.extensions_mut().insert(Peer(peer));
+                        request.extensions_mut().insert(connection.clone());
+                    },
                 ));
             }
             Err(error) => {
@@ -126,27 +174,21 @@ async fn accept(
             }
         }
     }
-    drop(listener);
-    tasks.close();
-    if timeout(limits.stop_time, tasks.wait()).await.is_err() {
-        tracing::warn!("{} connections did not end in time and are cut", tasks.len());
-    }
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    connection: Connection,
+/// Serves one connection; `mark` says on each request where it comes from.
+async fn serve_connection<S>(
+    stream: S,
     router: Router,
     limits: Limits,
     stopping: CancellationToken,
-) {
-    // Answers are small and wanted at once.
-    let _ = stream.set_nodelay(true);
+    mark: impl Fn(&mut Request<Incoming>),
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(connection.clone());
+        mark(&mut request);
         inner.call(request)
     });
     let serving = http1::Builder::new()
@@ -164,6 +206,6 @@ async fn serve_connection(
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%peer, "a connection ended early: {error}");
+        tracing::debug!("a connection ended early: {error}");
     }
 }

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_api::{
     registry,
-    registry::{Kind, split},
+    registry::{Kind, Permission, split},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Site, rpc};
+
+/// The configuration of the site.
+const DIGEST_PATH: &str = "configurations/dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
 /// What a call must lead to.
 enum Expect {
@@ -55,6 +58,12 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ("workers.get", ("workers/w1", Some)),
         ("masters.list", ("builders/1/masters", Some)),
         ("masters.get", ("masters/1", Some)),
+        ("master.get", ("master", Some)),
+        ("configurations.list", ("configurations", Some)),
+        ("configurations.get", (DIGEST_PATH, Some)),
+        ("master.reload", ("master", Done(json!({})))),
+        ("master.cancel_shutdown", ("master", Done(json!({})))),
+        ("master.shutdown", ("master", Done(json!({ "wait": true })))),
         ("schedulers.list", ("masters/1/schedulers", Some)),
         ("schedulers.get", ("schedulers/1", Some)),
         ("forceschedulers.list", ("builders/1/forceschedulers", Some)),
@@ -136,18 +145,21 @@ async fn every_method_is_called() {
         } else {
             format!("/api/v2/{path}")
         };
-        let (found, request) = match method.kind {
-            Kind::Control(action) => {
-                let Expect::Done(params) = expect else {
-                    panic!("{} acts", method.name)
-                };
-                let post = site
-                    .request(Method::POST, &path)
-                    .bearer_auth(ADMIN)
-                    .json(&rpc(action, params.clone()));
-                (registry().action(&bare, action).unwrap(), post)
+        let (found, request) = if let Kind::Control(action) = method.kind {
+            let Expect::Done(params) = expect else {
+                panic!("{} acts", method.name)
+            };
+            let post = site
+                .request(Method::POST, &path)
+                .bearer_auth(ADMIN)
+                .json(&rpc(action, params.clone()));
+            (registry().action(&bare, action).unwrap(), post)
+        } else {
+            let mut get = site.request(Method::GET, &path);
+            if method.permission == Permission::Control {
+                get = get.bearer_auth(ADMIN);
             }
-            _ => (registry().get(&bare).unwrap(), site.request(Method::GET, &path)),
+            (registry().get(&bare).unwrap(), get)
         };
         assert_eq!(found.method.name, method.name, "{path} leads to the method");
         let response = request.send().await.unwrap();

@@ -6,6 +6,7 @@ mod coverage;
 mod events;
 mod hook;
 mod logs;
+mod operate;
 mod read;
 mod server;
 mod shapes;

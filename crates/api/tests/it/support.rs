@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use futures_util::{SinkExt, StreamExt};
-use ironmaster_api::{AccessToken, ApiSettings, Role, ServerHandle};
-use ironmaster_master::{Master, MasterOptions};
+use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role, ServerHandle};
+use ironmaster_master::{ConfigSource, Findings, Master, MasterOptions, NewConfig};
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, Plan,
     SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
@@ -37,8 +37,24 @@ pub(crate) struct Site {
     pub(crate) master: Master,
     pub(crate) address: SocketAddr,
     pub(crate) http: Client,
-    server: ServerHandle,
-    _dir: tempfile::TempDir,
+    /// What a reload reads.
+    pub(crate) config: Arc<Config>,
+    pub(crate) server: ServerHandle,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// A configuration to be read, or what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Config(pub(crate) Mutex<Result<Plan, Findings>>);
+
+impl ConfigSource for Config {
+    fn load(&self) -> Result<NewConfig, Findings> {
+        self.0.lock().unwrap().clone().map(|plan| NewConfig {
+            plan: Arc::new(plan),
+            next_start: vec!["`listen` in [master]".into()],
+            ..NewConfig::default()
+        })
+    }
 }
 
 impl Site {
@@ -48,9 +64,14 @@ impl Site {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let master = Master::start(MasterOptions::new(dir.path(), Arc::new(plan())))
-            .await
-            .unwrap();
+        let config = Arc::new(Config(Mutex::new(Ok(plan()))));
+        let source: Arc<dyn ConfigSource> = config.clone();
+        let master = Master::start(MasterOptions {
+            config: Some(source),
+            ..MasterOptions::new(dir.path(), Arc::new(plan()))
+        })
+        .await
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = ApiSettings::new(format!("http://{address}/"));
@@ -59,13 +80,15 @@ impl Site {
             AccessToken::new("reader", READER, Role::Reader),
         ];
         change(&mut settings);
-        let server = ironmaster_api::serve(listener, master.clone(), settings);
+        let local = LocalListener::bind(dir.path()).unwrap();
+        let server = ironmaster_api::serve_also(listener, Some(local), master.clone(), settings);
         Self {
+            config,
             master,
             address,
             http: Client::new(),
             server,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -230,7 +253,7 @@ pub(crate) async fn json_of(response: Response) -> Value {
 
 /// Builders: `quick` says something and ends, `fails` fails, `slow` runs until it is stopped, `large` says much,
 /// and one has an awkward name.
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let builders = [
         builder("quick", &[&["say", "hello\nwörld\n"]]),
         builder("fails", &[&["fail"], &["say", "never\n"]]),

@@ -108,15 +108,15 @@ fn the_examples_for_users_are_accepted() {
         for (number, block) in text.split(fence).skip(1).enumerate() {
             let block = block.split("```").next().unwrap();
             let name = format!("example.{extension}");
-            // What a page shows of a second file.
-            let lib = block.split_once("# lib.star\n").map_or("", |(_, lib)| lib);
-            fs::write(workdir.path().join("lib.star"), lib).unwrap();
-            let block = block.split("# lib.star\n").next().unwrap();
-            let (loaded, report) = check(&name, block, workdir.path(), &catalogue());
+            let (block, files) = shown_files(block);
+            for (file, text) in files {
+                fs::write(workdir.path().join(file), text).unwrap();
+            }
+            let (loaded, report) = check(&name, &block, workdir.path(), &catalogue());
             assert!(loaded.is_some(), "{page}, example {}:\n{report}", number + 1);
             if extension == "toml" {
                 assert_eq!(
-                    json_schema::refusals(&schema, &json_schema::json(block)),
+                    json_schema::refusals(&schema, &json_schema::json(&block)),
                     [""; 0],
                     "{page}"
                 );
@@ -141,6 +141,39 @@ fn the_examples_for_users_are_accepted() {
             .find(|finding| finding.code != "token_readable");
         assert!(warned.is_none(), "{report}");
     }
+}
+
+/// An example, and what it shows of further files: each below its name in a comment. Data is in comments, too, since it is
+/// not Starlark.
+fn shown_files(block: &str) -> (String, BTreeMap<String, String>) {
+    let mut main = String::new();
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let mut at: Option<String> = None;
+    for line in block.lines() {
+        let named = line.strip_prefix("# ").filter(|name| {
+            let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+            !name.contains(' ') && matches!(extension, "star" | "csv" | "json")
+        });
+        if let Some(name) = named {
+            files.insert(name.to_owned(), String::new());
+            at = Some(name.to_owned());
+            continue;
+        }
+        let (text, line) = match &at {
+            Some(name)
+                if name
+                    .rsplit_once('.')
+                    .is_some_and(|(_, extension)| extension == "star") =>
+            {
+                (files.get_mut(name).unwrap(), line)
+            }
+            Some(name) => (files.get_mut(name).unwrap(), line.trim_start_matches("# ")),
+            None => (&mut main, line),
+        };
+        text.push_str(line);
+        text.push('\n');
+    }
+    (main, files)
 }
 
 /// Each example in TOML has one in Starlark beside it, which says the same.

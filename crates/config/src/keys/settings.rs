@@ -67,6 +67,27 @@ pub static MASTER: SectionKeys = SectionKeys {
             "\"login\"",
         ),
         optional(
+            "allowed_origins",
+            Type::Texts,
+            "[]",
+            "Origins of other web sites whose pages may use the API with their user's login; `*` and `?` stand for any text and any character. The master's own pages always may.",
+            "[\"https://status.example.org\"]",
+        ),
+        optional(
+            "behind_proxy",
+            Type::Bool,
+            "false",
+            "Whether a reverse proxy in front, and nobody else, reaches the master. Then the last address of `X-Forwarded-For` counts as the client's.",
+            "true",
+        ),
+        optional(
+            "ui_dir",
+            Type::Path,
+            "the pages inside the program",
+            "A directory with other pages, relative to the configuration file.",
+            "\"pages\"",
+        ),
+        optional(
             "log_level",
             Type::Choice(&["error", "warn", "info", "debug", "trace"]),
             "\"info\"",
@@ -112,12 +133,21 @@ pub static CHANGE_HOOK: SectionKeys = SectionKeys {
 /// `[limits]`.
 pub static LIMITS: SectionKeys = SectionKeys {
     header: "[limits]",
-    doc: "Bounds on what comes from outside.",
-    keys: &[optional(
-        "request_size",
-        Type::Size("1KiB", "1GiB"),
-        "\"10MiB\"",
-        "The largest body of a request to the API or the change hook.",
-        "\"1MiB\"",
-    )],
+    doc: "Bounds on what comes from outside, and on what is kept.",
+    keys: &[
+        optional(
+            "request_size",
+            Type::Size("1KiB", "1GiB"),
+            "\"10MiB\"",
+            "The largest body of a request to the API or the change hook.",
+            "\"1MiB\"",
+        ),
+        optional(
+            "feed_events",
+            Type::Integer(1000, 1_000_000_000, "events"),
+            "200000",
+            "How many of the newest events are kept for followers of the feed who were away. Who was away for longer reads everything again; builds and their logs are not touched.",
+            "1000000",
+        ),
+    ],
 };

@@ -1,6 +1,8 @@
 //! Configurations as people write them, good and bad, and what is said of them.
 
 mod catalogue;
+mod diff;
+mod format;
 mod hostile;
 mod json_schema;
 mod load;

@@ -43,6 +43,46 @@ fn settings_are_read() {
     assert_eq!(settings.lease, Duration::from_secs(1800));
     assert_eq!(settings.limits.request_bytes_max, 1 << 20);
     assert!(settings.change_hook.token_sha256.is_some());
+    assert_eq!(
+        settings.allowed_origins,
+        ["https://status.example.org", "https://*.example.net"]
+    );
+    assert!(settings.behind_proxy);
+    assert_eq!(settings.limits.feed_events, 5000);
+}
+
+#[test]
+fn what_counts_from_the_next_start_on_is_named() {
+    let settings = loaded(FULL).settings;
+    assert!(settings.differences(&settings).is_empty());
+    let other = loaded(&FULL.replace("9010", "9011").replace("feed_events = 5000", "")).settings;
+    assert_eq!(settings.differences(&other), ["`listen` in [master]", "[limits]"]);
+}
+
+#[test]
+fn the_state_directory_is_found_in_a_wrong_configuration() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let find = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("the directory is ours");
+        ironmaster_config::state_dir(&path, &catalogue())
+    };
+    let wrong = "[master]\nstate_dir = \"there\"\n[[builder]]\nnome = 3\n";
+    assert_eq!(
+        find("a.toml", wrong).expect("it is readable"),
+        dir.path().join("there")
+    );
+    assert_eq!(
+        find("b.toml", "").expect("it is readable"),
+        dir.path().join("state")
+    );
+    let star = "master(state_dir = \"there\")\nbuilder(nome = 3)\n";
+    assert_eq!(
+        find("c.star", star).expect("it is readable"),
+        dir.path().join("there")
+    );
+    let broken = find("d.toml", "[master\n").expect_err("it is not TOML");
+    assert!(broken.has_errors());
 }
 
 #[test]

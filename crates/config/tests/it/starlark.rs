@@ -163,10 +163,117 @@ fn mistakes_in_loaded_files_are_shown_with_the_way_there() {
 }
 
 #[test]
+fn data_files_are_values_and_part_of_the_configuration() {
+    let main = r#"
+load("lib/machines.star", "machines")
+data = read_yaml("builders.yaml")
+for machine in machines:
+    worker(machine["name"], token = machine["token"], labels = machine["labels"])
+for name in data["builders"]:
+    builder(name, workers = ["label:" + data["label"]], steps = [shell("make")])
+for row in read_csv("branches.csv"):
+    scheduler(row["name"], type = "single_branch", branch = row["branch"], builders = ["*"])
+limits(**read_toml("limits.toml"))
+"#;
+    let files = |yaml: &str| {
+        project(&[
+            ("ironmaster.star", main),
+            ("lib/machines.star", "machines = read_json(\"machines.json\")\n"),
+            (
+                "lib/machines.json",
+                r#"[{"name": "w1", "token": "hunter2-0123456789", "labels": ["x"]}]"#,
+            ),
+            ("builders.yaml", yaml),
+            ("branches.csv", "name,branch\nstable,release\n"),
+            ("limits.toml", "request_size = \"2MiB\"\n"),
+        ])
+    };
+    let read = |dir: &tempfile::TempDir| {
+        load(&dir.path().join("ironmaster.star"), &catalogue()).unwrap_or_else(|report| panic!("{report}"))
+    };
+    let dir = files("label: x\nbuilders: [one, two]\n");
+    let loaded = read(&dir);
+    assert_eq!(loaded.plan.builders.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(loaded.settings.limits.request_bytes_max, 2 << 20);
+    let names: Vec<&str> = loaded.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "ironmaster.star",
+            "lib/machines.star",
+            "lib/machines.json",
+            "builders.yaml",
+            "branches.csv",
+            "limits.toml"
+        ]
+    );
+    assert!(loaded.files.iter().all(|file| !file.text.contains("hunter2")));
+    // Whatever of a file changes makes another configuration of it.
+    let other = read(&files("label: x\nbuilders: [one, two] # and no more\n"));
+    assert_ne!(loaded.plan.digest, other.plan.digest);
+    assert_eq!(
+        loaded.plan.digest,
+        read(&files("label: x\nbuilders: [one, two]\n")).plan.digest
+    );
+}
+
+#[test]
+fn data_files_that_cannot_be_read_are_errors_with_a_place() {
+    let outside = project(&[("secret.json", "{}")]);
+    for (call, part) in [
+        ("read_json(\"none.json\")", "cannot read `none.json`"),
+        (
+            "read_json(\"../secret.json\")",
+            "outside the configuration's directory",
+        ),
+        (
+            "read_json(\"/etc/hostname.json\")",
+            "outside the configuration's directory",
+        ),
+        (
+            "read_json(\"link.json\")",
+            "outside the configuration's directory",
+        ),
+        ("read_json(\"w.token\")", "does not end in `.json`"),
+        ("read_yaml(\"data.json\")", "does not end in `.yaml` or `.yml`"),
+        ("read_json(\"large.json\")", "larger than 1 MiB"),
+        ("read_json(3)", "a path is a text, not a int"),
+        ("read_json()", "takes one path"),
+        ("read_json(\"data.json\", strict = True)", "no argument `strict`"),
+    ] {
+        let dir = project(&[
+            ("ironmaster.star", &format!("# A comment.\nx = {call}\n")),
+            ("data.json", "{}"),
+            ("w.token", "hunter2-0123456789"),
+            ("large.json", &" ".repeat((1 << 20) + 1)),
+        ]);
+        std::os::unix::fs::symlink(outside.path().join("secret.json"), dir.path().join("link.json")).unwrap();
+        let report = load(&dir.path().join("ironmaster.star"), &catalogue()).unwrap_err();
+        let text = report.render(false);
+        assert!(
+            text.contains(part) && text.contains("ironmaster.star:2:"),
+            "{call}: {text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    // What is wrong inside is shown there.
+    let dir = project(&[
+        ("ironmaster.star", "x = read_yaml(\"data.yaml\")\n"),
+        ("data.yaml", "a: &x 1\nb: *x\n"),
+    ]);
+    let report = load(&dir.path().join("ironmaster.star"), &catalogue()).unwrap_err();
+    let text = report.render(false);
+    assert!(
+        text.contains("data.yaml:2:4") && text.contains("aliases"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_cannot_be_loaded_is_an_error() {
     let outside = project(&[("secret.star", "x = 1"), ("other.txt", "x")]);
     for (path, code, part) in [
-        ("none.star", "load", "cannot load `none.star`"),
+        ("none.star", "load", "cannot read `none.star`"),
         ("../secret.star", "load", "outside the configuration's directory"),
         (
             "lib/../../x.star",

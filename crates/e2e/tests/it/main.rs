@@ -7,6 +7,7 @@ mod kills;
 mod main_job;
 mod minimal_worker;
 mod network;
+mod operate;
 mod proxy;
 mod refusals;
 mod rng;

@@ -3,7 +3,7 @@
 use ironmaster_model::{Counter, Duration, Event, MasterId, MasterRecord};
 
 use super::lifecycle;
-use crate::{Reply, Tx};
+use crate::{Refusal, Reply, Tx};
 
 pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
     // The database has one decider at a time: whoever else still counts as running has died.
@@ -37,6 +37,7 @@ pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
             active: true,
             last_active,
             lease,
+            draining: false,
         },
     });
     let workers: Vec<_> = tx
@@ -55,6 +56,20 @@ pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
         lifecycle::lose_all_on(tx, worker, None, &reason);
     }
     Reply::Done
+}
+
+pub(super) fn drain(tx: &mut Tx<'_>, draining: bool) -> Result<Reply, Refusal> {
+    let Some(master) = tx.state().master().cloned() else {
+        return Err(Refusal::NotLive {
+            what: "the master".into(),
+        });
+    };
+    if master.draining != draining {
+        tx.emit(Event::MasterSet {
+            master: MasterRecord { draining, ..master },
+        });
+    }
+    Ok(Reply::Done)
 }
 
 pub(super) fn stop(tx: &mut Tx<'_>) -> Reply {

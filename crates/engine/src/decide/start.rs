@@ -19,6 +19,9 @@ pub(super) fn whatever_can(tx: &mut Tx<'_>) {
         if trigger::resume_one(tx) {
             continue;
         }
+        if tx.state().master().is_some_and(|master| master.draining) {
+            return;
+        }
         // A build without steps is over at once, and something may follow from that.
         let Some(next) = tx.next_start() else { return };
         start(tx, next);

@@ -26,10 +26,14 @@ use ironmaster_model::Sequenced;
 /// Seeds in the normal test run.
 const SEEDS: u64 = 1000;
 
+/// From this seed on, the master is also asked to drain now and then (`IRONMASTER_SIM_SEED`).
+const DRAINING: u64 = 1_000_000;
+
 /// Runs one seed; on failure says what broke, after which inputs.
 fn run(seed: u64, without_model: bool) -> Result<world::Tally, String> {
     let mut world = world::World::new(seed);
     world.without_model = without_model;
+    world.inputs.drains = seed >= DRAINING;
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let problem = match outcome {
         Ok(Ok(())) => return Ok(world.tally),

@@ -65,7 +65,8 @@ impl Committer {
         self.submit_with(input, None).await
     }
 
-    async fn submit_with(&self, input: Input, meta: Option<Meta>) -> Result<Reply, SubmitError> {
+    /// As [`Self::submit`]; a value is kept under a key in the same commit, unless the input is refused.
+    pub(crate) async fn submit_with(&self, input: Input, meta: Option<Meta>) -> Result<Reply, SubmitError> {
         let (answer, answered) = oneshot::channel();
         self.requests
             .send(Request::Decide(Box::new(input), meta, answer))

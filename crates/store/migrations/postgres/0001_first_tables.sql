@@ -31,7 +31,8 @@ create table masters (
     name        text collate "C" not null unique,
     active      boolean not null,
     last_active bigint  not null,
-    lease       bigint  not null            -- microseconds
+    lease       bigint  not null,           -- microseconds
+    draining    boolean not null
 ) with (fillfactor = 50);
 
 create table builders (

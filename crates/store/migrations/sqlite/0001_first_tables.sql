@@ -9,7 +9,8 @@ create table masters (
     name        text    not null unique,
     active      integer not null,
     last_active integer not null,
-    lease       integer not null            -- microseconds
+    lease       integer not null,           -- microseconds
+    draining    integer not null
 ) strict;
 
 create table builders (

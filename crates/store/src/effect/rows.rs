@@ -46,6 +46,7 @@ pub(super) fn master_row(master: &MasterRecord) -> Vec<Value<'_>> {
         Value::Bool(master.active),
         time(master.last_active),
         Value::Int(master.lease.0),
+        Value::Bool(master.draining),
     ]
 }
 

@@ -224,6 +224,7 @@ static BUILDS: Descriptor = Descriptor {
         object("cause", "t.cause").null().extra(),
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
+        text("config", "t.config").extra().fixed(),
         int("locks_duration_s", "0").fixed(),
         int("masterid", "t.master").fixed(),
         int("number", "t.number").fixed(),

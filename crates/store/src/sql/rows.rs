@@ -191,6 +191,7 @@ pub(super) fn master(fields: &mut Fields<'_>) -> Result<MasterRecord, StoreError
         active: fields.bool()?,
         last_active: fields.time()?,
         lease: Duration(fields.int()?),
+        draining: fields.bool()?,
     })
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "complete_at": micros(build.complete_at), "locks_duration_s": 0,
                     "results": build.results, "state_string": build.state_string,
                     "properties": build.properties, "attempt": build.attempt, "cause": build.cause,
+                    "config": build.config,
                     "@bsid": [buildset.id], "@changeid": changes,
                     "@parent_buildid": buildset.parent_build.iter().collect::<Vec<_>>(),
                 })

@@ -64,7 +64,7 @@ impl World {
                     disconnect(worker, at);
                 }
             }
-            Event::MasterStopped { master } => {
+            Event::MasterStopped { master } | Event::MasterSet { master } => {
                 self.masters.insert(master.id, master);
             }
             Event::Configured { digest, plan } => {

@@ -71,6 +71,41 @@ fn priority_goes_first_then_age() {
 }
 
 #[test]
+fn a_master_that_drains_starts_nothing_until_it_goes_on_or_starts_again() {
+    let mut bench = Bench::new();
+    bench.force(json!({}));
+    let running = bench.running()[0].id;
+    assert_eq!(names(&bench.ok(Input::Drain { draining: true })), ["master_set"]);
+    assert!(
+        bench.ok(Input::Drain { draining: true }).is_empty(),
+        "it drains already"
+    );
+    let waits = bench.force(json!({}));
+    bench.end(running, Results::Success);
+    assert!(bench.running().is_empty());
+    assert_eq!(bench.state.why_waiting(waits), Waiting::Draining);
+    bench.ok(Input::Drain { draining: false });
+    assert_eq!(bench.running()[0].request, waits);
+
+    let next = bench.force(json!({}));
+    bench.ok(Input::Drain { draining: true });
+    bench.ok(Input::MasterStop);
+    assert!(matches!(
+        bench.refused(Input::Drain { draining: false }),
+        Refusal::NotLive { .. }
+    ));
+    bench.ok(Input::MasterStart {
+        name: "host:/".into(),
+        lease: ironmaster_model::Duration::from_secs(60),
+    });
+    assert!(!bench.state.master().expect("it runs").draining);
+    assert!(matches!(
+        bench.state.why_waiting(next),
+        Waiting::WorkersOccupied { .. }
+    ));
+}
+
+#[test]
 fn a_warm_checkout_is_preferred_then_the_idlest_worker() {
     let mut bench = Bench::new();
     for name in ["x", "y"] {

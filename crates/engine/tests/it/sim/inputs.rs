@@ -23,6 +23,8 @@ pub(crate) struct Inputs {
     /// How many triggers there were; each has a place of its own in its step.
     triggers: u32,
     pub(crate) plans: u64,
+    /// Whether somebody asks the master to drain now and then.
+    pub(crate) drains: bool,
     /// Steps that once ran.
     pub(crate) old_steps: Vec<(BuildId, StepId)>,
 }
@@ -35,6 +37,7 @@ impl Inputs {
             revisions: 0,
             triggers: 0,
             plans: 0,
+            drains: false,
             old_steps: Vec::new(),
         }
     }
@@ -77,6 +80,9 @@ impl Inputs {
             }
             93..97 => self.disconnect(state),
             97 => self.rebuild(state),
+            98 if self.drains && self.rng.chance(60) => Input::Drain {
+                draining: self.rng.chance(40),
+            },
             98 => self.configure(),
             _ => Input::Tick,
         }

@@ -95,6 +95,7 @@ struct Wait {
 struct Master {
     since: i64,
     lease: i64,
+    draining: bool,
 }
 
 /// See the [module](self). Ids are places in the lists, from 1.
@@ -151,6 +152,7 @@ impl Model {
                 self.master = Some(Master {
                     since: now,
                     lease: lease.0,
+                    draining: false,
                 });
                 for id in 1..=self.workers.len() as u64 {
                     let worker = &mut self.workers[id as usize - 1];
@@ -164,6 +166,7 @@ impl Model {
                 }
             }
             Input::MasterStop => self.master = None,
+            Input::Drain { draining } => self.master.as_mut().ok_or(())?.draining = *draining,
             Input::Configure { plan } => self.configure(plan, now),
             Input::Change(change) => self.change(change, now, out),
             Input::Force {

@@ -60,7 +60,7 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 }
             }
         }
-        Event::MasterStopped { master } => {
+        Event::MasterStopped { master } | Event::MasterSet { master } => {
             put(&mut rows.masters, master, |master| master.id);
         }
         Event::Configured { digest, plan } => {

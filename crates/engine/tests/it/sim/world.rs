@@ -102,7 +102,7 @@ impl Tally {
 
 /// See the [module](self).
 pub(crate) struct World {
-    inputs: Inputs,
+    pub(crate) inputs: Inputs,
     now: Timestamp,
     state: State,
     /// What was committed.
@@ -314,7 +314,7 @@ impl World {
     fn heal(&mut self) -> Result<(), String> {
         let whole = self.inputs.configure_whole();
         self.batch(vec![whole], true)?;
-        let mut batch = Vec::new();
+        let mut batch = vec![Input::Drain { draining: false }];
         for worker in self.state.workers() {
             batch.push(Input::PauseWorker {
                 worker: worker.id,

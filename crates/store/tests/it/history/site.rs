@@ -16,6 +16,7 @@ impl History {
             active: true,
             last_active: self.at(),
             lease: Duration::from_secs(660),
+            draining: false,
         };
         let at = self.at();
         for worker in &mut self.workers {
@@ -30,13 +31,19 @@ impl History {
     }
 
     pub(super) fn stop(&mut self) {
-        let master = MasterRecord {
+        let draining = MasterRecord {
             id: MASTER,
             name: "ci.example.org:/srv/ci".into(),
-            active: false,
+            active: true,
             last_active: self.at(),
             lease: Duration::from_secs(660),
+            draining: true,
         };
+        let master = MasterRecord {
+            active: false,
+            ..draining.clone()
+        };
+        self.emit(Event::MasterSet { master: draining });
         self.emit(Event::MasterStopped { master });
         self.start();
     }

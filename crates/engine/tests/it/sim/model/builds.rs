@@ -143,6 +143,9 @@ impl Model {
             if self.resume_one(out) {
                 continue;
             }
+            if self.master.as_ref().is_some_and(|master| master.draining) {
+                return;
+            }
             let free: Vec<u64> = (1..=self.workers.len() as u64)
                 .filter(|id| self.has_room(*id))
                 .collect();

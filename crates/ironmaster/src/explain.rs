@@ -1,0 +1,66 @@
+//! `ironmaster explain`: why something does not run, in the words of the function that decides it.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{Subject, client::Client, failure::Failure};
+
+pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> {
+    let client = Client::of(config)?;
+    let item = |path: &str, plural: &str| {
+        client
+            .get(path)
+            .map(|mut answer| answer[plural][0].take())
+            .map_err(|error| client.failure(error))
+    };
+    match what {
+        Subject::Build => {
+            let build = item(&format!("builds/{id}"), "builds")?;
+            if build["complete"] == true {
+                println!(
+                    "build {id} is over: {}",
+                    build["state_string"].as_str().unwrap_or_default()
+                );
+                return Ok(());
+            }
+            println!(
+                "build {id} runs: {}",
+                build["state_string"].as_str().unwrap_or_default()
+            );
+            let steps = client
+                .get(&format!("builds/{id}/steps"))
+                .map_err(|error| client.failure(error))?;
+            let steps = steps["steps"].as_array().into_iter().flatten();
+            for step in steps.filter(|step| step["complete"] == false) {
+                println!(
+                    "step {}: {}",
+                    step["name"].as_str().unwrap_or_default(),
+                    step["state_string"].as_str().unwrap_or_default()
+                );
+            }
+        }
+        Subject::Request => {
+            let request = item(&format!("buildrequests/{id}"), "buildrequests")?;
+            let builder = item(&format!("builders/{}", request["builderid"]), "builders")?;
+            let builder = builder["name"].as_str().unwrap_or("?").to_owned();
+            if request["complete"] == true {
+                println!("request {id} of builder {builder} is over{}", cause(&request));
+                return Ok(());
+            }
+            let waiting = item(&format!("buildrequests/{id}/waiting"), "waiting")?;
+            match waiting["why"].as_str() {
+                Some(why) => println!("request {id} of builder {builder} waits: {why}"),
+                None => println!("request {id} of builder {builder} is being built"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cause(item: &Value) -> String {
+    match &item["cause"] {
+        Value::Null => String::new(),
+        cause => format!(": {cause}"),
+    }
+}
