@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     checker::{Checker, Section, Span, Text},
-    fields, keys, suggest,
+    fields, keys,
+    project::{self, Projects},
+    suggest,
     worker::Workers,
 };
 
@@ -21,7 +23,12 @@ pub(crate) struct Builders {
 }
 
 /// Reads all builders.
-pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Workers) -> Builders {
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    top: &Section<'_>,
+    projects: &Projects,
+    workers: &Workers,
+) -> Builders {
     let mut builders = Builders::default();
     let mut builddirs: BTreeMap<String, (String, Span)> = BTreeMap::new();
     for mut section in checker.sections(top.get("builder"), "a builder", &keys::BUILDER) {
@@ -32,7 +39,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Worke
         } else if !section.has("name") {
             checker.missing(&section, "name", "write `name = \"test\"`");
         }
-        let mut def = one(checker, &section, workers, &mut builders.used_workers);
+        let mut def = one(checker, &section, projects, workers, &mut builders.used_workers);
         let Some(name) = name else { continue };
         if let Some(first) = builders.places.get(&name.value) {
             let first = *first;
@@ -50,6 +57,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Worke
 fn one(
     checker: &mut Checker<'_>,
     section: &Section<'_>,
+    projects: &Projects,
     workers: &Workers,
     used: &mut BTreeSet<String>,
 ) -> BuilderDef {
@@ -85,6 +93,7 @@ fn one(
         builds_max: checker
             .integer(section, "builds_max")
             .and_then(|number| number.try_into().ok()),
+        project: project::project(checker, section, &projects.projects),
     }
 }
 

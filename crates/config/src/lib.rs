@@ -29,6 +29,7 @@ mod mask;
 mod master;
 mod plan;
 pub mod print;
+mod project;
 pub mod reference;
 mod report;
 mod scheduler;

@@ -16,7 +16,7 @@ use crate::{
     builder::{self, Builders},
     callbacks::Functions,
     checker::{Checker, Section, Span},
-    fields, keys, mask, master,
+    fields, keys, mask, master, project,
     scheduler::{self, Schedulers},
     spelling::Spelling,
     starlark_form, toml_form,
@@ -38,8 +38,9 @@ pub(crate) fn check(
     checker.unknown_keys(&top, &names);
     let settings = master::read(&mut checker, &top);
     let workers = worker::read(&mut checker, &top);
-    let builders = builder::read(&mut checker, &top, &workers);
-    let schedulers = scheduler::read(&mut checker, &top, &builders);
+    let projects = project::read(&mut checker, &top);
+    let builders = builder::read(&mut checker, &top, &projects, &workers);
+    let schedulers = scheduler::read(&mut checker, &top, &projects, &builders);
     let change_sources = change_sources(&mut checker, &top);
     // Who is not named may be the one that a misspelt name was meant for: this waits until names are right.
     if !checker.has_errors() {
@@ -64,6 +65,8 @@ pub(crate) fn check(
     let plan = Plan {
         callbacks: CallbackSet(functions),
         digest: digest(&texts, &tokens),
+        projects: projects.projects,
+        codebases: projects.codebases,
         workers: workers.defs,
         builders: builders.defs,
         schedulers: schedulers.defs,

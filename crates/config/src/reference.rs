@@ -39,8 +39,10 @@ pub fn markdown(catalogue: &Catalogue) -> String {
             }
             "scheduler" => {
                 section(&mut out, 3, &keys::SCHEDULER_CHANGES);
+                section(&mut out, 3, &keys::FILTER);
                 section(&mut out, 3, &keys::SCHEDULER_DEPENDENT);
                 section(&mut out, 3, &keys::SCHEDULER_PERIODIC);
+                section(&mut out, 3, &keys::SCHEDULER_NIGHTLY);
                 section(&mut out, 3, &keys::SCHEDULER_TRIGGERABLE);
                 section(&mut out, 3, &keys::SCHEDULER_FORCE);
                 section(&mut out, 3, &keys::FIELD);

@@ -74,6 +74,7 @@ fn plan() -> Plan {
                 attempts_max: 3,
                 collapse: CollapseRule::Never,
                 builds_max: None,
+                project: None,
             };
             (name, definition)
         })
@@ -95,6 +96,7 @@ fn plan() -> Plan {
         name: "force".into(),
         builders: builders.keys().cloned().collect(),
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::Force(ForceDef::default()),
     };
@@ -102,6 +104,7 @@ fn plan() -> Plan {
         name: "all".into(),
         builders: builders.keys().cloned().collect(),
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::SingleBranch {
             filter: ChangeFilter::default(),

@@ -17,6 +17,7 @@
 
 mod apply;
 pub mod build;
+mod codebases;
 mod deadlines;
 mod decide;
 pub mod filter;
@@ -27,6 +28,7 @@ pub mod planted;
 mod queue;
 pub mod schedulers;
 mod state;
+mod timed;
 mod tx;
 pub mod watch;
 

@@ -16,6 +16,8 @@ pub enum Bug {
     AttemptsOffByOne,
     /// A tree-stable timer counts from the first change instead of the last.
     TimerFiresEarly,
+    /// What builds only when something has changed builds every time.
+    BuildsUnchanged,
     /// Nobody notices that a worker stays away.
     LeaseForgotten,
     /// A failed step that halts does not.

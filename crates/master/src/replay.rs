@@ -148,11 +148,13 @@ mod tests {
             attempts_max: 1,
             collapse: CollapseRule::Never,
             builds_max: None,
+            project: None,
         };
         let scheduler = SchedulerDef {
             name: "s".into(),
             builders: vec!["b".into()],
             priority: 0,
+            codebases: Vec::new(),
             properties: BTreeMap::new(),
             kind: SchedulerKind::AnyBranch {
                 filter: ChangeFilter {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Duration, NewSourceStamp, Properties};
+use crate::{CallbackSet, Cron, Duration, NewSourceStamp, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,38 @@ pub struct Plan {
     pub schedulers: BTreeMap<String, SchedulerDef>,
     /// Change sources by name.
     pub change_sources: BTreeMap<String, ChangeSourceDef>,
+    /// Projects by name.
+    #[serde(default)]
+    pub projects: BTreeMap<String, ProjectDef>,
+    /// Code bases by name.
+    #[serde(default)]
+    pub codebases: BTreeMap<String, CodebaseDef>,
     /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
     /// stored.
     #[serde(skip)]
     pub callbacks: CallbackSet,
+}
+
+/// What builders and code bases belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectDef {
+    /// Its name, an identifier.
+    pub name: String,
+    /// For people; Markdown.
+    pub description: Option<String>,
+}
+
+/// A repository that builds are made from, under a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodebaseDef {
+    /// Its name, an identifier.
+    pub name: String,
+    /// Name of its project.
+    pub project: String,
+    /// The repository, as change sources spell it.
+    pub repository: String,
+    /// Its main branch; none = the repository's default.
+    pub branch: Option<String>,
 }
 
 /// A machine that may connect, and what it may run.
@@ -66,6 +94,9 @@ pub struct BuilderDef {
     pub collapse: CollapseRule,
     /// Builds of this builder at once over all workers; none = as many as there are slots.
     pub builds_max: Option<u32>,
+    /// Name of its project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// Selects workers for a builder.
@@ -146,8 +177,22 @@ pub struct SchedulerDef {
     pub priority: i64,
     /// Properties of its buildsets (source `Scheduler`).
     pub properties: BTreeMap<String, Value>,
+    /// Code bases that it builds together. Empty = whatever sets it off says what is built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codebases: Vec<CodebaseUse>,
     /// What sets it off.
     pub kind: SchedulerKind,
+}
+
+/// A code base that a scheduler builds together with others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodebaseUse {
+    /// What of it is built when nothing else is known, and which branch of it is followed (none = all).
+    #[serde(flatten)]
+    pub source: FixedSource,
+    /// If given, always this revision is built, and its changes are not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 /// What sets a scheduler off.
@@ -180,7 +225,14 @@ pub enum SchedulerKind {
         /// What it builds.
         #[serde(flatten)]
         source: FixedSource,
+        /// If given, it builds only if an important change has passed this since it last looked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<ChangeFilter>,
     },
+    /// At times of a calendar.
+    Nightly(NightlyDef),
+    /// At times of a calendar, if a step of a build has said so since the last time.
+    NightlyTriggerable(NightlyDef),
     /// When a step of a build says so (the step `trigger`).
     Triggerable {
         /// What it builds when the step does not say.
@@ -218,6 +270,27 @@ impl FixedSource {
     }
 }
 
+/// What sets a scheduler off at times of a calendar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NightlyDef {
+    /// When it is due.
+    pub cron: Cron,
+    /// Name of the time zone that this is meant in, of the IANA database.
+    pub zone: String,
+    /// Each firing is put off by some of this, which its time and the scheduler's name say.
+    #[serde(default)]
+    pub jitter: Duration,
+    /// When it is due and builds even though nothing has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_at: Option<Cron>,
+    /// What it builds.
+    #[serde(flatten)]
+    pub source: FixedSource,
+    /// If given, it builds only if an important change has passed this since it last looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeFilter>,
+}
+
 /// Which changes a scheduler hears. Every part that is given must match; an empty part matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeFilter {
@@ -235,9 +308,65 @@ pub struct ChangeFilter {
     pub files: Vec<String>,
     /// Globs: a change whose files all match is *unimportant*: it is built along, but sets nothing off.
     pub unimportant_files: Vec<String>,
+    /// Globs: a change of which no file matches is *unimportant*. Empty = all are important.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub important_files: Vec<String>,
+    /// Whether unimportant changes are not heard at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_important: bool,
+    /// Further tests; each must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<ChangeTest>,
     /// Whether a function of the configuration ([`Plan::callbacks`]) is asked too. What it said comes with the change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback: bool,
+}
+
+/// One test of a change filter: whether an attribute is (or, negated, is not) one of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeTest {
+    /// What is looked at.
+    pub attribute: ChangeAttribute,
+    /// How it is compared.
+    pub matching: Matching,
+    /// Whether none may match, instead of one having to. A change without the attribute passes then, and only then.
+    pub negated: bool,
+    /// What it is compared with.
+    pub values: Vec<String>,
+}
+
+/// An attribute of a change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeAttribute {
+    /// Who wrote it.
+    Author,
+    /// Who committed it.
+    Committer,
+    /// Its branch.
+    Branch,
+    /// Its repository.
+    Repository,
+    /// Its project.
+    Project,
+    /// Its category.
+    Category,
+    /// Its codebase.
+    Codebase,
+    /// A property of it, as text.
+    Property(String),
+}
+
+/// How an attribute is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matching {
+    /// As it is.
+    Exact,
+    /// With globs.
+    Glob,
+    /// With regular expressions, from its beginning on.
+    Regex,
 }
 
 /// A force scheduler's form.
@@ -253,12 +382,18 @@ pub struct ForceDef {
     pub reason_required: bool,
     /// Default source stamp.
     pub source: FixedSource,
+    /// Default source stamps of several code bases, in place of the one. Empty = there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codebases: Vec<FixedSource>,
+    /// Whether the form takes a patch for each source stamp.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patch: bool,
     /// Further fields; each becomes a property (source `Force Build Form`).
     pub fields: Vec<ForceField>,
 }
 
 /// One field of a force form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ForceField {
     /// Name of the property.
     pub name: String,
@@ -274,18 +409,29 @@ pub struct ForceField {
     pub regex: Option<String>,
     /// Shown on hovering.
     pub tooltip: String,
+    /// Whether pages leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hide: bool,
 }
 
 /// The type of a force field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ForceFieldKind {
     /// One line of text.
+    #[default]
     String,
     /// Several lines of text.
     Text,
     /// A whole number.
-    Int,
+    Int {
+        /// The smallest that is accepted.
+        #[serde(default)]
+        min: Option<i64>,
+        /// The largest that is accepted.
+        #[serde(default)]
+        max: Option<i64>,
+    },
     /// Yes or no.
     Bool,
     /// One of several.
@@ -294,7 +440,45 @@ pub enum ForceFieldKind {
         choices: Vec<String>,
         /// Whether anything else is refused.
         strict: bool,
+        /// Whether several can be chosen.
+        #[serde(default)]
+        multiple: bool,
     },
+    /// Somebody's name.
+    #[serde(rename = "username")]
+    UserName {
+        /// Whether it must be of the form `Name <name@example.org>`.
+        need_email: bool,
+    },
+    /// The text of a file.
+    File {
+        /// The largest that is accepted, in bytes.
+        size_max: u64,
+    },
+    /// Its default, whatever is given.
+    Fixed,
+    /// An object of further fields.
+    Group {
+        /// The fields.
+        fields: Vec<ForceField>,
+        /// How they are shown.
+        layout: GroupLayout,
+        /// In how many columns.
+        columns: u32,
+    },
+}
+
+/// How a group of fields is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupLayout {
+    /// One below the other, with a frame.
+    #[default]
+    Vertical,
+    /// Without a frame.
+    Simple,
+    /// A tab each.
+    Tabs,
 }
 
 /// Where changes come from, when the master has to look for them.

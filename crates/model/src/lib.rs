@@ -25,8 +25,9 @@ pub use calendar::{Cron, Zone};
 pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
-    BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, FixedSource, ForceDef, ForceField,
-    ForceFieldKind, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseDef, CodebaseUse,
+    CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan,
+    ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
 };
 pub use event::{Event, Sequenced};
 pub use id::{
@@ -36,7 +37,7 @@ pub use id::{
 pub use interpolate::{InterpolateError, Scope, Template};
 pub use properties::{Properties, Property};
 pub use record::{
-    BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
+    Asked, BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
     EffectRecord, LogContent, LogKind, LogRecord, LogSave, MasterRecord, NewSourceStamp, Patch, RequestPhase,
     SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord, StepUrl, WaitingChanges,
     WorkerConnection, WorkerInfo, WorkerRecord,

@@ -120,9 +120,15 @@ pub struct SchedulerState {
     /// Changes that wait for a stable tree, by timer key (one key, `""`, for the single-branch kind).
     #[serde(default)]
     pub waiting: BTreeMap<String, WaitingChanges>,
-    /// When a periodic one fires next.
+    /// When one that is set off by time fires next.
     #[serde(default)]
     pub next_fire: Option<Timestamp>,
+    /// The newest that was heard of each code base, where it builds several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, NewSourceStamp>,
+    /// What was asked of a nightly-triggerable one since it last fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// Changes that wait for a tree-stable timer.
@@ -132,6 +138,21 @@ pub struct WaitingChanges {
     pub changes: Vec<ChangeId>,
     /// When it fires; none while there are only unimportant changes.
     pub fire_at: Option<Timestamp>,
+    /// Whether an important one is among them, or was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub important: bool,
+}
+
+/// What a step has asked a nightly-triggerable scheduler for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What is to be built; empty = what the scheduler says.
+    pub sourcestamps: Vec<NewSourceStamp>,
+    /// Properties of the builds.
+    pub properties: Properties,
+    /// Changes that led to it.
+    #[serde(default)]
+    pub changes: Vec<ChangeId>,
 }
 
 /// A change source.

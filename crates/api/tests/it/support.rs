@@ -266,6 +266,7 @@ pub(crate) fn plan() -> Plan {
         name: name.into(),
         builders,
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,
     };
@@ -281,12 +282,11 @@ pub(crate) fn plan() -> Plan {
         fields: vec![ForceField {
             name: "count".into(),
             label: "Count".into(),
-            kind: ForceFieldKind::Int,
+            kind: ForceFieldKind::Int { min: None, max: None },
             default: json!(3),
-            required: false,
-            regex: None,
-            tooltip: String::new(),
+            ..ForceField::default()
         }],
+        ..ForceDef::default()
     };
     let schedulers = [
         scheduler("force", names, SchedulerKind::Force(force)),
@@ -347,6 +347,7 @@ fn builder(name: &str, commands: &[&[&str]]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        project: None,
     }
 }
 

@@ -32,6 +32,7 @@ pub static BUILDER: SectionKeys = SectionKeys {
             "For people; Markdown.",
             "\"Builds and tests zlib.\"",
         ),
+        optional("project", Type::Text, "none", "Name of its project.", "\"zlib\""),
         optional(
             "tags",
             Type::Texts,

@@ -12,7 +12,7 @@ use super::{
     launch::{Launch, launch},
     trigger,
 };
-use crate::{State, Tx, schedulers};
+use crate::{State, Tx, codebases, schedulers};
 
 /// A buildset that is over, as it was at its end.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ fn dependents(tx: &mut Tx<'_>, completed: &Completed) {
         };
         debug_assert!(matches!(definition.kind, SchedulerKind::Dependent { .. }));
         let upstream = &completed.buildset;
+        let sourcestamps = codebases::aggregate(tx, definition, upstream.sourcestamps.clone());
         launch(
             tx,
             definition,
@@ -66,7 +67,7 @@ fn dependents(tx: &mut Tx<'_>, completed: &Completed) {
                     "scheduler '{name}' follows '{}', whose buildset {} has succeeded",
                     upstream.scheduler, upstream.id
                 ),
-                sourcestamps: upstream.sourcestamps.clone(),
+                sourcestamps,
                 changes: upstream.changes.clone(),
                 properties: schedulers::base_properties(definition),
                 priority: None,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ironmaster_model::{
-    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Event, Plan, SchedulerId,
-    SchedulerKind, SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord,
+    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Event, Plan, SchedulerDef,
+    SchedulerId, SchedulerKind, SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo,
+    WorkerRecord,
 };
 
-use crate::{Refusal, Reply, Tx};
+use crate::{Refusal, Reply, Tx, timed};
 
 pub(super) fn configure(tx: &mut Tx<'_>, plan: &Arc<Plan>) -> Result<Reply, Refusal> {
     if plan.digest.is_empty() {
@@ -111,7 +112,7 @@ fn schedulers(tx: &mut Tx<'_>, plan: &Plan, old: &Plan) {
         let mut state = known.map(|known| known.state.clone()).unwrap_or_default();
         adapt(
             &mut state,
-            &definition.kind,
+            definition,
             old.schedulers.get(&definition.name).map(|old| &old.kind),
             tx.now(),
         );
@@ -140,26 +141,34 @@ fn schedulers(tx: &mut Tx<'_>, plan: &Plan, old: &Plan) {
 }
 
 /// Fits what a scheduler remembers to a new definition.
-fn adapt(state: &mut SchedulerState, new: &SchedulerKind, old: Option<&SchedulerKind>, now: Timestamp) {
-    match new {
-        SchedulerKind::Periodic { interval, .. } => {
-            state.waiting.clear();
-            state.next_fire = match (state.next_fire, old) {
-                (Some(next), Some(SchedulerKind::Periodic { interval: before, .. }))
-                    if before != interval =>
-                {
-                    // Counted from the last firing, which the old interval tells.
-                    Some(Timestamp(next.0.saturating_sub(before.0)) + *interval)
-                }
-                (Some(next), _) => Some(next),
-                (None, _) => Some(now),
-            };
+fn adapt(state: &mut SchedulerState, new: &SchedulerDef, old: Option<&SchedulerKind>, now: Timestamp) {
+    if new.codebases.len() > 1 {
+        state
+            .seen
+            .retain(|name, _| new.codebases.iter().any(|of| of.source.codebase == *name));
+    } else {
+        state.seen.clear();
+    }
+    let seen = std::mem::take(&mut state.seen);
+    match new.kind {
+        SchedulerKind::Periodic { .. } | SchedulerKind::Nightly(_) | SchedulerKind::NightlyTriggerable(_) => {
+            timed::adapt(state, new, old, now);
         }
         SchedulerKind::Dependent { .. } | SchedulerKind::Triggerable { .. } | SchedulerKind::Force(_) => {
             *state = SchedulerState::default();
         }
-        SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => state.next_fire = None,
+        SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => {
+            state.next_fire = None;
+            state.asked = None;
+            // Of another kind before: what was important then is built now.
+            for waiting in state.waiting.values_mut() {
+                if std::mem::take(&mut waiting.important) {
+                    waiting.fire_at.get_or_insert(now);
+                }
+            }
+        }
     }
+    state.seen = seen;
 }
 
 fn change_sources(tx: &mut Tx<'_>, plan: &Plan) {
@@ -201,10 +210,21 @@ pub(super) fn enable_scheduler(tx: &mut Tx<'_>, id: SchedulerId, enabled: bool) 
         });
     };
     if record.enabled != enabled {
-        let scheduler = SchedulerRecord {
+        let mut scheduler = SchedulerRecord {
             enabled,
             ..record.clone()
         };
+        // Nobody wanted the times that it was off for.
+        if enabled
+            && scheduler.state.next_fire.is_some_and(|due| due <= tx.now())
+            && let Some(definition) = tx.state().plan().schedulers.get(&scheduler.name)
+            && matches!(
+                definition.kind,
+                SchedulerKind::Nightly(_) | SchedulerKind::NightlyTriggerable(_)
+            )
+        {
+            scheduler.state.next_fire = timed::next_firing(definition, tx.now());
+        }
         tx.emit(Event::SchedulerSet { scheduler });
     }
     Ok(Reply::Done)

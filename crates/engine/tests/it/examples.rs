@@ -1,6 +1,8 @@
 //! Plain examples, one subject each: what a user would expect, in the words of the engine.
 
+mod codebases;
 mod force;
+mod nightly;
 mod queue;
 mod schedulers;
 mod steps;
@@ -160,6 +162,7 @@ fn builder(name: &str, steps: &[&str]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        project: None,
     }
 }
 
@@ -188,6 +191,7 @@ fn scheduler(name: &str, builders: &[&str], kind: SchedulerKind) -> SchedulerDef
         name: name.into(),
         builders: builders.iter().map(|name| (*name).to_owned()).collect(),
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,
     }

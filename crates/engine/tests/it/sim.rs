@@ -197,6 +197,7 @@ planted! { the_model_finds, false:
     merging_that_drops_both: CollapseDropsBoth;
     one_attempt_too_many: AttemptsOffByOne;
     a_timer_that_fires_early: TimerFiresEarly;
+    a_nightly_build_of_nothing_new: BuildsUnchanged;
     a_forgotten_lease: LeaseForgotten;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;

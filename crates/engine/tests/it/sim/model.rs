@@ -41,6 +41,9 @@ struct Scheduler {
     enabled: bool,
     timers: Vec<Timer>,
     next_fire: Option<i64>,
+    /// Changes that one which is set off by time keeps, and whether there is an important one.
+    kept: Vec<u64>,
+    changed: bool,
 }
 
 /// Branch, revision and code base: the rest is always the same here.
@@ -246,7 +249,15 @@ impl Model {
             Input::StopBuild { build, .. } => self.stop(build.0, out)?,
             Input::EnableScheduler { scheduler, enabled } => {
                 let found = self.schedulers.get_mut(scheduler.0 as usize - 1);
-                found.filter(|scheduler| scheduler.active).ok_or(())?.enabled = *enabled;
+                let found = found.filter(|scheduler| scheduler.active).ok_or(())?;
+                if *enabled
+                    && !found.enabled
+                    && found.next_fire.is_some_and(|due| due <= now)
+                    && let SchedulerKind::Nightly(nightly) = &self.plan.schedulers[&found.name].kind
+                {
+                    found.next_fire = Some(time::next_nightly(&found.name, nightly, now));
+                }
+                found.enabled = *enabled;
             }
             Input::PauseWorker { worker, paused, .. } => self.worker(worker.0)?.paused = *paused,
             Input::StopWorker { worker } => self.worker(worker.0)?.graceful = true,
@@ -410,18 +421,42 @@ impl Model {
                     enabled: true,
                     timers: Vec::new(),
                     next_fire: None,
+                    kept: Vec::new(),
+                    changed: false,
                 });
             }
             let at = self.scheduler(name).unwrap();
-            if let SchedulerKind::Periodic { interval, .. } = &definition.kind {
-                let before = match old.schedulers.get(name).map(|old| &old.kind) {
-                    Some(SchedulerKind::Periodic { interval, .. }) => *interval,
-                    _ => *interval,
-                };
-                let next = self.schedulers[at]
-                    .next_fire
-                    .map_or(now, |next| next - before.0 + interval.0);
-                self.schedulers[at].next_fire = Some(next);
+            let before = old.schedulers.get(name).map(|old| &old.kind);
+            let changes = match &definition.kind {
+                SchedulerKind::Periodic {
+                    interval, changes, ..
+                } => {
+                    let before = match before {
+                        Some(SchedulerKind::Periodic { interval, .. }) => *interval,
+                        _ => *interval,
+                    };
+                    let next = self.schedulers[at]
+                        .next_fire
+                        .map_or(now, |next| next - before.0 + interval.0);
+                    self.schedulers[at].next_fire = Some(next);
+                    changes
+                }
+                SchedulerKind::Nightly(nightly) => {
+                    let same = matches!(before, Some(SchedulerKind::Nightly(old))
+                        if old.cron == nightly.cron
+                            && old.zone == nightly.zone
+                            && old.jitter == nightly.jitter
+                            && old.force_at == nightly.force_at);
+                    if !same {
+                        self.schedulers[at].next_fire = Some(time::next_nightly(name, nightly, now));
+                    }
+                    &nightly.changes
+                }
+                _ => continue,
+            };
+            if changes.is_none() {
+                self.schedulers[at].kept.clear();
+                self.schedulers[at].changed = false;
             }
         }
         for scheduler in &mut self.schedulers {

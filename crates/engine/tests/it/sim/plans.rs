@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CollapseRule, Duration, FixedSource, ForceDef, ForceField, ForceFieldKind,
-    Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, Duration, FixedSource, ForceDef, ForceField,
+    ForceFieldKind, NightlyDef, Plan, ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef,
+    WorkerSelector,
 };
 use serde_json::json;
 
@@ -25,9 +26,30 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
             plan.workers.insert((*name).into(), worker(rng, name));
         }
     }
+    for name in ["p1", "p2"] {
+        if whole || rng.chance(70) {
+            let project = ProjectDef {
+                name: name.into(),
+                description: rng.chance(50).then(|| "some".into()),
+            };
+            let codebase = CodebaseDef {
+                name: format!("of-{name}"),
+                project: name.into(),
+                repository: format!("repo of {name}"),
+                branch: None,
+            };
+            plan.codebases.insert(codebase.name.clone(), codebase);
+            plan.projects.insert(name.into(), project);
+        }
+    }
+    let projects: Vec<String> = plan.projects.keys().cloned().collect();
     for name in BUILDERS {
         if whole || rng.chance(85) {
-            plan.builders.insert((*name).into(), builder(rng, name));
+            let mut builder = builder(rng, name);
+            if !projects.is_empty() && rng.chance(50) {
+                builder.project = Some(rng.pick(&projects).clone());
+            }
+            plan.builders.insert((*name).into(), builder);
         }
     }
     let known: Vec<String> = plan.builders.keys().cloned().collect();
@@ -36,6 +58,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("s-any", any(rng)),
         ("s-plain", plain(rng)),
         ("s-periodic", periodic(rng)),
+        ("s-nightly", nightly(rng)),
         ("s-force", force(rng)),
         ("t-dependent", dependent("s-single")),
         ("u-dependent", dependent("s-force")),
@@ -44,7 +67,10 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("x-trigger", triggerable()),
     ] {
         // No period while everything is to come to rest.
-        if known.is_empty() || (whole && name == "s-periodic") || (!whole && rng.chance(12)) {
+        if known.is_empty()
+            || (whole && ["s-periodic", "s-nightly"].contains(&name))
+            || (!whole && rng.chance(12))
+        {
             continue;
         }
         let mut builders: Vec<String> = known.iter().filter(|_| rng.chance(50)).cloned().collect();
@@ -55,6 +81,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
             name: name.into(),
             builders,
             priority: [0, 0, 0, 5, -3][rng.below(5) as usize],
+            codebases: Vec::new(),
             properties: BTreeMap::from([("from".into(), json!(name))]),
             kind,
         };
@@ -111,6 +138,7 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
             CollapseRule::Never
         },
         builds_max: rng.chance(25).then(|| 1 + rng.below(2) as u32),
+        project: None,
     }
 }
 
@@ -194,7 +222,26 @@ fn periodic(rng: &mut Rng) -> SchedulerKind {
             repository: "repo".into(),
             ..FixedSource::default()
         },
+        changes: rng.chance(30).then(|| filter(rng)),
     }
+}
+
+fn nightly(rng: &mut Rng) -> SchedulerKind {
+    let mut cron = |texts: &[&str]| Cron::parse(rng.pick::<&str>(texts)).expect("a good one");
+    let often = cron(&["*/7 * * * *", "0,20 * * * *", "30 * * * *", "13 3 * * *"]);
+    let force = cron(&["0 * * * *", "0 4 * * 0"]);
+    SchedulerKind::Nightly(NightlyDef {
+        cron: often,
+        zone: (*rng.pick(&["UTC", "Europe/Berlin", "Australia/Lord_Howe"])).into(),
+        jitter: Duration::from_secs([0, 0, 45, 600][rng.below(4) as usize]),
+        force_at: rng.chance(30).then_some(force),
+        source: FixedSource {
+            branch: Some("main".into()),
+            repository: "repo".into(),
+            ..FixedSource::default()
+        },
+        changes: rng.chance(60).then(|| filter(rng)),
+    })
 }
 
 fn force(rng: &mut Rng) -> SchedulerKind {
@@ -210,11 +257,11 @@ fn force(rng: &mut Rng) -> SchedulerKind {
         fields: vec![ForceField {
             name: "jobs".into(),
             label: "Jobs".into(),
-            kind: ForceFieldKind::Int,
+            kind: ForceFieldKind::Int { min: None, max: None },
             default: json!(1),
             required: rng.chance(30),
-            regex: None,
-            tooltip: String::new(),
+            ..ForceField::default()
         }],
+        ..ForceDef::default()
     })
 }

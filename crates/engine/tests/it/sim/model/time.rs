@@ -1,7 +1,7 @@
 //! Changes and time.
 
 use ironmaster_engine::NewChange;
-use ironmaster_model::{ChangeFilter, SchedulerKind};
+use ironmaster_model::{ChangeFilter, Duration, NightlyDef, SchedulerKind, Timestamp, Zone, calendar};
 
 use super::{Fact, Model, Timer};
 
@@ -23,6 +23,20 @@ impl Model {
                 SchedulerKind::SingleBranch { filter, tree_stable } => (filter, *tree_stable, String::new()),
                 SchedulerKind::AnyBranch { filter, tree_stable } => {
                     (filter, *tree_stable, format!("{:?}", change.branch))
+                }
+                SchedulerKind::Periodic {
+                    changes: Some(filter),
+                    ..
+                }
+                | SchedulerKind::Nightly(NightlyDef {
+                    changes: Some(filter),
+                    ..
+                }) => {
+                    let important = heard(filter, change);
+                    let scheduler = &mut self.schedulers[at];
+                    scheduler.kept.extend(important.map(|_| id));
+                    scheduler.changed |= important == Some(true);
+                    continue;
                 }
                 _ => continue,
             };
@@ -115,17 +129,67 @@ impl Model {
                         self.fire(at, &key, now, out);
                     }
                     let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
-                    if let SchedulerKind::Periodic { interval, source } = &definition.kind
-                        && self.schedulers[at].next_fire.is_some_and(|next| next <= now)
-                    {
-                        self.schedulers[at].next_fire = Some(now + interval.0);
-                        let builders = self.ids(&definition.builders);
-                        let stamp = (source.branch.clone(), None, String::new());
-                        let (name, priority) = (&definition.name, definition.priority);
-                        self.buildset(name, &builders, priority, &stamp, &[], "", now, out);
+                    let Some(due) = self.schedulers[at].next_fire.filter(|due| *due <= now) else {
+                        continue;
+                    };
+                    let (source, changes, forced) = match &definition.kind {
+                        SchedulerKind::Periodic {
+                            interval,
+                            source,
+                            changes,
+                        } => {
+                            self.schedulers[at].next_fire = Some(now + interval.0);
+                            (source, changes, false)
+                        }
+                        SchedulerKind::Nightly(nightly) => {
+                            let name = &definition.name;
+                            self.schedulers[at].next_fire = Some(next_nightly(name, nightly, now));
+                            let forced = nightly
+                                .force_at
+                                .as_ref()
+                                .is_some_and(|cron| next_due(name, nightly, cron, due - 1) == due);
+                            (&nightly.source, &nightly.changes, forced)
+                        }
+                        _ => continue,
+                    };
+                    let mut kept = Vec::new();
+                    if changes.is_some() {
+                        if !self.schedulers[at].changed && !forced {
+                            continue;
+                        }
+                        kept = std::mem::take(&mut self.schedulers[at].kept);
+                        self.schedulers[at].changed = false;
                     }
+                    let stamp = match kept.last() {
+                        Some(newest) => self.stamps_of_changes[*newest as usize - 1].clone(),
+                        None => (source.branch.clone(), None, String::new()),
+                    };
+                    let builders = self.ids(&definition.builders);
+                    let (name, priority) = (&definition.name, definition.priority);
+                    self.buildset(name, &builders, priority, &stamp, &kept, "", now, out);
                 }
             }
+        }
+    }
+}
+
+/// When a nightly one fires next: every due time from long enough ago on is looked at, put off as it is.
+pub(super) fn next_nightly(name: &str, nightly: &NightlyDef, now: i64) -> i64 {
+    let plain = next_due(name, nightly, &nightly.cron, now);
+    match &nightly.force_at {
+        Some(cron) => plain.min(next_due(name, nightly, cron, now)),
+        None => plain,
+    }
+}
+
+fn next_due(name: &str, nightly: &NightlyDef, cron: &calendar::Cron, now: i64) -> i64 {
+    let zone = Zone::named(&nightly.zone).unwrap();
+    let mut at = Timestamp(now - Duration::from_secs(1000).0);
+    loop {
+        at = cron.next(&zone, at).unwrap();
+        let fires = at + calendar::jitter(name, at, nightly.jitter);
+        if fires.0 > now {
+            return fires.0;
         }
     }
 }
