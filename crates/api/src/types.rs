@@ -187,8 +187,10 @@ types! {
         nullable("properties", Properties), extra(field("attempt", Integer)), extra(nullable("cause", Json)),
         extra(field("config", Text)),
     }
-    /// What a build request waits for.
-    WAITING = "waiting", "waiting" { field("buildrequestid", Integer), field("why", Text) }
+    /// What a build request, or the step of a build, waits for.
+    WAITING = "waiting", "waiting" {
+        nullable("buildrequestid", Integer), nullable("buildid", Integer), field("why", Text), field("remedy", Text),
+    }
     /// A build request.
     BUILDREQUEST = "buildrequest", "buildrequests" {
         field("buildrequestid", Integer), field("buildsetid", Integer), field("builderid", Integer),

@@ -25,6 +25,7 @@ mod fields;
 pub mod format;
 mod grammar;
 pub mod keys;
+mod lock;
 mod mask;
 mod master;
 mod plan;

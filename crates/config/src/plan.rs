@@ -16,7 +16,7 @@ use crate::{
     builder::{self, Builders},
     callbacks::Functions,
     checker::{Checker, Section, Span},
-    fields, keys, mask, master,
+    fields, keys, lock, mask, master,
     scheduler::{self, Schedulers},
     spelling::Spelling,
     starlark_form, toml_form,
@@ -38,12 +38,14 @@ pub(crate) fn check(
     checker.unknown_keys(&top, &names);
     let settings = master::read(&mut checker, &top);
     let workers = worker::read(&mut checker, &top);
-    let builders = builder::read(&mut checker, &top, &workers);
+    let locks = lock::read(&mut checker, &top, &workers);
+    let builders = builder::read(&mut checker, &top, &workers, &locks);
     let schedulers = scheduler::read(&mut checker, &top, &builders);
     let change_sources = change_sources(&mut checker, &top);
     // Who is not named may be the one that a misspelt name was meant for: this waits until names are right.
     if !checker.has_errors() {
         cross_check(&mut checker, &workers, &builders, &schedulers, &change_sources);
+        lock::cross_check(&mut checker, &locks, &builders.used_locks, &builders.lock_orders);
     }
     let failed = checker.has_errors();
     let tokens = std::mem::take(&mut checker.tokens);
@@ -65,6 +67,7 @@ pub(crate) fn check(
         callbacks: CallbackSet(functions),
         digest: digest(&texts, &tokens),
         workers: workers.defs,
+        locks: locks.defs,
         builders: builders.defs,
         schedulers: schedulers.defs,
         change_sources: change_sources

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, Counter, Event, LogSave, MasterRecord, RequestPhase, SchedulerId,
-    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId,
+    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId, WorkerPreference,
 };
 
 use crate::{
@@ -75,8 +75,26 @@ impl State {
             Event::WorkerSet { worker } => {
                 self.took(Counter::Worker, worker.id.0);
                 self.names.workers.insert(worker.name.clone(), worker.id);
-                self.workers.insert(worker.id, worker.clone());
+                let new = self.workers.insert(worker.id, worker.clone()).is_none();
+                if new
+                    && self
+                        .plan
+                        .locks
+                        .values()
+                        .any(|lock| lock.worker_counts.contains_key(&worker.name))
+                {
+                    self.index_locks();
+                }
                 self.index_worker(worker.id);
+                if new
+                    && self
+                        .plan
+                        .builders
+                        .values()
+                        .any(|def| def.prefer == WorkerPreference::Order)
+                {
+                    self.index_configuration();
+                }
                 self.update_lease(worker.id);
             }
             Event::SchedulerSet { scheduler } => self.set_scheduler(scheduler),
@@ -215,8 +233,15 @@ impl State {
                 if let Some(used) = self.plans.get_mut(&build.config) {
                     used.builds += 1;
                 }
-                self.queue
-                    .take(build.builder, build.worker, build.slot, build.id, sequenced.seq);
+                let locks = self.locks_of_build(build);
+                self.queue.take(
+                    build.builder,
+                    build.worker,
+                    build.slot,
+                    build.id,
+                    sequenced.seq,
+                    locks,
+                );
                 self.builds.insert(
                     build.id,
                     BuildEntry {
@@ -255,6 +280,18 @@ impl State {
                     entry.steps.push(step.clone());
                     entry.logs.extend(logs.iter().map(|log| (log.id, log.clone())));
                 }
+                self.index_step(step);
+            }
+            Event::StepLocksAcquired {
+                step,
+                build,
+                state_string,
+            } => {
+                if let Some(step) = self.step_mut(*build, *step) {
+                    step.locks_acquired_at = Some(at);
+                    step.state_string.clone_from(state_string);
+                }
+                self.queue.locks_acquired(*build);
             }
             Event::StepUpdated {
                 step,
@@ -296,6 +333,7 @@ impl State {
                     step.urls.clone_from(urls);
                     step.hidden = *hidden;
                 }
+                self.queue.step_over(*build);
             }
             Event::BuildFinished { build, .. } => self.finish_build(*build),
         }
@@ -415,6 +453,7 @@ impl State {
     }
 
     fn finish_build(&mut self, id: BuildId) {
+        self.queue.forget_locks(id);
         self.unpark(id);
         let Some(entry) = self.builds.remove(&id) else {
             return;
@@ -424,7 +463,8 @@ impl State {
             used.builds = used.builds.saturating_sub(1);
         }
         self.drop_plan(&build.config);
-        self.queue.give_back(build.builder, build.worker, build.slot);
+        self.queue
+            .give_back(build.builder, build.worker, build.slot, build.id);
         self.update_lease(build.worker);
     }
 }

@@ -6,6 +6,7 @@
 //! held against it. Where the plans are at hand (live; the stored feed has only their digests) it checks choices too.
 
 mod entry;
+mod locks;
 mod order;
 mod runs;
 
@@ -13,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LogId, MasterId, Plan,
-    Results, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LockAccess, LogId,
+    MasterId, Plan, Results, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -61,7 +62,12 @@ pub struct Checker {
     builds: BTreeMap<BuildId, Build>,
     /// Requests whose attempt ended, with how: the next events must say what becomes of them.
     owed: BTreeMap<BuildRequestId, (u64, Results)>,
+    /// Held locks by name and worker.
+    locks: BTreeMap<(String, Option<WorkerId>), HeldLock>,
 }
+
+/// Who holds a lock (a build, or its step), and how much of it.
+type HeldLock = BTreeMap<(BuildId, bool), LockAccess>;
 
 #[derive(Clone, Debug, Default)]
 struct Builder {
@@ -135,6 +141,8 @@ struct Build {
 struct Step {
     id: StepId,
     definition: u32,
+    /// Whether it has its locks.
+    runs: bool,
     next_ordinal: u32,
     /// Lines, raw bytes and whether complete, of each log.
     logs: BTreeMap<LogId, (u64, u64, bool)>,
@@ -410,6 +418,7 @@ impl Checker {
             Event::BuildWaits { build, waits } => self.build_waits(*build, waits),
             Event::BuildResumed { build, step, effect } => self.build_resumed(*build, *step, effect),
             Event::StepStarted { step, logs } => self.step_started(step, logs),
+            Event::StepLocksAcquired { step, build, .. } => self.step_locks_acquired(*build, *step),
             Event::StepUpdated { step, build, .. } => self.running_step(*build, *step, "news"),
             Event::LogOpened { log } => self.log_opened(log),
             Event::LogsSaved { build, saves } => self.logs_saved(*build, saves),

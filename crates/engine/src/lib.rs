@@ -34,7 +34,7 @@ pub use decide::{decide, force_fields};
 pub use input::{ConnectedWorker, Input, NewChange, Refusal, Reply, StepOutcome, StepReport, Trigger};
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;
-pub use watch::{Stuck, Waiting};
+pub use watch::{Behind, LockWait, Stuck, Waiting};
 
 use ironmaster_model::Snapshot;
 

@@ -26,6 +26,14 @@ pub enum Bug {
     ChildForgotten,
     /// What a build waited for runs on when the build is over.
     ChildrenLeft,
+    /// A lock is free, however many hold it.
+    LockCountIgnored,
+    /// Whoever comes takes a lock, and not who waits for it.
+    LockLineIgnored,
+    /// A step that is over keeps its locks.
+    StepLockKept,
+    /// A step whose build holds locks waits behind those who wait for these.
+    NestedInLine,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -51,6 +51,10 @@ impl<'a> Tx<'a> {
         self.state.queue.next()
     }
 
+    pub(crate) fn next_grant(&mut self) -> Option<BuildId> {
+        self.state.queue.next_grant()
+    }
+
     pub(crate) fn forget_unused(&mut self) {
         self.state.forget_unused();
     }

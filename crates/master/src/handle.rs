@@ -177,8 +177,8 @@ impl Master {
         }
     }
 
-    /// Why a request is not being built; none if it is not waiting.
-    pub async fn why_waiting(&self, request: BuildRequestId) -> Option<String> {
+    /// Why a request is not being built, and what would make it run; none if it is not waiting.
+    pub async fn why_waiting(&self, request: BuildRequestId) -> Option<(String, String)> {
         let why = self
             .inner
             .committer
@@ -187,8 +187,19 @@ impl Master {
             .ok()?;
         match why {
             Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. } => None,
-            waiting => Some(waiting.to_string()),
+            waiting => Some((waiting.to_string(), waiting.remedy())),
         }
+    }
+
+    /// What the running step of a build waits for, and what would make it go on; none if it is not waiting.
+    pub async fn why_step_waits(&self, build: BuildId) -> Option<(String, String)> {
+        let wait = self
+            .inner
+            .committer
+            .look(move |state| state.why_step_waits(build))
+            .await
+            .ok()??;
+        Some((wait.to_string(), wait.remedy()))
     }
 
     /// Runs one connection of a native worker until it ends. `peer` is its address, for logs.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Duration, NewSourceStamp, Properties};
+use crate::{CallbackSet, Duration, LockDef, LockUse, NewSourceStamp, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Plan {
     pub schedulers: BTreeMap<String, SchedulerDef>,
     /// Change sources by name.
     pub change_sources: BTreeMap<String, ChangeSourceDef>,
+    /// Locks by name.
+    #[serde(default)]
+    pub locks: BTreeMap<String, LockDef>,
     /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
     /// stored.
     #[serde(skip)]
@@ -27,7 +30,7 @@ pub struct Plan {
 }
 
 /// A machine that may connect, and what it may run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerDef {
     /// Its name, an identifier.
     pub name: String,
@@ -42,7 +45,7 @@ pub struct WorkerDef {
 }
 
 /// A named job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuilderDef {
     /// Its name, any text.
     pub name: String,
@@ -66,6 +69,15 @@ pub struct BuilderDef {
     pub collapse: CollapseRule,
     /// Builds of this builder at once over all workers; none = as many as there are slots.
     pub builds_max: Option<u32>,
+    /// Locks that each build holds from its start to its end.
+    #[serde(default)]
+    pub locks: Vec<LockUse>,
+    /// Which of its workers is taken when several have room.
+    #[serde(default)]
+    pub prefer: WorkerPreference,
+    /// A property that says the priority of a request, if it is a whole number.
+    #[serde(default)]
+    pub priority_property: Option<String>,
 }
 
 /// Selects workers for a builder.
@@ -76,6 +88,40 @@ pub enum WorkerSelector {
     Name(String),
     /// Every worker with this label.
     Label(String),
+    /// Every worker with all of these labels, and none of those.
+    Labels {
+        /// What it must have.
+        all: Vec<String>,
+        /// What it must not have.
+        not: Vec<String>,
+    },
+}
+
+impl WorkerSelector {
+    /// Whether it means that worker.
+    pub fn matches(&self, worker: &WorkerDef) -> bool {
+        match self {
+            WorkerSelector::Name(name) => worker.name == *name,
+            WorkerSelector::Label(label) => worker.labels.contains(label),
+            WorkerSelector::Labels { all, not } => {
+                all.iter().all(|label| worker.labels.contains(label))
+                    && !not.iter().any(|label| worker.labels.contains(label))
+            }
+        }
+    }
+}
+
+/// Which of several workers with room a builder's next build gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerPreference {
+    /// One that has built it lately, for its warm checkout; else as for `Idle`.
+    #[default]
+    Warm,
+    /// The one that runs the least, of these the one that was not used for longest.
+    Idle,
+    /// One that an earlier selector of the builder means; of these as for `Idle`.
+    Order,
 }
 
 /// When an older queued request is merged into a newer one of the same builder.
@@ -88,10 +134,13 @@ pub enum CollapseRule {
     /// When branch, repository, project, codebase and patch are equal; the newest revision is built
     /// (Buildbot's default rule).
     SameBranch,
+    /// When repository, project, codebase and patch are equal, whatever branch and revision they name; only the newest request is
+    /// built.
+    Newest,
 }
 
 /// One step of a builder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepDef {
     /// Shown to people; unique within a builder (made so by the configuration).
     pub name: String,
@@ -103,6 +152,9 @@ pub struct StepDef {
     pub flags: StepFlags,
     /// Logs that are opened together with it, in order.
     pub logs: Vec<String>,
+    /// Locks that it holds while it runs.
+    #[serde(default)]
+    pub locks: Vec<LockUse>,
 }
 
 /// What a step's result does to the build; Buildbot's flags with Buildbot's defaults.
@@ -313,12 +365,7 @@ impl Plan {
     pub fn workers_of(&self, builder: &BuilderDef) -> BTreeSet<String> {
         self.workers
             .values()
-            .filter(|worker| {
-                builder.workers.iter().any(|selector| match selector {
-                    WorkerSelector::Name(name) => worker.name == *name,
-                    WorkerSelector::Label(label) => worker.labels.contains(label),
-                })
-            })
+            .filter(|worker| builder.workers.iter().any(|selector| selector.matches(worker)))
             .map(|worker| worker.name.clone())
             .collect()
     }

@@ -209,6 +209,15 @@ pub enum Event {
         /// Its logs.
         logs: Vec<LogRecord>,
     },
+    /// A step that waited for its locks has all of them, and runs.
+    StepLocksAcquired {
+        /// Which.
+        step: StepId,
+        /// Its build.
+        build: BuildId,
+        /// For people.
+        state_string: String,
+    },
     /// A running step says something new of itself.
     StepUpdated {
         /// Which.
@@ -306,6 +315,7 @@ impl Event {
             Event::BuildWaits { .. } => "build_waits",
             Event::BuildResumed { .. } => "build_resumed",
             Event::StepStarted { .. } => "step_started",
+            Event::StepLocksAcquired { .. } => "step_locks_acquired",
             Event::StepUpdated { .. } => "step_updated",
             Event::LogOpened { .. } => "log_opened",
             Event::LogsSaved { .. } => "logs_saved",

@@ -14,6 +14,7 @@ pub mod definition;
 pub mod event;
 pub mod id;
 pub mod interpolate;
+pub mod lock;
 pub mod properties;
 pub mod record;
 pub mod results;
@@ -26,7 +27,8 @@ pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
     BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, FixedSource, ForceDef, ForceField,
-    ForceFieldKind, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    ForceFieldKind, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference,
+    WorkerSelector,
 };
 pub use event::{Event, Sequenced};
 pub use id::{
@@ -34,6 +36,7 @@ pub use id::{
     SchedulerId, SourceStampId, StepId, WorkerId,
 };
 pub use interpolate::{InterpolateError, Scope, Template};
+pub use lock::{LockAccess, LockDef, LockScope, LockUse};
 pub use properties::{Properties, Property};
 pub use record::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,

@@ -362,6 +362,8 @@ pub struct StepRecord {
     pub name: String,
     /// When it started.
     pub started_at: Timestamp,
+    /// Since when it has its locks and runs; none while it waits for them.
+    pub locks_acquired_at: Option<Timestamp>,
     /// When it ended.
     pub complete_at: Option<Timestamp>,
     /// How it ended.

@@ -289,6 +289,7 @@ mod tests {
             params,
             flags: StepFlags::default(),
             logs: vec!["stdio".into()],
+            locks: Vec::new(),
         })
     }
 

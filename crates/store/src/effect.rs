@@ -216,6 +216,16 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
         Event::StepStarted { step, logs } => std::iter::once(insert(Table::Steps, step_row(step)))
             .chain(logs.iter().map(|log| insert(Table::Logs, log_row(log))))
             .collect(),
+        Event::StepLocksAcquired {
+            step,
+            build: _,
+            state_string,
+        } => vec![RowOp::Update {
+            table: Table::Steps,
+            set: &[steps::LOCKS_ACQUIRED_AT, steps::STATE_STRING],
+            by: &[steps::ID],
+            values: vec![time(at), Value::text(state_string), Value::id(step.0)],
+        }],
         Event::StepUpdated {
             step,
             build: _,

@@ -213,8 +213,8 @@ tables! {
     /// Steps.
     Steps = "steps" mod steps key 1 {
         ID "id" Int, BUILD "build" Int, NUMBER "number" Int, DEFINITION "definition" Int, NAME "name" Text,
-        STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, RESULTS "results" Int, CAUSE "cause" Json,
-        STATE_STRING "state_string" Text, URLS "urls" Json, HIDDEN "hidden" Bool,
+        STARTED_AT "started_at" Time, LOCKS_ACQUIRED_AT "locks_acquired_at" Time, COMPLETE_AT "complete_at" Time,
+        RESULTS "results" Int, CAUSE "cause" Json, STATE_STRING "state_string" Text, URLS "urls" Json, HIDDEN "hidden" Bool,
     }
     /// Logs. Without content the text is in the build's log file.
     Logs = "logs" mod logs key 1 {

@@ -18,6 +18,7 @@ import type {
   Properties,
   Scheduler,
   Step,
+  Waiting,
   Worker,
 } from './types'
 
@@ -164,13 +165,22 @@ export const latestBuilds = (): LiveQuery<Page<Build>> => ({
 export const PENDING_LIMIT = 500
 
 /** What a request waits for, in the engine's own words; none once it does not wait. */
-export const whyWaiting = (id: number): LiveQuery<string | null> => ({
+export const whyWaiting = (id: number): LiveQuery<Waiting | null> => ({
   key: ['buildrequests', id, 'waiting'],
-  // Whatever frees or takes a place says so in one of these.
-  topics: ['workers/*/*', 'buildrequests/*/*'],
+  // Whatever frees or takes a place or a lock says so in one of these.
+  topics: ['workers/*/*', 'buildrequests/*/*', 'builds/*/*'],
   fetch: async (signal) =>
-    (await list('waiting', path`buildrequests/${id}/waiting`, {}, signal)).items[0]?.why ?? null,
-  apply: (why) => why,
+    (await list('waiting', path`buildrequests/${id}/waiting`, {}, signal)).items[0] ?? null,
+  apply: (waiting) => waiting,
+  refetchOn: () => true,
+})
+
+/** Which lock the running step of a build waits for, likewise. */
+export const whyStepWaits = (buildid: number): LiveQuery<Waiting | null> => ({
+  key: ['builds', buildid, 'waiting'],
+  topics: ['builds/*/*'],
+  fetch: async (signal) => (await list('waiting', path`builds/${buildid}/waiting`, {}, signal)).items[0] ?? null,
+  apply: (waiting) => waiting,
   refetchOn: () => true,
 })
 

@@ -59,9 +59,12 @@ export interface Builder {
 
 /** What a request waits for. */
 export interface Waiting {
-  buildrequestid: number
+  buildrequestid: number | null
+  buildid: number | null
   /** In words, without a full stop. */
   why: string
+  /** What would make it run, in words, without a full stop. */
+  remedy: string
 }
 
 export interface BuildRequest {

@@ -3,7 +3,15 @@ import { type ReactNode, useState } from 'react'
 import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
-import { buildChanges, buildProperties, buildSteps, oneBuild, oneBuildset, oneRequest } from '../api/queries'
+import {
+  buildChanges,
+  buildProperties,
+  buildSteps,
+  oneBuild,
+  oneBuildset,
+  oneRequest,
+  whyStepWaits,
+} from '../api/queries'
 import type { Build, Buildset, Change, Properties, SourceStamp } from '../api/types'
 import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
@@ -189,7 +197,12 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         >
           {tab === 'steps' ? (
             <Loaded query={steps} what="the steps">
-              {({ items }) => <Steps build={build} steps={items} unfold={search.step} />}
+              {({ items }) => (
+                <>
+                  {current && current.locks_acquired_at === null && <StepWaits buildid={buildid} />}
+                  <Steps build={build} steps={items} unfold={search.step} />
+                </>
+              )}
             </Loaded>
           ) : tab === 'changes' ? (
             <Loaded query={changes} what="the changes">
@@ -211,6 +224,17 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         </Tabs>
       </Panel>
     </Page>
+  )
+}
+
+/** Which lock the running step waits for. */
+function StepWaits({ buildid }: { buildid: number }) {
+  const waiting = useLive(whyStepWaits(buildid)).data
+  if (waiting === undefined || waiting === null) return null
+  return (
+    <p style={{ margin: '14px 16px 0' }} role="status">
+      The step waits: {waiting.why}. What helps: {waiting.remedy}.
+    </p>
   )
 }
 

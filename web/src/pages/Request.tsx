@@ -109,11 +109,11 @@ function RequestFacts({ request }: { request: BuildRequest }) {
 
 /** Why it waits. */
 function Why({ request }: { request: BuildRequest }) {
-  const why = useLive(whyWaiting(request.buildrequestid)).data
-  if (why === undefined || why === null) return null
+  const waiting = useLive(whyWaiting(request.buildrequestid)).data
+  if (waiting === undefined || waiting === null) return null
   return (
     <p style={{ marginTop: 14 }} role="status">
-      It waits: {why}. This page goes on to the build when it starts.
+      It waits: {waiting.why}. What helps: {waiting.remedy}. This page goes on to the build when it starts.
     </p>
   )
 }

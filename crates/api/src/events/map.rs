@@ -94,6 +94,9 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
             notices.extend(logs.iter().map(|log| item(Logs, log.id.0, "new")));
             notices
         }
+        Event::StepLocksAcquired { step, build, .. } => {
+            vec![item(Steps, step.0, "updated"), item(Builds, build.0, "update")]
+        }
         Event::StepUpdated { step, .. } => vec![item(Steps, step.0, "updated")],
         Event::StepFinished { step, .. } => vec![item(Steps, step.0, "finished")],
         Event::LogOpened { log } => vec![item(Logs, log.id.0, "new")],

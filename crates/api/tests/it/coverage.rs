@@ -50,6 +50,7 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ("buildrequests.list", ("buildrequests", Some)),
         ("buildrequests.get", ("buildrequests/1", Some)),
         ("buildrequests.waiting", ("buildrequests/2/waiting", Some)),
+        ("builds.waiting", ("builds/1/waiting", None)),
         ("buildsets.list", ("buildsets", Some)),
         ("buildsets.get", ("buildsets/1", Some)),
         ("sourcestamps.list", ("buildsets/1/sourcestamps", Some)),

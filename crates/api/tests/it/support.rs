@@ -334,6 +334,7 @@ fn builder(name: &str, commands: &[&[&str]]) -> BuilderDef {
             ..StepFlags::default()
         },
         logs: vec!["stdio".into()],
+        locks: Vec::new(),
     };
     BuilderDef {
         name: name.into(),
@@ -347,6 +348,7 @@ fn builder(name: &str, commands: &[&[&str]]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        ..BuilderDef::default()
     }
 }
 

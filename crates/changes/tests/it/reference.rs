@@ -97,6 +97,7 @@ fn the_examples_for_users_are_accepted() {
     for (page, extension) in [
         ("docs/configuration.md", "toml"),
         ("docs/change-sources.md", "toml"),
+        ("docs/choosing.md", "toml"),
         ("docs/configuration.md", "star"),
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap();

@@ -4,6 +4,7 @@
 
 mod builder;
 mod change_source;
+mod lock;
 mod scheduler;
 mod settings;
 mod types;
@@ -11,6 +12,7 @@ mod worker;
 
 pub use builder::{BUILDER, STEP};
 pub use change_source::CHANGE_SOURCE;
+pub use lock::LOCK;
 pub use scheduler::{
     FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_FORCE, SCHEDULER_PERIODIC,
     SCHEDULER_TRIGGERABLE,
@@ -71,6 +73,7 @@ pub static TOP: &[&SectionKeys] = &[
     &CHANGE_HOOK,
     &LIMITS,
     &WORKER,
+    &LOCK,
     &BUILDER,
     &SCHEDULER,
     &CHANGE_SOURCE,

@@ -218,7 +218,9 @@ pub(super) fn resume_one(tx: &mut Tx<'_>) -> bool {
         let entry = state.builds.get(id)?;
         let waits = entry.record.waits.as_ref()?;
         let step = entry.steps.last()?.id;
-        let free = state.queue.can_resume(entry.record.builder, entry.record.worker);
+        let free = state
+            .queue
+            .can_resume(entry.record.builder, entry.record.worker, *id);
         free.then(|| (*id, step, waits.clone()))
     });
     let Some((build, step, waits)) = next else {

@@ -148,6 +148,30 @@ impl State {
             })?;
             build.steps.push(step);
         }
+        let running: Vec<_> = state
+            .builds
+            .values()
+            .filter_map(|build| {
+                build
+                    .steps
+                    .last()
+                    .filter(|step| step.complete_at.is_none())
+                    .cloned()
+            })
+            .collect();
+        for step in running {
+            state.index_step(&step);
+        }
+        // What its step holds is known only now.
+        let waiting: Vec<_> = state
+            .builds
+            .values()
+            .filter(|build| build.record.waits.is_some())
+            .map(|build| build.record.id)
+            .collect();
+        for build in waiting {
+            state.give_up_locks(build);
+        }
         for log in snapshot.logs {
             let build = state.builds.get_mut(&log.build).ok_or_else(|| LoadError {
                 what: format!("log {}", log.id),
@@ -218,8 +242,15 @@ impl State {
             .ok_or_else(|| missing(format!("configuration {}", build.config)))?;
         plan.builds += 1;
         // The order among preferences is lost with a restart; ids serve as well as anything.
-        self.queue
-            .take(build.builder, build.worker, build.slot, build.id, build.id.0);
+        let locks = self.locks_of_build(&build);
+        self.queue.take(
+            build.builder,
+            build.worker,
+            build.slot,
+            build.id,
+            build.id.0,
+            locks,
+        );
         let (id, waits) = (build.id, build.waits.clone());
         self.builds.insert(
             id,

@@ -1,6 +1,7 @@
 //! Plain examples, one subject each: what a user would expect, in the words of the engine.
 
 mod force;
+mod locks;
 mod queue;
 mod schedulers;
 mod steps;
@@ -160,6 +161,7 @@ fn builder(name: &str, steps: &[&str]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        ..BuilderDef::default()
     }
 }
 
@@ -170,6 +172,7 @@ fn step(name: &str) -> StepDef {
         params: serde_json::Map::new(),
         flags: StepFlags::default(),
         logs: vec!["stdio".into()],
+        locks: Vec::new(),
     }
 }
 

@@ -202,6 +202,10 @@ planted! { the_model_finds, false:
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
     an_end_that_who_waits_for_it_never_hears_of: ChildForgotten;
     children_that_nobody_waits_for_any_more: ChildrenLeft;
+    a_lock_given_away_twice: LockCountIgnored;
+    a_line_that_is_jumped: LockLineIgnored;
+    a_step_that_keeps_its_locks: StepLockKept;
+    a_nested_step_in_line: NestedInLine;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -213,4 +217,6 @@ planted! { the_checker_alone_finds, true:
     one_attempt_too_many: AttemptsOffByOne;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
+    a_lock_given_away_twice: LockCountIgnored;
+    a_step_that_keeps_its_locks: StepLockKept;
 }

@@ -207,6 +207,7 @@ create table steps (
     definition   bigint  not null,
     name         text collate "C" not null,
     started_at   bigint  not null,
+    locks_acquired_at bigint,         -- null while it waits for its locks
     complete_at  bigint,
     results      bigint,
     cause        text collate "C",                      -- JSON

@@ -185,6 +185,7 @@ create table steps (
     definition   integer not null,
     name         text    not null,
     started_at   integer not null,
+    locks_acquired_at integer,         -- null while it waits for its locks
     complete_at  integer,
     results      integer,
     cause        text,                      -- JSON

@@ -239,6 +239,7 @@ pub(super) fn step_row(step: &StepRecord) -> Vec<Value<'_>> {
         Value::Int(step.definition.into()),
         Value::text(&step.name),
         time(step.started_at),
+        opt_time(step.locks_acquired_at),
         opt_time(step.complete_at),
         step.results
             .map_or(Value::Null, |results| Value::Int(results.code().into())),

@@ -225,7 +225,11 @@ static BUILDS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         text("config", "t.config").extra().fixed(),
-        int("locks_duration_s", "0").fixed(),
+        int(
+            "locks_duration_s",
+            "(select cast(coalesce(sum(coalesce(s.locks_acquired_at, s.complete_at, s.started_at) - s.started_at), 0) \
+             / 1000000 as bigint) from steps s where s.build = t.id)",
+        ),
         int("masterid", "t.master").fixed(),
         int("number", "t.number").fixed(),
         Field::new(
@@ -413,7 +417,7 @@ static STEPS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         bool("hidden", "t.hidden"),
-        date("locks_acquired_at", "t.started_at").null().fixed(),
+        date("locks_acquired_at", "t.locks_acquired_at").null(),
         ident("name", "t.name").fixed(),
         int("number", "t.number").fixed(),
         int("results", "t.results").null(),

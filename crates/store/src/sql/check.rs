@@ -126,6 +126,11 @@ const CHECKS: &[Check] = &[
     },
     Check {
         table: "steps",
+        offenders: "select id from steps where locks_acquired_at < started_at or locks_acquired_at > complete_at",
+        what: "it had its locks before it started or after it ended",
+    },
+    Check {
+        table: "steps",
         offenders: "select s.id from steps s join builds b on b.id = s.build \
                     where s.complete_at is null and b.complete_at is not null",
         what: "it is running, but its build is over",

@@ -432,6 +432,7 @@ pub(super) fn step(fields: &mut Fields<'_>) -> Result<StepRecord, StoreError> {
         definition: fields.small()?,
         name: fields.text()?,
         started_at: fields.time()?,
+        locks_acquired_at: fields.opt_time()?,
         complete_at: fields.opt_time()?,
         results: fields.opt_results()?,
         cause: fields.opt_json()?,

@@ -43,7 +43,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "buildid": build.id, "number": build.number, "builderid": build.builder,
                     "buildrequestid": build.request, "workerid": build.worker, "masterid": build.master,
                     "started_at": build.started_at.0, "complete": build.complete_at.is_some(),
-                    "complete_at": micros(build.complete_at), "locks_duration_s": 0,
+                    "complete_at": micros(build.complete_at), "locks_duration_s": waited(world, build.id),
                     "results": build.results, "state_string": build.state_string,
                     "properties": build.properties, "attempt": build.attempt, "cause": build.cause,
                     "config": build.config,
@@ -143,7 +143,8 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
             .map(|step| {
                 json!({
                     "stepid": step.id, "number": step.number, "name": step.name, "buildid": step.build,
-                    "started_at": step.started_at.0, "locks_acquired_at": step.started_at.0,
+                    "started_at": step.started_at.0,
+                    "locks_acquired_at": micros(step.locks_acquired_at),
                     "complete": step.complete_at.is_some(), "complete_at": micros(step.complete_at),
                     "results": step.results, "state_string": step.state_string, "urls": step.urls,
                     "hidden": step.hidden, "cause": step.cause,
@@ -526,4 +527,15 @@ pub(crate) fn scope_ids(items: &[Item], scope: &str) -> Vec<u64> {
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+/// Seconds that the steps of a build waited for their locks.
+fn waited(world: &World, build: ironmaster_model::BuildId) -> i64 {
+    let micros: i64 = world
+        .steps
+        .values()
+        .filter(|step| step.build == build)
+        .filter_map(|step| Some(step.locks_acquired_at.or(step.complete_at)?.0 - step.started_at.0))
+        .sum();
+    micros / 1_000_000
 }

@@ -171,6 +171,13 @@ impl World {
                     self.logs.insert(log.id, (log, LogContent::File));
                 }
             }
+            Event::StepLocksAcquired {
+                step, state_string, ..
+            } => {
+                let step = self.steps.get_mut(&step).unwrap();
+                step.locks_acquired_at = Some(at);
+                step.state_string = state_string;
+            }
             Event::StepUpdated {
                 step,
                 state_string,

@@ -37,6 +37,9 @@ pub(crate) enum Fact {
     Resumed {
         build: u64,
     },
+    Acquired {
+        build: u64,
+    },
     Ended {
         build: u64,
         results: Results,
@@ -100,6 +103,7 @@ pub(crate) fn facts(events: &[Sequenced]) -> (Vec<Fact>, Placements) {
                 definition: step.definition as usize,
             }),
             Event::BuildResumed { build, .. } => facts.push(Fact::Resumed { build: build.0 }),
+            Event::StepLocksAcquired { build, .. } => facts.push(Fact::Acquired { build: build.0 }),
             Event::BuildFinished { build, results, .. } => facts.push(Fact::Ended {
                 build: build.0,
                 results: *results,

@@ -253,7 +253,12 @@ impl Inputs {
         }
         let assignment = state.assignment(*self.rng.pick(&active))?;
         let build = assignment.build.id;
-        let step = assignment.step?.id;
+        let step = assignment.step?;
+        // Nobody speaks for a step that waits for its locks; if somebody does, he is refused.
+        if step.locks_acquired_at.is_none() && self.rng.chance(85) {
+            return None;
+        }
+        let step = step.id;
         self.old_steps.push((build, step));
         if self.rng.chance(12) {
             return Some(self.trigger(&assignment.build, step));

@@ -4,6 +4,7 @@
 //! The one thing it does not foresee is which of several workers is taken. It is told, and checks that the worker would do.
 
 mod builds;
+mod locks;
 mod time;
 mod trigger;
 
@@ -82,6 +83,12 @@ struct Build {
     machine_gone: bool,
     stopped: bool,
     wait: Option<Wait>,
+    plan: Arc<Plan>,
+    /// Locks that it holds for itself, and those of its step.
+    locks: Vec<locks::Use>,
+    step_locks: Vec<locks::Use>,
+    /// Place of the step if it waits for `step_locks`.
+    lock_place: Option<locks::Place>,
 }
 
 /// What a build waits for.
@@ -161,7 +168,7 @@ impl Model {
                         worker.gone_at = now;
                     }
                     if worker.instance.is_some() && !worker.resumes {
-                        self.lose(id, None, out);
+                        self.lose(id, None, now, out);
                     }
                 }
             }
@@ -232,7 +239,7 @@ impl Model {
                     Some(Request { done: Some(_), .. }) | None => {}
                     Some(Request {
                         build: Some(build), ..
-                    }) => self.stop(build, out)?,
+                    }) => self.stop(build, now, out)?,
                     Some(_) => self.complete(request.0, Results::Cancelled, out),
                 }
             }
@@ -243,7 +250,7 @@ impl Model {
                     .find(|other| other.id == request.0 && other.build.is_none() && other.done.is_none());
                 queued.ok_or(())?.priority = *priority;
             }
-            Input::StopBuild { build, .. } => self.stop(build.0, out)?,
+            Input::StopBuild { build, .. } => self.stop(build.0, now, out)?,
             Input::EnableScheduler { scheduler, enabled } => {
                 let found = self.schedulers.get_mut(scheduler.0 as usize - 1);
                 found.filter(|scheduler| scheduler.active).ok_or(())?.enabled = *enabled;
@@ -261,7 +268,7 @@ impl Model {
                 worker.graceful = false;
                 worker.instance = Some(connected.connection.instance.clone());
                 worker.resumes = connected.connection.resumes;
-                self.lose(at as u64 + 1, Some(&connected.connection.instance), out);
+                self.lose(at as u64 + 1, Some(&connected.connection.instance), now, out);
             }
             Input::WorkerDisconnected { worker, instance, .. } => {
                 let known = self.worker(worker.0)?;
@@ -269,7 +276,7 @@ impl Model {
                     known.connected = false;
                     known.gone_at = now;
                     if !known.resumes {
-                        self.lose(worker.0, None, out);
+                        self.lose(worker.0, None, now, out);
                     }
                 }
             }
@@ -281,7 +288,9 @@ impl Model {
                     .ok_or(())?;
                 if !build.machine_gone {
                     build.machine_gone = true;
-                    out.push(Fact::Lost { build: build.id });
+                    let id = build.id;
+                    out.push(Fact::Lost { build: id });
+                    self.give_up_waiting(id, now, out);
                 }
             }
             Input::OpenLog { build, step, .. } => {
@@ -316,7 +325,7 @@ impl Model {
                 build.halted |= [Results::Exception, Results::Retry, Results::Cancelled].contains(&part);
                 build.machine_gone |= part == Results::Retry;
                 build.overall = worse(build.overall, part);
-                self.go_on(report.build.0, out);
+                self.go_on(report.build.0, now, out);
             }
             Input::Trigger(trigger) => self.trigger(trigger, now, out)?,
             Input::Tick => self.tick(now, out),
@@ -371,7 +380,7 @@ impl Model {
     fn running(&mut self, build: u64, step: u64) -> Result<&mut Build, ()> {
         self.builds
             .iter_mut()
-            .find(|other| other.id == build && other.step.0 == step)
+            .find(|other| other.id == build && other.step.0 == step && other.lock_place.is_none())
             .ok_or(())
     }
 
@@ -464,16 +473,18 @@ impl Model {
             };
             let name = &self.builders[*builder as usize - 1].0;
             let mut merged = Vec::new();
-            if self.plan.builders[name].collapse == CollapseRule::SameBranch {
+            let rule = self.plan.builders[name].collapse;
+            if rule != CollapseRule::Never {
                 for old in &self.requests {
                     let same = old.builder == *builder
                         && !old.waited_for
                         && !new.waited_for
                         && old.build.is_none()
                         && old.done.is_none()
-                        && old.stamp.0 == new.stamp.0
+                        && (rule == CollapseRule::Newest || old.stamp.0 == new.stamp.0)
                         && old.stamp.2 == new.stamp.2
-                        && ((!old.changes.is_empty() && !new.changes.is_empty())
+                        && (rule == CollapseRule::Newest
+                            || (!old.changes.is_empty() && !new.changes.is_empty())
                             || old.stamp.1 == new.stamp.1)
                         && old.wish == new.wish;
                     if same {

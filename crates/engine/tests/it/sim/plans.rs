@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CollapseRule, Duration, FixedSource, ForceDef, ForceField, ForceFieldKind,
-    Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    LockDef, LockScope, LockUse, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef,
+    WorkerPreference, WorkerSelector,
 };
 use serde_json::json;
 
@@ -12,6 +13,9 @@ use super::rng::Rng;
 
 pub(crate) const BUILDERS: &[&str] = &["a", "b", "c", "d", "e"];
 pub(crate) const WORKERS: &[&str] = &["w1", "w2", "w3", "w4"];
+/// Locks in the order in which they are taken: a builder holds none that comes after one of its steps'. So no configuration
+/// here can be a deadlock by itself.
+pub(crate) const LOCKS: &[&str] = &["l0", "l1", "l2", "l3", "l4"];
 pub(crate) const BRANCHES: &[Option<&str>] = &[Some("main"), Some("release/1"), Some("topic"), None];
 
 /// A configuration. Each name is left out now and then; `whole` leaves out nothing.
@@ -23,6 +27,12 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
     for name in WORKERS {
         if whole || rng.chance(85) {
             plan.workers.insert((*name).into(), worker(rng, name));
+        }
+    }
+    for name in LOCKS {
+        // One that is not defined locks nothing.
+        if rng.chance(90) {
+            plan.locks.insert((*name).into(), lock(rng, name));
         }
     }
     for name in BUILDERS {
@@ -78,7 +88,14 @@ fn worker(rng: &mut Rng, name: &str) -> WorkerDef {
 }
 
 fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
-    let workers = match rng.below(4) {
+    let workers = match rng.below(5) {
+        4 => vec![
+            WorkerSelector::Labels {
+                all: vec!["all".into()],
+                not: vec!["fast".into()],
+            },
+            WorkerSelector::Name("w2".into()),
+        ],
         0 => vec![WorkerSelector::Name((*rng.pick(WORKERS)).into())],
         1 => vec![
             WorkerSelector::Label("fast".into()),
@@ -86,6 +103,10 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
         ],
         _ => vec![WorkerSelector::Label("all".into())],
     };
+    let locked = rng.chance(60);
+    let first_of_steps = rng.below(LOCKS.len() as u64 + 1) as usize;
+    let (own, of_steps) = LOCKS.split_at(first_of_steps);
+    let locks = if locked { uses(rng, own) } else { Vec::new() };
     let steps = (0..if rng.chance(5) { 0 } else { 1 + rng.below(4) })
         .map(|index| StepDef {
             name: format!("step{index}"),
@@ -93,6 +114,11 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
             params: serde_json::Map::new(),
             flags: flags(rng),
             logs: vec!["stdio".into()],
+            locks: if locked && rng.chance(50) {
+                uses(rng, of_steps)
+            } else {
+                Vec::new()
+            },
         })
         .collect();
     BuilderDef {
@@ -105,13 +131,54 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
         env: BTreeMap::new(),
         builddir: name.into(),
         attempts_max: 1 + rng.below(3) as u32,
-        collapse: if rng.chance(40) {
-            CollapseRule::SameBranch
-        } else {
-            CollapseRule::Never
+        collapse: match rng.below(10) {
+            0..3 => CollapseRule::SameBranch,
+            3 => CollapseRule::Newest,
+            _ => CollapseRule::Never,
         },
         builds_max: rng.chance(25).then(|| 1 + rng.below(2) as u32),
+        locks,
+        prefer: *rng.pick(&[
+            WorkerPreference::Warm,
+            WorkerPreference::Idle,
+            WorkerPreference::Order,
+        ]),
+        priority_property: None,
     }
+}
+
+fn lock(rng: &mut Rng, name: &str) -> LockDef {
+    LockDef {
+        name: name.into(),
+        scope: if rng.chance(50) {
+            LockScope::Master
+        } else {
+            LockScope::Worker
+        },
+        max_count: 1 + rng.below(3) as u32,
+        worker_counts: WORKERS
+            .iter()
+            .filter_map(|worker| {
+                let count = 1 + rng.below(3) as u32;
+                rng.chance(15).then(|| ((*worker).to_owned(), count))
+            })
+            .collect(),
+    }
+}
+
+/// Uses of some of these locks, at times of more than there is.
+fn uses(rng: &mut Rng, locks: &[&str]) -> Vec<LockUse> {
+    let chosen: Vec<&str> = locks.iter().copied().filter(|_| rng.chance(40)).collect();
+    chosen
+        .into_iter()
+        .map(|lock| {
+            if rng.chance(35) {
+                LockUse::exclusive(lock)
+            } else {
+                LockUse::counting(lock, 1 + rng.below(3) as u32)
+            }
+        })
+        .collect()
 }
 
 fn flags(rng: &mut Rng) -> StepFlags {

@@ -212,6 +212,14 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 rows.logs.push(log.clone());
             }
         }
+        Event::StepLocksAcquired {
+            step, state_string, ..
+        } => {
+            for row in rows.steps.iter_mut().filter(|row| row.id == *step) {
+                row.locks_acquired_at = Some(at);
+                row.state_string.clone_from(state_string);
+            }
+        }
         Event::StepUpdated {
             step,
             state_string,

@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
+    locks: u64,
+    given_up: u64,
 }
 
 impl Tally {
@@ -53,9 +55,11 @@ impl Tally {
         self.stopped += other.stopped;
         self.restarts += other.restarts;
         self.failed_commits += other.failed_commits;
+        self.locks += other.locks;
+        self.given_up += other.given_up;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 14] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -69,6 +73,8 @@ impl Tally {
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
+            ("locks of a step", self.locks),
+            ("a step that is given up while it waits for locks", self.given_up),
         ]
     }
 
@@ -85,6 +91,10 @@ impl Tally {
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,
+                Event::StepLocksAcquired { .. } => self.locks += 1,
+                Event::StepFinished { state_string, .. } if state_string.contains("waited for locks") => {
+                    self.given_up += 1;
+                }
                 Event::RequestCompleted {
                     results: Results::Skipped,
                     ..
@@ -352,6 +362,9 @@ impl World {
                     continue;
                 }
                 let step = assignment.step.ok_or("an active build without a running step")?;
+                if step.locks_acquired_at.is_none() {
+                    continue;
+                }
                 let results = match (&assignment.build.lost, &assignment.build.stop) {
                     (Some(_), _) => Results::Retry,
                     (None, Some(_)) => Results::Cancelled,
@@ -359,9 +372,21 @@ impl World {
                 };
                 batch.push(inputs::ended(inputs::report(build, step.id), results));
             }
+            if batch.is_empty() {
+                return Err(format!("deadlock: {}", self.why_locks_wait()));
+            }
             self.batch(batch, true)?;
         }
         Err("with all faults healed it does not come to rest".into())
+    }
+
+    /// What each step that waits for its locks waits for.
+    fn why_locks_wait(&self) -> String {
+        let builds = self.state.active_builds();
+        let lines: Vec<String> = builds
+            .map(|build| format!("build {}: {:?}", build.id, self.state.why_step_waits(build.id)))
+            .collect();
+        lines.join("; ")
     }
 
     fn at_rest(&mut self) -> Result<(), String> {

@@ -103,7 +103,7 @@ impl Model {
             }
             match first {
                 None => return,
-                Some((_, true, at)) => self.lose(at as u64 + 1, None, out),
+                Some((_, true, at)) => self.lose(at as u64 + 1, None, now, out),
                 Some((_, false, at)) => {
                     let due: Vec<String> = self.schedulers[at]
                         .timers
