@@ -37,6 +37,13 @@ pub fn markdown(catalogue: &Catalogue) -> String {
                     flags(&mut out, spec.flags);
                 }
             }
+            "pipeline" => {
+                section(&mut out, 3, &keys::CONCURRENCY);
+                section(&mut out, 2, &keys::JOB);
+                section(&mut out, 3, &keys::WHEN);
+                section(&mut out, 3, &keys::APPROVAL);
+                section(&mut out, 3, &keys::RETRY);
+            }
             "scheduler" => {
                 section(&mut out, 3, &keys::SCHEDULER_CHANGES);
                 section(&mut out, 3, &keys::SCHEDULER_DEPENDENT);

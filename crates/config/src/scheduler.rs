@@ -12,6 +12,7 @@ use crate::{
     builder::Builders,
     checker::{Checker, Section, Span, Text},
     keys::{self, SectionKeys},
+    pipeline::Pipelines,
     suggest,
 };
 
@@ -54,7 +55,12 @@ impl Type {
 }
 
 /// Reads all schedulers.
-pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Builders) -> Schedulers {
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    top: &Section<'_>,
+    builders: &Builders,
+    pipelines: &Pipelines,
+) -> Schedulers {
     let mut schedulers = Schedulers::default();
     let mut upstreams: Vec<(String, Text)> = Vec::new();
     for mut section in checker.sections(top.get("scheduler"), "a scheduler", &keys::SCHEDULER) {
@@ -80,7 +86,12 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                 checker.any_name("a scheduler", name);
             }
         }
-        let asked = builder_names(checker, &section, builders);
+        let pipeline = pipeline_name(checker, &section, pipelines);
+        let asked = if section.has("pipeline") {
+            Vec::new()
+        } else {
+            builder_names(checker, &section, builders)
+        };
         let priority = checker.integer(&section, "priority").unwrap_or(0);
         let properties = checker.json_table(&section, "properties");
         // Without a type nobody can say which keys are known.
@@ -113,6 +124,15 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                 }
             }
             Type::Periodic => periodic(checker, &section),
+            Type::Triggerable if pipeline.is_some() => {
+                checker.error_help(
+                    "conflict",
+                    section.value_span("pipeline"),
+                    "a step cannot trigger a pipeline",
+                    Some("make the step a job of a pipeline, and let another job start this one".to_owned()),
+                );
+                continue;
+            }
             Type::Triggerable => SchedulerKind::Triggerable {
                 source: source(checker, &section),
             },
@@ -134,6 +154,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             SchedulerDef {
                 name: name.value,
                 builders: asked,
+                pipeline,
                 priority,
                 properties,
                 kind,
@@ -210,6 +231,30 @@ fn dependencies(checker: &mut Checker<'_>, schedulers: &Schedulers, upstreams: &
             );
         }
     }
+}
+
+/// The pipeline that it starts in place of builders.
+fn pipeline_name(checker: &mut Checker<'_>, section: &Section<'_>, pipelines: &Pipelines) -> Option<String> {
+    let name = checker.text(section, "pipeline")?;
+    if let Some(builders) = section.key_span("builders") {
+        checker.error_related(
+            "conflict",
+            builders,
+            format!("{} starts a pipeline, so it asks no builders", section.what),
+            (name.span, "the pipeline"),
+            Some("leave out one of them".to_owned()),
+        );
+    }
+    if !pipelines.defs.contains_key(&name.value) && !checker.broken {
+        let help = suggest::help(&name.value, pipelines.defs.keys().map(String::as_str));
+        checker.error_help(
+            "unknown_pipeline",
+            name.span,
+            format!("there is no pipeline `{}`", name.value),
+            help,
+        );
+    }
+    Some(name.value)
 }
 
 /// The builders it asks, each once, in the order given.

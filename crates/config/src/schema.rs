@@ -211,6 +211,8 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
         Type::Texts => texts(),
         Type::TextOrTexts => json!({ "anyOf": [{ "type": "string" }, texts()] }),
         Type::Table => json!({ "type": "object" }),
+        Type::Tables => json!({ "type": "array", "items": { "type": "object" } }),
+        Type::Inline(inside) => section(inside, catalogue),
         Type::Env => env(),
         Type::Sections(inside) => {
             let one = if inside.name() == keys::STEP.name() {

@@ -94,6 +94,7 @@ fn plan() -> Plan {
     let force = SchedulerDef {
         name: "force".into(),
         builders: builders.keys().cloned().collect(),
+        pipeline: None,
         priority: 0,
         properties: BTreeMap::new(),
         kind: SchedulerKind::Force(ForceDef::default()),
@@ -101,6 +102,7 @@ fn plan() -> Plan {
     let scheduler = SchedulerDef {
         name: "all".into(),
         builders: builders.keys().cloned().collect(),
+        pipeline: None,
         priority: 0,
         properties: BTreeMap::new(),
         kind: SchedulerKind::SingleBranch {

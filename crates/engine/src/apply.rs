@@ -298,11 +298,16 @@ impl State {
                 }
             }
             Event::BuildFinished { build, .. } => self.finish_build(*build),
+            Event::PipelineSet { pipeline } => self.set_pipeline(pipeline),
+            Event::RunCreated { run } => self.create_run(run),
+            Event::JobsAdded { run, jobs, needs } => self.add_jobs(*run, jobs, needs),
+            Event::JobMoved { run, job, progress } => self.move_job(*run, *job, progress),
+            Event::RunMoved { run, progress } => self.move_run(*run, progress),
         }
     }
 
     /// An id was given away.
-    fn took(&mut self, counter: Counter, id: u64) {
+    pub(crate) fn took(&mut self, counter: Counter, id: u64) {
         let next = self.counters.entry(counter).or_insert(1);
         *next = (*next).max(id + 1);
     }
@@ -349,7 +354,7 @@ impl State {
         }
     }
 
-    fn hold_stamp_if_there(&mut self, id: ironmaster_model::SourceStampId) {
+    pub(crate) fn hold_stamp_if_there(&mut self, id: ironmaster_model::SourceStampId) {
         if let Some(held) = self.stamps.by_id.get_mut(&id) {
             held.refs += 1;
         }

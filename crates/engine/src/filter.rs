@@ -34,14 +34,15 @@ pub struct Filter {
     callback: bool,
 }
 
+/// A glob, or a text that is none.
 #[derive(Clone, Debug)]
-enum Pattern {
+pub(crate) enum Pattern {
     Exact(String),
     Glob(Box<GlobMatcher>),
 }
 
 impl Pattern {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         if !text.contains(['*', '?', '[', '{', '\\']) {
             return Pattern::Exact(text.to_owned());
         }
@@ -54,7 +55,7 @@ impl Pattern {
             )
     }
 
-    fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Pattern::Exact(exact) => exact == text,
             Pattern::Glob(glob) => glob.is_match(text),
@@ -209,6 +210,7 @@ mod tests {
                 ironmaster_model::SchedulerDef {
                     name: name.into(),
                     builders: Vec::new(),
+                    pipeline: None,
                     priority: 0,
                     properties: BTreeMap::new(),
                     kind: SchedulerKind::AnyBranch {

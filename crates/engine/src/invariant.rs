@@ -7,6 +7,7 @@
 
 mod entry;
 mod order;
+mod pipelines;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use std::fmt;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LogId, MasterId, Plan,
-    Results, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -59,6 +60,7 @@ pub struct Checker {
     buildsets: BTreeMap<BuildsetId, Buildset>,
     requests: BTreeMap<BuildRequestId, Request>,
     builds: BTreeMap<BuildId, Build>,
+    runs: BTreeMap<RunId, pipelines::Run>,
     /// Requests whose attempt ended, with how: the next events must say what becomes of them.
     owed: BTreeMap<BuildRequestId, (u64, Results)>,
 }
@@ -288,7 +290,8 @@ impl Checker {
                     .map(move |(changes, _)| format!("scheduler {id} holds {} changes back", changes.len()))
             })
             .collect();
-        for what in requests.into_iter().chain(builds).chain(timers) {
+        let runs = self.open_runs();
+        for what in requests.into_iter().chain(builds).chain(timers).chain(runs) {
             self.violate(rule, what);
         }
     }
@@ -418,6 +421,11 @@ impl Checker {
                 step, build, results, ..
             } => self.step_finished(*build, *step, *results),
             Event::BuildFinished { build, results, .. } => self.build_finished(*build, *results),
+            Event::PipelineSet { pipeline } => self.named(Counter::Pipeline, pipeline.id.0, &pipeline.name),
+            Event::RunCreated { run } => self.run_created(run),
+            Event::JobsAdded { run, jobs, needs } => self.jobs_added(*run, jobs, needs),
+            Event::JobMoved { run, job, progress } => self.job_moved(*run, *job, progress),
+            Event::RunMoved { run, progress } => self.run_moved(*run, progress),
         }
     }
 }

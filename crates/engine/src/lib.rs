@@ -23,6 +23,7 @@ pub mod filter;
 mod hash;
 pub mod input;
 pub mod invariant;
+mod pipeline;
 pub mod planted;
 mod queue;
 pub mod schedulers;
@@ -31,7 +32,9 @@ mod tx;
 pub mod watch;
 
 pub use decide::{decide, force_fields};
-pub use input::{ConnectedWorker, Input, NewChange, Refusal, Reply, StepOutcome, StepReport, Trigger};
+pub use input::{
+    ConnectedWorker, Input, NewChange, Refusal, Reply, RetrySource, StepOutcome, StepReport, Trigger,
+};
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;
 pub use watch::{Stuck, Waiting};
@@ -67,7 +70,10 @@ pub fn snapshot_difference(left: &Snapshot, right: &Snapshot) -> String {
         sourcestamps,
         builds,
         steps,
-        logs
+        logs,
+        pipelines,
+        runs,
+        jobs
     );
     "no difference".into()
 }

@@ -26,6 +26,16 @@ pub enum Bug {
     ChildForgotten,
     /// What a build waited for runs on when the build is over.
     ChildrenLeft,
+    /// A job starts although nobody has approved it.
+    ApprovalForgotten,
+    /// A share of successes is rounded down.
+    ShareRoundsDown,
+    /// One try more than a job may have.
+    RetryOffByOne,
+    /// A concurrency group has no limit.
+    ConcurrencyIgnored,
+    /// What waits for too long goes on waiting.
+    ExpiryForgotten,
 }
 
 #[cfg(feature = "planted-bugs")]

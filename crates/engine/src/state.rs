@@ -5,6 +5,7 @@
 
 mod index;
 mod load;
+mod runs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,7 @@ use ironmaster_model::{
 
 pub(crate) use index::dependents;
 pub use load::LoadError;
+pub(crate) use runs::{JobEntry, RunEntry, Runs};
 
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
 
@@ -56,6 +58,8 @@ pub struct State {
     pub(crate) waiters: BTreeMap<BuildsetId, BuildId>,
     /// Builds that waited, and could go on if they had a slot.
     pub(crate) ready: BTreeSet<BuildId>,
+    /// Pipelines, and their runs that are not complete.
+    pub(crate) runs: Runs,
     pub(crate) queue: Queue,
     pub(crate) deadlines: Deadlines,
     pub(crate) collapsible: BTreeMap<BuilderId, BTreeSet<(u64, BuildRequestId)>>,

@@ -166,7 +166,7 @@ impl fmt::Display for Waiting {
 }
 
 /// Names, cut short where there are many.
-fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
     if names.len() <= SHOWN {
         return names.join(", ");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Duration, NewSourceStamp, Properties};
+use crate::{CallbackSet, Duration, NewSourceStamp, PipelineDef, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Plan {
     pub schedulers: BTreeMap<String, SchedulerDef>,
     /// Change sources by name.
     pub change_sources: BTreeMap<String, ChangeSourceDef>,
+    /// Pipelines by name.
+    #[serde(default)]
+    pub pipelines: BTreeMap<String, PipelineDef>,
     /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
     /// stored.
     #[serde(skip)]
@@ -140,8 +143,11 @@ impl Default for StepFlags {
 pub struct SchedulerDef {
     /// Its name; for force schedulers an identifier.
     pub name: String,
-    /// Names of the builders it asks.
+    /// Names of the builders it asks; none if it starts a pipeline.
     pub builders: Vec<String>,
+    /// Name of the pipeline that it starts in place of builders.
+    #[serde(default)]
+    pub pipeline: Option<String>,
     /// Priority of its requests; higher goes first.
     pub priority: i64,
     /// Properties of its buildsets (source `Scheduler`).

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
-    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, EffectRecord, LogRecord, LogSave, MasterRecord,
-    Plan, Properties, Results, SchedulerId, SchedulerRecord, SchedulerState, SourceStampRecord, StepId,
-    StepRecord, StepUrl, Timestamp, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, EffectRecord, JobId, JobProgress, LogRecord,
+    LogSave, MasterRecord, PipelineJobRecord, PipelineRecord, PipelineRunRecord, Plan, Properties, Results,
+    RunId, RunProgress, SchedulerId, SchedulerRecord, SchedulerState, SourceStampRecord, StepId, StepRecord,
+    StepUrl, Timestamp, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 
 /// Version of the serialised form.
@@ -258,6 +259,41 @@ pub enum Event {
         /// Whether UIs leave it out.
         hidden: bool,
     },
+    /// A pipeline was added, changed, or left out of the configuration.
+    PipelineSet {
+        /// As it is now.
+        pipeline: PipelineRecord,
+    },
+    /// A run of a pipeline was made. Its jobs follow.
+    RunCreated {
+        /// The run.
+        run: PipelineRunRecord,
+    },
+    /// A run got jobs: when it was made, or from one that runs.
+    JobsAdded {
+        /// Which run.
+        run: RunId,
+        /// The jobs.
+        jobs: Vec<PipelineJobRecord>,
+        /// Jobs that need more than before, with everything that they need now.
+        needs: Vec<(JobId, Vec<u32>)>,
+    },
+    /// A job stands elsewhere.
+    JobMoved {
+        /// Its run.
+        run: RunId,
+        /// Which.
+        job: JobId,
+        /// Where it stands now.
+        progress: JobProgress,
+    },
+    /// A run stands elsewhere.
+    RunMoved {
+        /// Which.
+        run: RunId,
+        /// Where it stands now.
+        progress: RunProgress,
+    },
     /// An attempt ended: its slot is free.
     BuildFinished {
         /// Which.
@@ -312,6 +348,11 @@ impl Event {
             Event::EffectsRecorded { .. } => "effects_recorded",
             Event::StepFinished { .. } => "step_finished",
             Event::BuildFinished { .. } => "build_finished",
+            Event::PipelineSet { .. } => "pipeline_set",
+            Event::RunCreated { .. } => "run_created",
+            Event::JobsAdded { .. } => "jobs_added",
+            Event::JobMoved { .. } => "job_moved",
+            Event::RunMoved { .. } => "run_moved",
         }
     }
 }

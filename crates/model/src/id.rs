@@ -85,4 +85,10 @@ ids! {
     StepId, Step, "steps";
     /// One log of a step.
     LogId, Log, "logs";
+    /// Several jobs as one thing.
+    PipelineId, Pipeline, "pipelines";
+    /// One run of a pipeline.
+    RunId, Run, "runs";
+    /// One job of a run.
+    JobId, Job, "jobs";
 }

@@ -14,6 +14,7 @@ pub mod definition;
 pub mod event;
 pub mod id;
 pub mod interpolate;
+pub mod pipeline;
 pub mod properties;
 pub mod record;
 pub mod results;
@@ -30,10 +31,14 @@ pub use definition::{
 };
 pub use event::{Event, Sequenced};
 pub use id::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, Counter, LogId, MasterId,
-    SchedulerId, SourceStampId, StepId, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, Counter, JobId, LogId,
+    MasterId, PipelineId, RunId, SchedulerId, SourceStampId, StepId, WorkerId,
 };
 pub use interpolate::{InterpolateError, Scope, Template};
+pub use pipeline::{
+    JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
+    RunProgress, RunState,
+};
 pub use properties::{Properties, Property};
 pub use record::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,

@@ -6,12 +6,13 @@ use ironmaster_model::{BuildId, Event, Sequenced};
 
 use self::rows::{
     build_row, builder_row, buildset_rows, change_row, change_source_row, effect_row, insert, json, log_row,
-    log_saved, master_row, opt_cause, put, request_row, scheduler_row, sourcestamp_row, step_row, time,
-    to_json, worker_row,
+    log_saved, master_row, opt_cause,
+    pipelines::{job_moved, job_row, pipeline_row, run_moved, run_row},
+    put, request_row, scheduler_row, sourcestamp_row, step_row, time, to_json, worker_row,
 };
 use crate::row::{
-    RowOp, Table, Value, builders, buildrequests, builds, buildsets, current, effects, schedulers, steps,
-    workers,
+    RowOp, Table, Value, builders, buildrequests, builds, buildsets, current, effects, jobs, schedulers,
+    steps, workers,
 };
 
 /// What a build waits for is something else now.
@@ -297,5 +298,23 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 Value::id(build.0),
             ],
         }],
+        Event::PipelineSet { pipeline } => vec![put(Table::Pipelines, pipeline_row(pipeline))],
+        Event::RunCreated { run } => vec![insert(Table::Runs, run_row(run))],
+        Event::JobsAdded { run: _, jobs, needs } => jobs
+            .iter()
+            .map(|job| insert(Table::Jobs, job_row(job)))
+            .chain(needs.iter().map(|(job, needs)| RowOp::Update {
+                table: Table::Jobs,
+                set: &[jobs::NEEDS],
+                by: &[jobs::ID],
+                values: vec![json(needs), Value::id(job.0)],
+            }))
+            .collect(),
+        Event::JobMoved {
+            run: _,
+            job,
+            progress,
+        } => vec![job_moved(*job, progress)],
+        Event::RunMoved { run, progress } => vec![run_moved(*run, progress)],
     }
 }

@@ -225,6 +225,28 @@ tables! {
     Effects = "effects" mod effects key 2 {
         STEP "step" Int, ORDINAL "ordinal" Int, KIND "kind" Text, DIGEST "digest" Text, OUTCOME "outcome" Json,
     }
+    /// Pipelines.
+    Pipelines = "pipelines" mod pipelines key 1 {
+        ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, PROJECT "project" Text, DESCRIPTION "description" Text,
+    }
+    /// Runs of pipelines.
+    Runs = "runs" mod runs key 1 {
+        ID "id" Int, PIPELINE "pipeline" Int, STATE "state" Text, RESULTS "results" Int, SCHEDULER "scheduler" Text,
+        PRIORITY "priority" Int, PARENT "parent" Int, DEPTH "depth" Int, RETRIED "retried" Int,
+        RUN_GROUP "run_group" Text, SUPERSEDES "supersedes" Text, CREATED_AT "created_at" Time,
+        STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, STOP_BY "stop_by" Text,
+        STOP_REASON "stop_reason" Text, WHY "why" Text, REASON "reason" Text, SOURCESTAMPS "sourcestamps" Json,
+        CHANGES "changes" Json, FILES "files" Json, PROPERTIES "properties" Json, DEFINITION "definition" Json,
+    }
+    /// Jobs of runs.
+    Jobs = "jobs" mod jobs key 1 {
+        ID "id" Int, RUN "run" Int, NUMBER "number" Int, NAME "name" Text, JOB_GROUP "job_group" Text,
+        STATE "state" Text, RESULTS "results" Int, BUILDSET "buildset" Int, REQUEST "request" Int, CHILD "child" Int,
+        ATTEMPTS "attempts" Int, TIMED_OUT "timed_out" Bool, APPROVED_BY "approved_by" Text,
+        QUEUED_AT "queued_at" Time, STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time,
+        CAUSE "cause" Json, WHY "why" Text, ADDED_BY "added_by" Json, NEEDS "needs" Json, MATRIX "matrix" Json,
+        OUTPUTS "outputs" Json, DEFINITION "definition" Json,
+    }
     /// Configurations.
     Configs = "configs" mod configs key 1 {
         DIGEST "digest" Text, PLAN "plan" Json,

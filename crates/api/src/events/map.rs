@@ -29,7 +29,8 @@ pub(super) enum Notice {
 /// The notices that follow from an event, in the order in which they are told.
 pub(super) fn notices(event: &Event) -> Vec<Notice> {
     use Resource::{
-        BuildRequests, Builders, Builds, Buildsets, Changes, Logs, Masters, Schedulers, Steps, Workers,
+        BuildRequests, Builders, Builds, Buildsets, Changes, Jobs, Logs, Masters, Pipelines, Runs,
+        Schedulers, Steps, Workers,
     };
     let item = |resource, id, event| Notice::Item {
         resource,
@@ -103,6 +104,14 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
                 item(Logs, log.0, if *complete { "finished" } else { "append" })
             })
             .collect(),
+        Event::PipelineSet { pipeline } => vec![item(Pipelines, pipeline.id.0, "update")],
+        Event::RunCreated { run } => vec![item(Runs, run.id.0, "new")],
+        Event::JobsAdded { jobs, .. } => jobs.iter().map(|job| item(Jobs, job.id.0, "new")).collect(),
+        Event::JobMoved { job, .. } => vec![item(Jobs, job.0, "update")],
+        Event::RunMoved { run, progress } => {
+            let over = progress.complete_at.is_some();
+            vec![item(Runs, run.0, if over { "complete" } else { "update" })]
+        }
         // Of no interest outside, or told with what follows from it.
         Event::Configured { .. }
         | Event::ChangeSourceSet { .. }
@@ -120,6 +129,9 @@ pub(super) fn id_field(resource: Resource) -> &'static str {
         Resource::BuildRequests => "buildrequestid",
         Resource::Buildsets => "bsid",
         Resource::Changes => "changeid",
+        Resource::Pipelines => "pipelineid",
+        Resource::Runs => "runid",
+        Resource::Jobs => "jobid",
         Resource::Steps => "stepid",
         Resource::Logs => "logid",
         Resource::Workers => "workerid",

@@ -84,10 +84,16 @@ pub fn locate(reader: &Reader, resource: Resource, captures: &Captures) -> Resul
         "schedulerid",
         "changesourceid",
         "logid",
+        "pipelineid",
+        "runid",
+        "jobid",
     ] {
         if let Some(id) = captures.number(name) {
             add(name, id.into());
         }
+    }
+    if let Some(number) = captures.number("job_number") {
+        add("number", number.into());
     }
     if let Some(name) = captures.text("workername") {
         add("name", name.into());

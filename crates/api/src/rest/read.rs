@@ -3,7 +3,7 @@
 use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use ironmaster_engine::force_fields;
-use ironmaster_model::{BuildRequestId, LogId, Plan, SchedulerKind};
+use ironmaster_model::{BuildRequestId, JobId, LogId, Plan, SchedulerKind};
 use ironmaster_store::{Filter, FilterValue, Query, Reader, Resource};
 use serde_json::Value;
 
@@ -132,6 +132,17 @@ pub(super) async fn get(
                 None => own::configurations(app).await?,
             };
             request.select(items)?
+        }
+        Operation::JobWaiting => {
+            let id = request.found.captures.number("jobid").unwrap_or_default();
+            let why = app.master.why_job_waits(JobId(id)).await;
+            let waits = why.map(|why| {
+                Item::from_iter([
+                    ("jobid".to_owned(), Value::from(id)),
+                    ("why".to_owned(), Value::from(why)),
+                ])
+            });
+            request.select(waits.into_iter().collect())?
         }
         Operation::RootLinks => {
             let links = ROOT_LINKS

@@ -10,8 +10,9 @@ use futures_util::{SinkExt, StreamExt};
 use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role, ServerHandle};
 use ironmaster_master::{ConfigSource, Findings, Master, MasterOptions, NewConfig};
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, Plan,
-    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, JobDef,
+    PipelineDef, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    pipeline::{ApprovalDef, ConditionDef, JobWork},
 };
 use ironmaster_wire::{
     Capabilities, CommandId, Exited, Hello, MasterMessage, Outcome, OutputChunk, Stream, Verb, WorkerInfo,
@@ -265,6 +266,7 @@ pub(crate) fn plan() -> Plan {
     let scheduler = |name: &str, builders: Vec<String>, kind| SchedulerDef {
         name: name.into(),
         builders,
+        pipeline: None,
         priority: 0,
         properties: BTreeMap::new(),
         kind,
@@ -309,8 +311,42 @@ pub(crate) fn plan() -> Plan {
         token_sha256: hex::encode(Sha256::digest(WORKER_TOKEN)),
         properties: BTreeMap::new(),
     };
+    let job = |name: &str, builder: &str| JobDef {
+        name: name.into(),
+        work: JobWork::Build {
+            builder: builder.into(),
+        },
+        ..JobDef::default()
+    };
+    // What is asked first may be approved and rejected; the slow one waits for whoever stops it.
+    let asked = |name: &str| JobDef {
+        approval: Some(ApprovalDef::default()),
+        ..job(name, "quick")
+    };
+    let pipelines = [
+        PipelineDef {
+            name: "asks".into(),
+            jobs: vec![asked("one"), asked("two"), asked("three")],
+            ..PipelineDef::default()
+        },
+        PipelineDef {
+            name: "skips".into(),
+            jobs: vec![JobDef {
+                when: Some(ConditionDef {
+                    branches: vec!["never".into()],
+                    ..ConditionDef::default()
+                }),
+                ..job("never", "quick")
+            }],
+            ..PipelineDef::default()
+        },
+    ];
     Plan {
         digest: "d".repeat(64),
+        pipelines: pipelines
+            .into_iter()
+            .map(|pipeline| (pipeline.name.clone(), pipeline))
+            .collect(),
         workers: BTreeMap::from([(worker.name.clone(), worker)]),
         builders: builders
             .into_iter()

@@ -4,6 +4,7 @@
 
 mod builder;
 mod change_source;
+mod pipeline;
 mod scheduler;
 mod settings;
 mod types;
@@ -11,6 +12,7 @@ mod worker;
 
 pub use builder::{BUILDER, STEP};
 pub use change_source::CHANGE_SOURCE;
+pub use pipeline::{APPROVAL, CONCURRENCY, JOB, PIPELINE, RETRY, WHEN};
 pub use scheduler::{
     FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_FORCE, SCHEDULER_PERIODIC,
     SCHEDULER_TRIGGERABLE,
@@ -72,6 +74,7 @@ pub static TOP: &[&SectionKeys] = &[
     &LIMITS,
     &WORKER,
     &BUILDER,
+    &PIPELINE,
     &SCHEDULER,
     &CHANGE_SOURCE,
 ];
@@ -147,6 +150,11 @@ pub fn all() -> impl Iterator<Item = &'static SectionKeys> {
         &SCHEDULER_TRIGGERABLE,
         &SCHEDULER_FORCE,
         &FIELD,
+        &JOB,
+        &CONCURRENCY,
+        &WHEN,
+        &APPROVAL,
+        &RETRY,
     ];
     TOP.iter().copied().chain(inside)
 }

@@ -26,11 +26,19 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
             "What sets it off.",
             "\"single_branch\"",
         ),
-        required(
+        optional(
             "builders",
             Type::Texts,
-            "Names of the builders that it asks, or `*` for all.",
+            "none",
+            "Names of the builders that it asks, or `*` for all. A scheduler has either this or `pipeline`.",
             "[\"zlib on linux\"]",
+        ),
+        optional(
+            "pipeline",
+            Type::Text,
+            "none",
+            "Name of the pipeline that it starts in place of builders.",
+            "\"release\"",
         ),
         optional(
             "priority",

@@ -39,6 +39,10 @@ pub enum Type {
     Table,
     /// Names with text, or false.
     Env,
+    /// A list of tables with any values.
+    Tables,
+    /// One section inside this one.
+    Inline(&'static SectionKeys),
     /// Sections inside this one.
     Sections(&'static SectionKeys),
     /// A kind of step.
@@ -74,7 +78,8 @@ impl Type {
             Type::TextOrTexts => "text or list of texts".to_owned(),
             Type::Table => "table of name to value".to_owned(),
             Type::Env => "table of name to text or false".to_owned(),
-            Type::Sections(_) => "array of tables".to_owned(),
+            Type::Sections(_) | Type::Tables => "array of tables".to_owned(),
+            Type::Inline(_) => "table".to_owned(),
             Type::StepKind => "kind of step".to_owned(),
             Type::ChangeSourceKind => "kind of change source".to_owned(),
             Type::AsField => "as the type has it".to_owned(),

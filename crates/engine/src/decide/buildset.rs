@@ -27,6 +27,8 @@ pub(crate) struct NewBuildset {
     pub(crate) priority: i64,
     pub(crate) rebuilt_build: Option<BuildId>,
     pub(crate) parent: Option<Parent>,
+    /// Whether it is a job's of a pipeline: somebody waits for it then, as for one that a build waits for.
+    pub(crate) of_job: bool,
 }
 
 /// The stamp's id. Equal stamps share a row for as long as something active refers to it.
@@ -60,8 +62,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
         priority,
         rebuilt_build,
         parent,
+        of_job,
     } = new;
-    let waited_for = parent.as_ref().is_some_and(|parent| parent.waits);
+    let waited_for = of_job || parent.as_ref().is_some_and(|parent| parent.waits);
     tx.emit(Event::BuildsetCreated {
         buildset: BuildsetRecord {
             id,

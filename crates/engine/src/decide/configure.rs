@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ironmaster_model::{
-    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Event, Plan, SchedulerId,
-    SchedulerKind, SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord,
+    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Event, PipelineId, PipelineRecord,
+    Plan, SchedulerId, SchedulerKind, SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo,
+    WorkerRecord,
 };
 
 use crate::{Refusal, Reply, Tx};
@@ -26,6 +27,7 @@ pub(super) fn configure(tx: &mut Tx<'_>, plan: &Arc<Plan>) -> Result<Reply, Refu
     workers(tx, plan);
     schedulers(tx, plan, &old);
     change_sources(tx, plan);
+    pipelines(tx, plan);
     Ok(Reply::Done)
 }
 
@@ -191,6 +193,32 @@ fn change_sources(tx: &mut Tx<'_>, plan: &Plan) {
     for mut change_source in removed {
         change_source.active = false;
         tx.emit(Event::ChangeSourceSet { change_source });
+    }
+}
+
+fn pipelines(tx: &mut Tx<'_>, plan: &Plan) {
+    for definition in plan.pipelines.values() {
+        let known = tx.state().pipeline_by_name(&definition.name);
+        let pipeline = PipelineRecord {
+            id: known.map_or_else(|| PipelineId(tx.next_id(Counter::Pipeline)), |known| known.id),
+            name: definition.name.clone(),
+            description: definition.description.clone(),
+            project: definition.project.clone(),
+            active: true,
+        };
+        if known != Some(&pipeline) {
+            tx.emit(Event::PipelineSet { pipeline });
+        }
+    }
+    let removed: Vec<PipelineRecord> = tx
+        .state()
+        .pipelines()
+        .filter(|pipeline| pipeline.active && !plan.pipelines.contains_key(&pipeline.name))
+        .cloned()
+        .collect();
+    for mut pipeline in removed {
+        pipeline.active = false;
+        tx.emit(Event::PipelineSet { pipeline });
     }
 }
 

@@ -42,7 +42,10 @@ pub(super) fn force(
         });
     }
     let filled = Filled::new(definition, form, params, owner);
-    let builders = chosen_builders(state, definition, params);
+    let builders = match definition.pipeline {
+        Some(_) => Ok(Vec::new()),
+        None => chosen_builders(state, definition, params),
+    };
     let (filled, builders) = match (filled, builders) {
         (Ok(filled), Ok(builders)) => (filled, builders),
         (filled, builders) => {
@@ -75,10 +78,11 @@ pub(super) fn force(
             parent: None,
         },
     );
-    let Some(Launched { buildset, requests }) = launched else {
-        unreachable!("the builders were chosen, and there is one at least");
-    };
-    Ok(Reply::Buildset { buildset, requests })
+    match launched {
+        Some(Launched::Buildset { buildset, requests }) => Ok(Reply::Buildset { buildset, requests }),
+        Some(Launched::Run(run)) => Ok(Reply::Run(run)),
+        None => unreachable!("the builders were chosen, and there is one at least, or its pipeline is there"),
+    }
 }
 
 fn not_found(name: &str) -> Refusal {

@@ -1,11 +1,11 @@
 //! How builds end: the next step or the end, lost machines, stop requests, retries, and the buildset's end.
 
 use ironmaster_model::{
-    BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, LogId, LogKind, LogRecord,
-    RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
+    BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, JobState, LogId, LogKind,
+    LogRecord, RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
 };
 
-use super::{completed::Completed, not_live, trigger};
+use super::{completed::Completed, not_live, pipelines, trigger};
 use crate::{
     Refusal, Reply, Tx, build,
     planted::{Bug, planted},
@@ -168,6 +168,9 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
         cause_of(entry, computed)
     };
     let state_string = summary(entry, results, cause.as_ref());
+    if matches!(results, Results::Success | Results::Warnings) {
+        pipelines::keep_outputs(tx, id);
+    }
     tx.emit(Event::BuildFinished {
         build: id,
         builder,
@@ -181,6 +184,9 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
     if results == Results::Retry {
         if !planted(Bug::LostRequeue) {
             tx.emit(Event::RequestRequeued { request });
+            if let Some(buildset) = tx.state().request(request).map(|request| request.buildset) {
+                pipelines::build_moved(tx, buildset, JobState::Queued);
+            }
         }
     } else {
         complete(tx, request, results, cause);
@@ -221,6 +227,13 @@ fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId) {
     let completed = tx.state().is_followed(&entry.record).then(|| Completed {
         buildset: entry.record.clone(),
         results,
+        cause: entry
+            .requests
+            .iter()
+            .find_map(|request| match &tx.state().request(*request)?.phase {
+                RequestPhase::Complete { cause, .. } => cause.clone(),
+                _ => None,
+            }),
     });
     tx.emit(Event::BuildsetCompleted {
         buildset: id,

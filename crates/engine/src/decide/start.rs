@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ironmaster_model::{BuildRecord, BuildRequestRecord, BuilderRecord, Event, Properties, WorkerRecord};
+use ironmaster_model::{
+    BuildRecord, BuildRequestRecord, BuilderRecord, Event, JobState, Properties, WorkerRecord,
+};
 use serde_json::{Value, json};
 
-use super::{completed, lifecycle, trigger};
+use super::{completed, lifecycle, pipelines, trigger};
 use crate::{State, Tx, build, queue::Start};
 
 /// Follows up what has ended, and starts whatever can start now.
@@ -64,7 +66,9 @@ fn start(tx: &mut Tx<'_>, next: Start) {
         lost: None,
         waits: None,
     };
+    let buildset = request.buildset;
     tx.emit(Event::BuildStarted { build });
+    pipelines::build_moved(tx, buildset, JobState::Running);
     lifecycle::advance(tx, id);
 }
 

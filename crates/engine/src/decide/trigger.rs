@@ -96,7 +96,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
                 }),
             },
         );
-        let Some(Launched { buildset, requests }) = launched else {
+        let Some(Launched::Buildset { buildset, requests }) = launched else {
             unreachable!("the check has seen that there are builders");
         };
         all.push(Triggered {

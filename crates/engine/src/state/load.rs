@@ -10,7 +10,7 @@ use ironmaster_model::{
 };
 
 use super::{
-    BuildEntry, BuildsetEntry, Held, Names, PlanUse, Stamps, State, held_changes, index::dependents,
+    BuildEntry, BuildsetEntry, Held, Names, PlanUse, Runs, Stamps, State, held_changes, index::dependents,
 };
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
 
@@ -69,6 +69,15 @@ impl State {
             builds: BTreeMap::new(),
             waiters: BTreeMap::new(),
             ready: BTreeSet::new(),
+            runs: Runs {
+                names: snapshot
+                    .pipelines
+                    .iter()
+                    .map(|pipeline| (pipeline.name.clone(), pipeline.id))
+                    .collect(),
+                pipelines: by(snapshot.pipelines, |pipeline| pipeline.id),
+                ..Runs::default()
+            },
             queue: Queue::default(),
             deadlines: Deadlines::default(),
             collapsible: BTreeMap::new(),
@@ -155,6 +164,7 @@ impl State {
             })?;
             build.logs.insert(log.id, log);
         }
+        state.load_runs(snapshot.runs, snapshot.jobs)?;
         let (workers, schedulers): (Vec<_>, Vec<_>) = (
             state.workers.keys().copied().collect(),
             state.schedulers.keys().copied().collect(),
@@ -169,7 +179,11 @@ impl State {
         Ok(state)
     }
 
-    fn hold_stamp(&mut self, id: SourceStampId, what: impl FnOnce() -> String) -> Result<(), LoadError> {
+    pub(super) fn hold_stamp(
+        &mut self,
+        id: SourceStampId,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), LoadError> {
         let held = self.stamps.by_id.get_mut(&id).ok_or_else(|| LoadError {
             what: what(),
             missing: format!("source stamp {id}"),
@@ -253,6 +267,7 @@ impl State {
             workers: self.workers.values().cloned().collect(),
             schedulers: self.schedulers.values().cloned().collect(),
             change_sources: self.change_sources.values().cloned().collect(),
+            pipelines: self.runs.pipelines.values().cloned().collect(),
             config: self.config.clone(),
             plans: self
                 .plans
@@ -289,6 +304,18 @@ impl State {
                 .values()
                 .flat_map(|entry| entry.logs.values().cloned())
                 .collect(),
+            runs: self
+                .runs
+                .by_id
+                .values()
+                .map(|entry| entry.record.clone())
+                .collect(),
+            jobs: self
+                .runs
+                .by_id
+                .values()
+                .flat_map(|entry| entry.jobs.iter().map(|job| job.record.clone()))
+                .collect(),
         }
     }
 
@@ -304,6 +331,9 @@ impl State {
                 "deadlines: {:?} is not {:?}",
                 self.deadlines, other.deadlines
             ));
+        }
+        if self.runs != other.runs {
+            return Some(format!("runs: {:?} is not {:?}", self.runs, other.runs));
         }
         if self.collapsible != other.collapsible {
             return Some(format!(

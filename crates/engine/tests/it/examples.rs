@@ -1,6 +1,7 @@
 //! Plain examples, one subject each: what a user would expect, in the words of the engine.
 
 mod force;
+mod pipelines;
 mod queue;
 mod schedulers;
 mod steps;
@@ -187,6 +188,7 @@ fn scheduler(name: &str, builders: &[&str], kind: SchedulerKind) -> SchedulerDef
     SchedulerDef {
         name: name.into(),
         builders: builders.iter().map(|name| (*name).to_owned()).collect(),
+        pipeline: None,
         priority: 0,
         properties: BTreeMap::new(),
         kind,

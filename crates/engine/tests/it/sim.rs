@@ -202,6 +202,11 @@ planted! { the_model_finds, false:
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
     an_end_that_who_waits_for_it_never_hears_of: ChildForgotten;
     children_that_nobody_waits_for_any_more: ChildrenLeft;
+    a_job_that_nobody_has_approved: ApprovalForgotten;
+    a_share_that_is_rounded_down: ShareRoundsDown;
+    a_job_that_is_tried_too_often: RetryOffByOne;
+    a_concurrency_group_without_limit: ConcurrencyIgnored;
+    an_expiry_that_is_forgotten: ExpiryForgotten;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -213,4 +218,8 @@ planted! { the_checker_alone_finds, true:
     one_attempt_too_many: AttemptsOffByOne;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
+    a_job_that_nobody_has_approved: ApprovalForgotten;
+    a_share_that_is_rounded_down: ShareRoundsDown;
+    a_job_that_is_tried_too_often: RetryOffByOne;
+    a_concurrency_group_without_limit: ConcurrencyIgnored;
 }

@@ -1,5 +1,7 @@
 //! Records as rows: one value for each column of their table, in its order. `sqlite::rows` is the way back.
 
+pub(super) mod pipelines;
+
 use std::borrow::Cow;
 
 use ironmaster_model::{

@@ -1,5 +1,7 @@
 //! The fields of each resource.
 
+mod pipelines;
+
 use super::{Attach, Descriptor, Field, FieldKind, From, Resource, Scope, Source, Unasked};
 
 impl Resource {
@@ -30,6 +32,9 @@ impl Resource {
             Resource::BuildData => &BUILD_DATA,
             Resource::TestResultSets => &TEST_RESULT_SETS,
             Resource::TestResults => &TEST_RESULTS,
+            Resource::Pipelines => &pipelines::PIPELINES,
+            Resource::Runs => &pipelines::RUNS,
+            Resource::Jobs => &pipelines::JOBS,
         }
     }
 }
@@ -303,6 +308,9 @@ static BUILDSETS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         text("external_idstring", "t.external_id").null().fixed(),
+        int("jobid", "(select min(j.id) from jobs j where j.buildset = t.id)")
+            .null()
+            .extra(),
         int("parent_buildid", "t.parent_build").null().fixed(),
         text("parent_relationship", "t.parent_relationship")
             .null()

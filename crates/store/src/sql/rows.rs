@@ -1,6 +1,8 @@
 //! Rows back into records. Each `select` names a table's columns in their declared order; each decoder takes them in
 //! that order.
 
+pub(super) mod pipelines;
+
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
     BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, Duration, EffectRecord,

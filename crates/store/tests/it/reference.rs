@@ -92,6 +92,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "parent_buildid": set.parent_build, "parent_relationship": set.parent_relationship,
                     "reason": set.reason, "rebuilt_buildid": set.rebuilt_build, "results": set.results,
                     "sourcestamps": stamps, "submitted_at": set.submitted_at.0,
+                    "jobid": world.jobs.values().find(|job| job.progress.buildset == Some(set.id)).map(|job| job.id),
                 })
             })
             .collect(),
@@ -234,6 +235,63 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                 json!({
                     "changesourceid": source.id, "name": source.name,
                     "master": master(world, source.active), "@masterid": running(world, source.active),
+                })
+            })
+            .collect(),
+        Resource::Pipelines => world
+            .pipelines
+            .values()
+            .map(|pipeline| {
+                json!({
+                    "pipelineid": pipeline.id, "name": pipeline.name, "project": pipeline.project,
+                    "description": pipeline.description, "active": pipeline.active,
+                })
+            })
+            .collect(),
+        Resource::Runs => world
+            .runs
+            .values()
+            .map(|run| {
+                let stamps: Vec<Value> = run
+                    .sourcestamps
+                    .iter()
+                    .map(|id| shown_stamp(&world.stamps[id]))
+                    .collect();
+                let progress = &run.progress;
+                json!({
+                    "runid": run.id, "pipelineid": run.pipeline,
+                    "pipeline": world.pipelines[&run.pipeline].name, "state": progress.state,
+                    "complete": progress.complete_at.is_some(), "results": progress.results,
+                    "why": progress.why, "reason": run.reason, "scheduler": run.scheduler,
+                    "priority": run.priority, "created_at": run.created_at.0,
+                    "started_at": micros(progress.started_at), "complete_at": micros(progress.complete_at),
+                    "stopped_by": progress.stop.as_ref().map(|(by, _)| by), "parent_jobid": run.parent,
+                    "retried_runid": run.retried, "changes": run.changes, "properties": run.properties,
+                    "sourcestamps": stamps,
+                })
+            })
+            .collect(),
+        Resource::Jobs => world
+            .jobs
+            .values()
+            .map(|job| {
+                let progress = &job.progress;
+                let build = world
+                    .builds
+                    .values()
+                    .filter(|build| Some(build.request) == progress.request)
+                    .map(|build| build.id)
+                    .max();
+                json!({
+                    "jobid": job.id, "runid": job.run, "number": job.number, "name": job.name,
+                    "group": job.group, "matrix": job.matrix, "needs": job.needs, "state": progress.state,
+                    "complete": progress.complete_at.is_some(), "results": progress.results,
+                    "cause": progress.cause, "why": progress.why, "attempts": progress.attempts,
+                    "buildsetid": progress.buildset, "buildrequestid": progress.request, "buildid": build,
+                    "child_runid": progress.child, "approved_by": progress.approved_by,
+                    "queued_at": micros(progress.queued_at), "started_at": micros(progress.started_at),
+                    "complete_at": micros(progress.complete_at), "outputs": progress.outputs,
+                    "definition": job.definition, "@pipelineid": [world.runs[&job.run].pipeline],
                 })
             })
             .collect(),
@@ -380,6 +438,9 @@ fn is_key(resource: Resource, field: &Field) -> bool {
         Resource::Masters => field.name == "masterid",
         Resource::Schedulers => field.name == "schedulerid",
         Resource::ChangeSources => field.name == "changesourceid",
+        Resource::Pipelines => field.name == "pipelineid",
+        Resource::Runs => field.name == "runid",
+        Resource::Jobs => field.name == "jobid",
         _ => field.name == "name",
     }
 }

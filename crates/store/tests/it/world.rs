@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
     BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, Counter, EffectRecord, Event,
-    LogContent, LogId, LogRecord, MasterId, MasterRecord, Plan, RequestPhase, SchedulerId, SchedulerRecord,
-    Sequenced, Snapshot, SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp, WorkerId,
-    WorkerRecord,
+    JobId, LogContent, LogId, LogRecord, MasterId, MasterRecord, PipelineId, PipelineJobRecord,
+    PipelineRecord, PipelineRunRecord, Plan, RequestPhase, RunId, SchedulerId, SchedulerRecord, Sequenced,
+    Snapshot, SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp, WorkerId, WorkerRecord,
 };
 
 use crate::history::Commit;
@@ -33,6 +33,9 @@ pub(crate) struct World {
     pub(crate) steps: BTreeMap<StepId, StepRecord>,
     pub(crate) logs: BTreeMap<LogId, (LogRecord, LogContent)>,
     pub(crate) effects: BTreeMap<StepId, Vec<EffectRecord>>,
+    pub(crate) pipelines: BTreeMap<PipelineId, PipelineRecord>,
+    pub(crate) runs: BTreeMap<RunId, PipelineRunRecord>,
+    pub(crate) jobs: BTreeMap<JobId, PipelineJobRecord>,
 }
 
 impl World {
@@ -232,6 +235,24 @@ impl World {
                 build.cause = cause;
                 build.state_string = state_string;
             }
+            Event::PipelineSet { pipeline } => {
+                self.pipelines.insert(pipeline.id, pipeline);
+            }
+            Event::RunCreated { run } => {
+                self.runs.insert(run.id, run);
+            }
+            Event::JobsAdded { jobs, needs, .. } => {
+                self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));
+                for (job, needs) in needs {
+                    self.jobs.get_mut(&job).unwrap().needs = needs;
+                }
+            }
+            Event::JobMoved { job, progress, .. } => {
+                self.jobs.get_mut(&job).unwrap().progress = progress;
+            }
+            Event::RunMoved { run, progress } => {
+                self.runs.get_mut(&run).unwrap().progress = progress;
+            }
         }
     }
 
@@ -264,6 +285,19 @@ impl World {
             .filter(|change| waits(&change.id))
             .cloned()
             .collect();
+        let runs: Vec<PipelineRunRecord> = self
+            .runs
+            .values()
+            .filter(|run| run.progress.complete_at.is_none())
+            .cloned()
+            .collect();
+        let mut jobs: Vec<PipelineJobRecord> = self
+            .jobs
+            .values()
+            .filter(|job| runs.iter().any(|run| run.id == job.run))
+            .cloned()
+            .collect();
+        jobs.sort_by_key(|job| (job.run, job.number));
         let steps_of = |build: BuildId| self.steps.values().filter(move |step| step.build == build);
         Snapshot {
             now: self.events.last().map(|event| event.at).unwrap_or_default(),
@@ -297,6 +331,7 @@ impl World {
                         || buildsets
                             .iter()
                             .any(|buildset| buildset.sourcestamps.contains(&stamp.id))
+                        || runs.iter().any(|run| run.sourcestamps.contains(&stamp.id))
                 })
                 .cloned()
                 .collect(),
@@ -315,6 +350,9 @@ impl World {
             changes,
             buildsets,
             builds,
+            pipelines: self.pipelines.values().cloned().collect(),
+            runs,
+            jobs,
         }
     }
 }

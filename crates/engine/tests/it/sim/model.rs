@@ -4,13 +4,14 @@
 //! The one thing it does not foresee is which of several workers is taken. It is told, and checks that the worker would do.
 
 mod builds;
+mod pipelines;
 mod time;
 mod trigger;
 
 use std::sync::Arc;
 
 use ironmaster_engine::Input;
-use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerKind};
+use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerDef, SchedulerKind};
 use serde_json::Value;
 
 use super::facts::{Fact, Placements};
@@ -108,8 +109,14 @@ pub(crate) struct Model {
     schedulers: Vec<Scheduler>,
     stamps_of_changes: Vec<Stamp>,
     requests: Vec<Request>,
-    /// Buildsets that have succeeded and nobody has followed yet: one of their requests.
-    succeeded: Vec<Request>,
+    /// Buildsets that are over and nobody has followed yet: one of their requests, and their results.
+    completed: Vec<(Request, Results)>,
+    runs: Vec<pipelines::Run>,
+    /// What follows in pipelines.
+    work: Vec<pipelines::Work>,
+    last_run: u64,
+    last_job: u64,
+    files_of_changes: Vec<Vec<String>>,
     builds: Vec<Build>,
     buildsets: u64,
     /// Whether a build waits for the buildset that is being made.
@@ -316,9 +323,22 @@ impl Model {
                 build.halted |= [Results::Exception, Results::Retry, Results::Cancelled].contains(&part);
                 build.machine_gone |= part == Results::Retry;
                 build.overall = worse(build.overall, part);
-                self.go_on(report.build.0, out);
+                self.go_on(report.build.0, now, out);
             }
             Input::Trigger(trigger) => self.trigger(trigger, now, out)?,
+            Input::StartRun {
+                pipeline,
+                sourcestamps,
+                ..
+            } => self.start_by_hand(pipeline, sourcestamps, out)?,
+            Input::StopRun { run, by, .. } => {
+                if !self.runs.iter().any(|other| other.id == run.0) {
+                    return Err(());
+                }
+                self.stop_run(run.0, by, out);
+            }
+            Input::ApproveJob { job, approved, .. } => self.approve(job.0, *approved, now, out)?,
+            Input::RetryRun { .. } | Input::AddJobs { .. } => unreachable!("these are not generated"),
             Input::Tick => self.tick(now, out),
         }
         Ok(())
@@ -326,22 +346,64 @@ impl Model {
 
     /// Dependent schedulers build what another one's builds have made sure of.
     pub(super) fn follow(&mut self, now: i64, out: &mut Vec<Fact>) {
-        while !self.succeeded.is_empty() {
-            let over = self.succeeded.remove(0);
-            for (name, definition) in &Arc::clone(&self.plan).schedulers {
-                let on = self
-                    .scheduler(name)
-                    .is_some_and(|at| self.schedulers[at].active && self.schedulers[at].enabled);
-                if on
-                    && let SchedulerKind::Dependent { upstream } = &definition.kind
-                    && *upstream == over.scheduler
-                {
-                    let builders = self.ids(&definition.builders);
-                    let (stamp, changes) = (&over.stamp, &over.changes);
-                    self.buildset(name, &builders, definition.priority, stamp, changes, "", now, out);
+        loop {
+            if self.completed.is_empty() {
+                self.follow_pipelines(now, out);
+                if self.completed.is_empty() {
+                    return;
                 }
             }
+            let (over, results) = self.completed.remove(0);
+            if !self.job_buildset_over(over.buildset, results)
+                && [Results::Success, Results::Warnings].contains(&results)
+            {
+                self.dependents(&over.scheduler, &over.stamp, &over.changes, now, out);
+            }
         }
+    }
+
+    fn dependents(&mut self, scheduler: &str, stamp: &Stamp, changes: &[u64], now: i64, out: &mut Vec<Fact>) {
+        for (name, definition) in &Arc::clone(&self.plan).schedulers {
+            let on = self
+                .scheduler(name)
+                .is_some_and(|at| self.schedulers[at].active && self.schedulers[at].enabled);
+            if on
+                && let SchedulerKind::Dependent { upstream } = &definition.kind
+                && upstream == scheduler
+            {
+                // Files of changes are known when they are heard of, and not any more.
+                self.launch(definition, stamp, changes, None, now, out);
+            }
+        }
+    }
+
+    /// What a scheduler starts: builds, or a run of a pipeline.
+    fn launch(
+        &mut self,
+        definition: &SchedulerDef,
+        stamp: &Stamp,
+        changes: &[u64],
+        files: Option<Vec<String>>,
+        now: i64,
+        out: &mut Vec<Fact>,
+    ) {
+        let Some(pipeline) = &definition.pipeline else {
+            let builders = self.ids(&definition.builders);
+            let (name, priority) = (&definition.name, definition.priority);
+            return self.buildset(name, &builders, priority, stamp, changes, "", now, out);
+        };
+        let Some(pipeline) = Arc::clone(&self.plan).pipelines.get(pipeline).cloned() else {
+            return;
+        };
+        let new = pipelines::New {
+            stamp: stamp.clone(),
+            changes: changes.to_vec(),
+            files,
+            priority: definition.priority,
+            parent: None,
+            scheduler: definition.name.clone(),
+        };
+        self.make_run(&pipeline, new, out);
     }
 
     fn worker(&mut self, id: u64) -> Result<&mut Worker, ()> {
@@ -476,7 +538,7 @@ impl Model {
                         && ((!old.changes.is_empty() && !new.changes.is_empty())
                             || old.stamp.1 == new.stamp.1)
                         && old.wish == new.wish;
-                    if same {
+                    if same && wish != pipelines::JOB {
                         new.priority = new.priority.max(old.priority);
                         new.since = new.since.min(old.since);
                         merged.push(old.id);

@@ -4,14 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CollapseRule, Duration, FixedSource, ForceDef, ForceField, ForceFieldKind,
-    Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    JobDef, PipelineDef, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
 };
 use serde_json::json;
+
+use ironmaster_model::pipeline::{
+    ApprovalDef, AxisDef, ConcurrencyDef, ConditionDef, FailureClass, JobWork, NeedsOn, RetryDef, WhenFull,
+};
 
 use super::rng::Rng;
 
 pub(crate) const BUILDERS: &[&str] = &["a", "b", "c", "d", "e"];
 pub(crate) const WORKERS: &[&str] = &["w1", "w2", "w3", "w4"];
+/// The last is started by jobs of the others.
+pub(crate) const PIPELINES: &[&str] = &["p-one", "p-two", "p-three"];
 pub(crate) const BRANCHES: &[Option<&str>] = &[Some("main"), Some("release/1"), Some("topic"), None];
 
 /// A configuration. Each name is left out now and then; `whole` leaves out nothing.
@@ -30,6 +36,11 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
             plan.builders.insert((*name).into(), builder(rng, name));
         }
     }
+    for name in PIPELINES {
+        if whole || rng.chance(85) {
+            plan.pipelines.insert((*name).into(), pipeline(rng, name));
+        }
+    }
     let known: Vec<String> = plan.builders.keys().cloned().collect();
     for (name, kind) in [
         ("s-single", single(rng)),
@@ -37,11 +48,14 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("s-plain", plain(rng)),
         ("s-periodic", periodic(rng)),
         ("s-force", force(rng)),
+        ("s-pipeline", any(rng)),
         ("t-dependent", dependent("s-single")),
         ("u-dependent", dependent("s-force")),
         ("v-dependent", dependent("t-dependent")),
         ("w-trigger", triggerable()),
         ("x-trigger", triggerable()),
+        ("w-dependent", dependent("s-pipeline")),
+        ("x-pipeline", dependent("s-any")),
     ] {
         // No period while everything is to come to rest.
         if known.is_empty() || (whole && name == "s-periodic") || (!whole && rng.chance(12)) {
@@ -51,7 +65,19 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         if builders.is_empty() {
             builders.push(known[0].clone());
         }
+        // One that starts a pipeline asks no builders.
+        let pipeline = if name.ends_with("pipeline") {
+            let known: Vec<String> = plan.pipelines.keys().cloned().collect();
+            if known.is_empty() {
+                continue;
+            }
+            builders.clear();
+            Some(rng.pick(&known).clone())
+        } else {
+            None
+        };
         let scheduler = SchedulerDef {
+            pipeline,
             name: name.into(),
             builders,
             priority: [0, 0, 0, 5, -3][rng.below(5) as usize],
@@ -167,6 +193,100 @@ fn plain(rng: &mut Rng) -> SchedulerKind {
     SchedulerKind::SingleBranch {
         filter: filter(rng),
         tree_stable: None,
+    }
+}
+
+/// Jobs that need some of those before them, and everything that a job can have.
+fn pipeline(rng: &mut Rng, name: &str) -> PipelineDef {
+    let child = name == PIPELINES[2];
+    let count = 1 + rng.below(if child { 2 } else { 6 });
+    let jobs = (0..count).map(|number| job(rng, number, child)).collect();
+    PipelineDef {
+        name: name.into(),
+        jobs,
+        timeout: rng
+            .chance(20)
+            .then(|| Duration::from_secs(60 + rng.below(4000) as i64)),
+        cancel_superseded: rng.chance(30),
+        concurrency: rng
+            .chance(40)
+            .then(|| ConcurrencyDef {
+                group: (*rng.pick(&["g", "h"])).into(),
+                limit: 1 + rng.below(2) as u32,
+                when_full: *rng.pick(&[WhenFull::Queue, WhenFull::CancelOlder]),
+            })
+            // A parent that waits for a child of its own group would wait for ever.
+            .filter(|_| !child),
+        ..PipelineDef::default()
+    }
+}
+
+fn job(rng: &mut Rng, number: u64, child: bool) -> JobDef {
+    let needs: Vec<String> = (0..number)
+        .filter(|_| rng.chance(40))
+        .map(|need| format!("j{need}"))
+        .collect();
+    let condition = |rng: &mut Rng| {
+        rng.chance(15).then(|| ConditionDef {
+            branches: if rng.chance(50) {
+                vec!["main".into()]
+            } else {
+                Vec::new()
+            },
+            files: if rng.chance(50) {
+                vec!["src/**".into()]
+            } else {
+                Vec::new()
+            },
+            ..ConditionDef::default()
+        })
+    };
+    let (_, needs_on) = *rng.pick(&NeedsOn::WORDS);
+    let needs_on = if rng.chance(50) {
+        NeedsOn::Success
+    } else {
+        needs_on
+    };
+    JobDef {
+        name: format!("j{number}"),
+        work: match rng.below(10) {
+            0 => JobWork::Gate,
+            1 | 2 if !child => JobWork::Pipeline {
+                pipeline: PIPELINES[2].into(),
+                wait: rng.chance(80),
+            },
+            _ => JobWork::Build {
+                builder: (*rng.pick(BUILDERS)).into(),
+            },
+        },
+        matrix: if rng.chance(15) {
+            vec![AxisDef {
+                name: "n".into(),
+                values: (0..=rng.below(3)).map(|n| json!(n)).collect(),
+            }]
+        } else {
+            Vec::new()
+        },
+        needs,
+        needs_on,
+        needs_share: (needs_on == NeedsOn::Success && rng.chance(30))
+            .then(|| 10 + 10 * rng.below(100) as u32),
+        when: condition(rng),
+        unless: condition(rng),
+        optional: rng.chance(20),
+        approval: rng.chance(15).then(ApprovalDef::default),
+        expires: rng
+            .chance(25)
+            .then(|| Duration::from_secs(30 + rng.below(2000) as i64)),
+        timeout: rng
+            .chance(20)
+            .then(|| Duration::from_secs(10 + rng.below(600) as i64)),
+        retry: rng.chance(30).then(|| RetryDef {
+            limit: 1 + rng.below(2) as u32,
+            on: vec![FailureClass::Any],
+        }),
+        priority: rng.chance(20).then(|| rng.below(9) as i64 - 4),
+        ..JobDef::default()
     }
 }
 

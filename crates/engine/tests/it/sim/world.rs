@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use ironmaster_engine::{Input, Refusal, State, Tx, decide, invariant::Checker, snapshot_difference};
-use ironmaster_model::{Duration, Event, Results, Sequenced, Snapshot, Timestamp};
+use ironmaster_model::{Duration, Event, JobId, JobState, Results, RunState, Sequenced, Snapshot, Timestamp};
 
 use super::{
-    facts::facts,
+    facts::{Jobs, facts},
     inputs::{self, Inputs},
     model::Model,
     plans::WORKERS,
@@ -31,6 +31,13 @@ pub(crate) struct Tally {
     followed: u64,
     waited: u64,
     resumed: u64,
+    runs: u64,
+    children: u64,
+    skipped: u64,
+    expired: u64,
+    approved: u64,
+    job_retries: u64,
+    run_results: [u64; 7],
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
@@ -50,12 +57,21 @@ impl Tally {
         self.followed += other.followed;
         self.waited += other.waited;
         self.resumed += other.resumed;
+        self.runs += other.runs;
+        self.children += other.children;
+        self.skipped += other.skipped;
+        self.expired += other.expired;
+        self.approved += other.approved;
+        self.job_retries += other.job_retries;
+        for (mine, theirs) in std::iter::zip(&mut self.run_results, other.run_results) {
+            *mine += theirs;
+        }
         self.stopped += other.stopped;
         self.restarts += other.restarts;
         self.failed_commits += other.failed_commits;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 22] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -66,6 +82,16 @@ impl Tally {
             ("a buildset that follows another", self.followed),
             ("a build that waits for others", self.waited),
             ("a build that has waited and goes on", self.resumed),
+            ("a run of a pipeline", self.runs),
+            ("a run that another one started", self.children),
+            ("a skipped job", self.skipped),
+            ("an expired job", self.expired),
+            ("an approved job", self.approved),
+            ("a job that is tried again", self.job_retries),
+            ("a run that succeeds", self.run_results[0]),
+            ("a run that fails", self.run_results[2]),
+            ("a run that ends with an exception", self.run_results[4]),
+            ("a run that is cancelled", self.run_results[6]),
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
@@ -82,6 +108,22 @@ impl Tally {
                 }
                 Event::BuildWaits { .. } => self.waited += 1,
                 Event::BuildResumed { .. } => self.resumed += 1,
+                Event::RunCreated { run } => {
+                    self.runs += 1;
+                    self.children += u64::from(run.parent.is_some());
+                }
+                Event::RunMoved { progress, .. } if progress.state == RunState::Complete => {
+                    if let Some(results) = progress.results {
+                        self.run_results[usize::from(results.code())] += 1;
+                    }
+                }
+                Event::JobMoved { progress, .. } => match progress.state {
+                    JobState::Skipped => self.skipped += 1,
+                    JobState::Expired => self.expired += 1,
+                    JobState::Queued if progress.attempts > 1 => self.job_retries += 1,
+                    JobState::Complete => self.approved += u64::from(progress.approved_by.is_some()),
+                    _ => {}
+                },
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,
@@ -111,6 +153,8 @@ pub(crate) struct World {
     checker: Checker,
     last: VecDeque<(Timestamp, Input)>,
     batches: u64,
+    /// Every job that ever was.
+    jobs: Jobs,
     pub(crate) tally: Tally,
     pub(crate) keep_feed: bool,
     pub(crate) feed: Vec<Sequenced>,
@@ -129,6 +173,7 @@ impl World {
             checker: Checker::new(),
             last: VecDeque::new(),
             batches: 0,
+            jobs: Jobs::new(),
             tally: Tally::default(),
             keep_feed: false,
             feed: Vec::new(),
@@ -253,7 +298,15 @@ impl World {
             self.last.push_back((self.now, input.clone()));
             let before = tx.len();
             let answer = decide(&mut tx, input.clone());
-            let (happened, placed) = facts(&tx.events()[before..]);
+            let jobs = tx
+                .state()
+                .active_runs()
+                .flat_map(|run| tx.state().jobs_of(run.id))
+                .map(|job| (job.id.0, (job.run.0, job.number as usize)))
+                .chain(std::mem::take(&mut self.jobs))
+                .collect();
+            let (happened, placed) = facts(&tx.events()[before..], &jobs);
+            self.jobs = jobs;
             let expected = if self.without_model {
                 answer.as_ref().map(|_| happened.clone()).map_err(|_| ())
             } else {
@@ -335,10 +388,25 @@ impl World {
         for _ in 0..2000 {
             let active: Vec<_> = self.state.active_builds().map(|build| build.id).collect();
             let deadline = self.state.next_deadline();
-            if active.is_empty() && deadline.is_none() {
+            let asked: Vec<JobId> = self
+                .state
+                .active_runs()
+                .flat_map(|run| self.state.jobs_of(run.id))
+                .filter(|job| job.progress.state == JobState::AwaitingApproval)
+                .map(|job| job.id)
+                .collect();
+            if active.is_empty() && deadline.is_none() && asked.is_empty() {
                 return self.at_rest();
             }
-            let mut batch = Vec::new();
+            let mut batch: Vec<Input> = asked
+                .into_iter()
+                .map(|job| Input::ApproveJob {
+                    job,
+                    by: "eve".into(),
+                    approved: true,
+                    reason: String::new(),
+                })
+                .collect();
             if let Some(at) = deadline {
                 self.now = self.now.max(at);
                 batch.push(Input::Tick);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ironmaster_model::{Results, WorkerSelector};
+use ironmaster_model::{JobState, Results, WorkerSelector};
 
 use super::{Build, Fact, Model, Placements, worse};
 
@@ -24,9 +24,7 @@ impl Model {
         });
         self.requests.retain(|other| other.buildset != buildset);
         self.child_is_over(buildset);
-        if [Results::Success, Results::Warnings].contains(&worst) {
-            self.succeeded.push(over);
-        }
+        self.completed.push((over, worst));
     }
 
     pub(super) fn stop(&mut self, build: u64, out: &mut Vec<Fact>) -> Result<(), ()> {
@@ -56,7 +54,7 @@ impl Model {
     }
 
     /// The next step of a build, or its end.
-    pub(super) fn go_on(&mut self, id: u64, out: &mut Vec<Fact>) {
+    pub(super) fn go_on(&mut self, id: u64, now: i64, out: &mut Vec<Fact>) {
         let at = self.builds.iter().position(|build| build.id == id).unwrap();
         let build = &mut self.builds[at];
         let mut next = build.next_index;
@@ -95,11 +93,14 @@ impl Model {
             let request = self
                 .requests
                 .iter_mut()
-                .find(|request| request.id == build.request);
-            request.unwrap().build = None;
+                .find(|request| request.id == build.request)
+                .unwrap();
+            request.build = None;
+            let buildset = request.buildset;
             out.push(Fact::Requeued {
                 request: build.request,
             });
+            self.job_build(buildset, JobState::Queued, now, out);
         } else {
             self.complete(build.request, results, out);
         }
@@ -184,6 +185,7 @@ impl Model {
                 request: request.id,
                 attempt: request.attempts,
             });
+            self.job_build(request.buildset, JobState::Running, now, out);
             // Not started: the comparison will say so.
             let Some((worker, slot)) = placed.get(&id).copied() else {
                 return;
@@ -229,7 +231,7 @@ impl Model {
                 stopped: false,
                 wait: None,
             });
-            self.go_on(id, out);
+            self.go_on(id, now, out);
         }
     }
 }

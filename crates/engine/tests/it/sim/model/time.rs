@@ -13,6 +13,7 @@ impl Model {
             change.codebase.clone(),
         );
         self.stamps_of_changes.push(stamp);
+        self.files_of_changes.push(change.files.clone());
         let id = self.stamps_of_changes.len() as u64;
         for at in 0..self.schedulers.len() {
             let scheduler = &self.schedulers[at];
@@ -54,25 +55,16 @@ impl Model {
         let index = timers.iter().position(|timer| timer.key == key).unwrap();
         let timer = timers.remove(index);
         let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
-        let builders = self.ids(&definition.builders);
         let stamp = self.stamps_of_changes[*timer.changes.last().unwrap() as usize - 1].clone();
-        self.buildset(
-            &definition.name,
-            &builders,
-            definition.priority,
-            &stamp,
-            &timer.changes,
-            "",
-            now,
-            out,
-        );
+        let files = self.files(&timer.changes);
+        self.launch(&definition, &stamp, &timer.changes, files, now, out);
     }
 
     pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Fact>) {
         loop {
-            // The earliest deadline of all, schedulers before workers.
-            let mut first: Option<(i64, bool, usize)> = None;
-            let mut consider = |due: (i64, bool, usize)| {
+            // The earliest deadline of all: schedulers before workers, runs, jobs.
+            let mut first: Option<(i64, u8, usize)> = None;
+            let mut consider = |due: (i64, u8, usize)| {
                 if due.0 <= now && first.is_none_or(|first| due < first) {
                     first = Some(due);
                 }
@@ -83,11 +75,11 @@ impl Model {
                 }
                 for timer in &scheduler.timers {
                     if let Some(fire_at) = timer.fire_at {
-                        consider((fire_at, false, at));
+                        consider((fire_at, 0, at));
                     }
                 }
                 if let Some(next) = scheduler.next_fire {
-                    consider((next, false, at));
+                    consider((next, 0, at));
                 }
             }
             if let Some(master) = &self.master {
@@ -97,14 +89,26 @@ impl Model {
                         .iter()
                         .any(|build| build.worker == at as u64 + 1 && !build.machine_gone);
                     if worker.instance.is_some() && !worker.connected && open {
-                        consider((worker.gone_at.max(master.since) + master.lease, true, at));
+                        consider((worker.gone_at.max(master.since) + master.lease, 1, at));
+                    }
+                }
+            }
+            for run in &self.runs {
+                if let Some(due) = run.due() {
+                    consider((due, 2, run.id as usize));
+                }
+                for job in &run.jobs {
+                    if let Some(due) = job.due() {
+                        consider((due, 3, job.id as usize));
                     }
                 }
             }
             match first {
                 None => return,
-                Some((_, true, at)) => self.lose(at as u64 + 1, None, out),
-                Some((_, false, at)) => {
+                Some((_, 3, id)) => self.job_due(id as u64, out),
+                Some((_, 2, id)) => self.stop_run(id as u64, "timeout", out),
+                Some((_, 1, at)) => self.lose(at as u64 + 1, None, out),
+                Some((_, _, at)) => {
                     let due: Vec<String> = self.schedulers[at]
                         .timers
                         .iter()
@@ -119,10 +123,8 @@ impl Model {
                         && self.schedulers[at].next_fire.is_some_and(|next| next <= now)
                     {
                         self.schedulers[at].next_fire = Some(now + interval.0);
-                        let builders = self.ids(&definition.builders);
                         let stamp = (source.branch.clone(), None, String::new());
-                        let (name, priority) = (&definition.name, definition.priority);
-                        self.buildset(name, &builders, priority, &stamp, &[], "", now, out);
+                        self.launch(&definition, &stamp, &[], None, now, out);
                     }
                 }
             }
