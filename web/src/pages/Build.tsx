@@ -9,6 +9,7 @@ import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
 import { ChangeList } from '../components/ChangeList'
 import { type Started, useFollowRequest } from '../components/ForceDialog'
+import { JobOfRun } from '../components/JobLink'
 import { Page, Panel } from '../components/Page'
 import { PropertyTable } from '../components/PropertyTable'
 import { ReasonDialog } from '../components/ReasonDialog'
@@ -287,6 +288,7 @@ function Facts({
       ),
     ],
     ['Reason', buildset?.reason || undefined],
+    ['Job', buildset?.jobid != null && <JobOfRun id={buildset.jobid} />],
     ['Cause', describeCause(build.cause)],
     ['Branch', branch],
     ['Revision', revision && <code title={revision}>{shortRevision(revision)}</code>],

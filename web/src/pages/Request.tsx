@@ -7,6 +7,7 @@ import type { BuildRequest } from '../api/types'
 import { useControl } from '../auth/session'
 import { BuildTable } from '../components/BuildTable'
 import { Button } from '../components/Button'
+import { JobOfRun } from '../components/JobLink'
 import { Page, Panel } from '../components/Page'
 import { Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
@@ -98,6 +99,14 @@ function RequestFacts({ request }: { request: BuildRequest }) {
           <div>
             <dt>Reason</dt>
             <dd>{buildset.data.reason}</dd>
+          </div>
+        )}
+        {buildset.data?.jobid != null && (
+          <div>
+            <dt>Job</dt>
+            <dd>
+              <JobOfRun id={buildset.data.jobid} />
+            </dd>
           </div>
         )}
       </dl>
