@@ -332,3 +332,25 @@ test('old addresses lead to the same places', async (t) => {
   await page.goto(`${root}#/builders?tags=%2Basan`)
   await page.getByText('Matching builders').waitFor()
 })
+
+test('the graph of a run: keys go from job to job, an approval is seen at once, a click leads to the build', async (t) => {
+  const page = await visit(t, '/login?token=demo-token')
+  await page.getByText('You are logged in').first().waitFor()
+  await page.goto(`${root}#/runs/14`)
+  const graph = page.getByRole('region', { name: 'Graph of the jobs' })
+  await graph.getByRole('link', { name: /compile/ }).focus()
+  await page.keyboard.press('Tab')
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /^documentation/)
+
+  await page.getByRole('button', { name: 'Approve sign' }).click()
+  await page.getByLabel('Reason').fill('it looks good')
+  await page.getByRole('button', { name: 'Approve the job' }).click()
+  await page.getByRole('row', { name: /Succeeded sign/ }).waitFor()
+  await graph
+    .getByRole('link', { name: /sign.*Succeeded/ })
+    .or(graph.getByRole('button', { name: /sign.*Succeeded/ }))
+    .waitFor()
+
+  await graph.getByRole('link', { name: /compile/ }).click()
+  await page.waitForURL(/#\/builders\/\d+\/builds\/\d+$/)
+})

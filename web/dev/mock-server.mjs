@@ -12,6 +12,7 @@ import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { WebSocketServer } from 'ws'
+import { addPipelines } from './mock-pipelines.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values: options } = parseArgs({
@@ -49,6 +50,9 @@ const db = {
   changes: [],
   schedulers: [],
   forceschedulers: [],
+  pipelines: [],
+  runs: [],
+  jobs: [],
   masters: [{ masterid: 1, name: 'ci.example.org:/srv/ironmaster', active: true, last_active: now() }],
 }
 const ids = { build: 0, request: 0, set: 0, step: 0, log: 0, change: 0 }
@@ -587,6 +591,8 @@ if (!options.empty) {
   }, 250).unref()
 }
 
+const pipelines = options.empty ? {} : addPipelines(db, { now, publish })
+
 // ------------------------------------------------------------------------------------------ REST
 
 const fail = (status, error) => Object.assign(new Error(error), { status })
@@ -601,6 +607,9 @@ const KEY = {
   logs: 'logid',
   schedulers: 'schedulerid',
   masters: 'masterid',
+  pipelines: 'pipelineid',
+  runs: 'runid',
+  jobs: 'jobid',
 }
 
 /** Resolves a path to rows; one row for single items. */
@@ -642,6 +651,15 @@ function follow(type, row, rest) {
         rows: row.claimed
           ? []
           : [{ buildrequestid: row.buildrequestid, why: 'none of its workers has room' }],
+      }
+    case 'pipelines/runs':
+      return { plural: 'runs', rows: db.runs.filter((r) => r.pipelineid === row.pipelineid) }
+    case 'runs/jobs':
+      return { plural: 'jobs', rows: db.jobs.filter((j) => j.runid === row.runid) }
+    case 'jobs/waiting':
+      return {
+        plural: 'waiting',
+        rows: row.state === 'queued' ? [{ jobid: row.jobid, why: 'none of its workers has room' }] : [],
       }
     case 'builders/forceschedulers':
       return {
@@ -808,6 +826,7 @@ function control(pathname, { method, params }) {
       publish([`schedulers/${row.schedulerid}`], 'updated', row)
       return null
     default:
+      if (pipelines[`${type}.${method}`]) return pipelines[`${type}.${method}`](row, params)
       throw Object.assign(fail(501, `action: ${method} is not supported`), { code: -32601 })
   }
 }

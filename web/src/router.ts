@@ -17,7 +17,10 @@ import { LogPage } from './pages/Log'
 import { Login } from './pages/Login'
 import { BuildById, NotFound, RouteFailure } from './pages/Other'
 import { Pending } from './pages/Pending'
+import { PipelinePage } from './pages/Pipeline'
+import { Pipelines } from './pages/Pipelines'
 import { RequestPage } from './pages/Request'
+import { RunPage } from './pages/Run'
 import { Schedulers } from './pages/Schedulers'
 import { WorkerPage } from './pages/Worker'
 import { Workers } from './pages/Workers'
@@ -71,6 +74,14 @@ const log = createRoute({
 const buildById = createRoute({ getParentRoute, path: '/builds/$buildid', component: BuildById })
 const request = createRoute({ getParentRoute, path: '/buildrequests/$request', component: RequestPage })
 const pending = createRoute({ getParentRoute, path: '/pendingbuildrequests', component: Pending })
+const pipelines = createRoute({ getParentRoute, path: '/pipelines', component: Pipelines })
+const pipeline = createRoute({
+  getParentRoute,
+  path: '/pipelines/$pipeline',
+  component: PipelinePage,
+  validateSearch: paged,
+})
+const run = createRoute({ getParentRoute, path: '/runs/$run', component: RunPage, validateSearch: paged })
 const workers = createRoute({ getParentRoute, path: '/workers', component: Workers })
 const worker = createRoute({ getParentRoute, path: '/workers/$worker', component: WorkerPage })
 const changes = createRoute({ getParentRoute, path: '/changes', component: Changes, validateSearch: paged })
@@ -88,6 +99,9 @@ const routeTree = root.addChildren([
   buildById,
   request,
   pending,
+  pipelines,
+  pipeline,
+  run,
   workers,
   worker,
   changes,

@@ -187,8 +187,10 @@ types! {
         nullable("properties", Properties), extra(field("attempt", Integer)), extra(nullable("cause", Json)),
         extra(field("config", Text)),
     }
-    /// What a build request waits for.
-    WAITING = "waiting", "waiting" { field("buildrequestid", Integer), field("why", Text) }
+    /// What a build request, or the step of a build, waits for.
+    WAITING = "waiting", "waiting" {
+        nullable("buildrequestid", Integer), nullable("buildid", Integer), field("why", Text), field("remedy", Text),
+    }
     /// A build request.
     BUILDREQUEST = "buildrequest", "buildrequests" {
         field("buildrequestid", Integer), field("buildsetid", Integer), field("builderid", Integer),
@@ -197,6 +199,32 @@ types! {
         field("submitted_at", DateTime), nullable("complete_at", DateTime), field("waited_for", Boolean),
         nullable("properties", Properties), extra(field("attempts", Integer)), extra(nullable("cause", Json)),
     }
+    /// A pipeline.
+    PIPELINE = "pipeline", "pipelines" {
+        field("pipelineid", Integer), field("name", Text), field("project", Text), nullable("description", Text),
+        field("active", Boolean),
+    }
+    /// A run of a pipeline.
+    RUN = "run", "runs" {
+        field("runid", Integer), field("pipelineid", Integer), field("pipeline", Text), field("state", Text),
+        field("complete", Boolean), nullable("results", Integer), nullable("why", Text), field("reason", Text),
+        field("scheduler", Text), field("priority", Integer), field("created_at", DateTime),
+        nullable("started_at", DateTime), nullable("complete_at", DateTime), nullable("stopped_by", Text),
+        nullable("parent_jobid", Integer), nullable("retried_runid", Integer), field("changes", List(&Integer)),
+        field("properties", Json), field("sourcestamps", List(&Entity(&SOURCESTAMP))),
+    }
+    /// A job of a run.
+    JOB = "job", "jobs" {
+        field("jobid", Integer), field("runid", Integer), field("number", Integer), field("name", Text),
+        field("group", Text), field("matrix", Json), field("needs", List(&Integer)), field("state", Text),
+        field("complete", Boolean), nullable("results", Integer), nullable("cause", Json), nullable("why", Text),
+        field("attempts", Integer), nullable("buildsetid", Integer), nullable("buildrequestid", Integer),
+        nullable("buildid", Integer), nullable("child_runid", Integer), nullable("approved_by", Text),
+        nullable("queued_at", DateTime), nullable("started_at", DateTime), nullable("complete_at", DateTime),
+        field("outputs", Json), field("definition", Json),
+    }
+    /// What a job waits for.
+    JOB_WAITING = "job_waiting", "waiting" { field("jobid", Integer), field("why", Text) }
     /// A patch; embedded in source stamps.
     PATCH = "patch", "patches" {
         field("patchid", Integer), field("body", Binary), field("level", Integer), field("subdir", Text),
@@ -214,7 +242,7 @@ types! {
         nullable("rebuilt_buildid", Integer), field("submitted_at", Integer), field("complete", Boolean),
         nullable("complete_at", Integer), nullable("results", Integer),
         field("sourcestamps", List(&Entity(&SOURCESTAMP))), nullable("parent_buildid", Integer),
-        nullable("parent_relationship", Text),
+        nullable("parent_relationship", Text), extra(nullable("jobid", Integer)),
     }
     /// A change.
     CHANGE = "change", "changes" {

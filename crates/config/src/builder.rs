@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ironmaster_model::{BuilderDef, CollapseRule, StepDef, StepFlags, WorkerSelector};
+use ironmaster_model::{BuilderDef, CollapseRule, StepDef, StepFlags, WorkerPreference, WorkerSelector};
 use sha2::{Digest, Sha256};
 
 use crate::{
     checker::{Checker, Section, Span, Text},
-    fields, keys, suggest,
+    fields, keys,
+    lock::{self, Locks, Order, PlacedUse},
+    project::{self, Projects},
+    suggest,
     worker::Workers,
 };
 
@@ -18,10 +21,20 @@ pub(crate) struct Builders {
     pub(crate) places: BTreeMap<String, Span>,
     /// Workers that some selector matches.
     pub(crate) used_workers: BTreeSet<String>,
+    /// Locks that something uses.
+    pub(crate) used_locks: BTreeSet<String>,
+    /// Which locks are waited for while others are held.
+    pub(crate) lock_orders: Vec<Order>,
 }
 
 /// Reads all builders.
-pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Workers) -> Builders {
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    top: &Section<'_>,
+    projects: &Projects,
+    workers: &Workers,
+    locks: &Locks,
+) -> Builders {
     let mut builders = Builders::default();
     let mut builddirs: BTreeMap<String, (String, Span)> = BTreeMap::new();
     for mut section in checker.sections(top.get("builder"), "a builder", &keys::BUILDER) {
@@ -32,7 +45,27 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Worke
         } else if !section.has("name") {
             checker.missing(&section, "name", "write `name = \"test\"`");
         }
-        let mut def = one(checker, &section, workers, &mut builders.used_workers);
+        let (mut def, matched) = one(checker, &section, projects, workers);
+        let own = lock::uses(checker, &section, locks, &matched, None);
+        builders.used_workers.extend(matched.iter().cloned());
+        let label = name.as_ref().map_or("", |name| &name.value);
+        let steps = steps(checker, &section, locks, &matched, &own);
+        for (step, uses) in &steps {
+            for used in uses {
+                builders.used_locks.insert(used.used.name.clone());
+                builders.lock_orders.extend(own.iter().map(|held| Order {
+                    builder: label.to_owned(),
+                    held: held.used.name.clone(),
+                    wanted: used.used.name.clone(),
+                    span: used.span,
+                }));
+            }
+            def.steps.push(step.clone());
+        }
+        builders
+            .used_locks
+            .extend(own.iter().map(|used| used.used.name.clone()));
+        def.locks = own.into_iter().map(|used| used.used).collect();
         let Some(name) = name else { continue };
         if let Some(first) = builders.places.get(&name.value) {
             let first = *first;
@@ -50,9 +83,9 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, workers: &Worke
 fn one(
     checker: &mut Checker<'_>,
     section: &Section<'_>,
+    projects: &Projects,
     workers: &Workers,
-    used: &mut BTreeSet<String>,
-) -> BuilderDef {
+) -> (BuilderDef, BTreeSet<String>) {
     checker.unknown_keys(section, &[]);
     let mut tags = Vec::new();
     for tag in checker.texts(section, "tags").unwrap_or_default() {
@@ -67,13 +100,20 @@ fn one(
     let collapse = [
         ("never", CollapseRule::Never),
         ("same_branch", CollapseRule::SameBranch),
+        ("newest", CollapseRule::Newest),
     ];
-    BuilderDef {
+    let prefer = [
+        ("warm", WorkerPreference::Warm),
+        ("idle", WorkerPreference::Idle),
+        ("order", WorkerPreference::Order),
+    ];
+    let (selectors, matched) = selectors(checker, section, workers);
+    let def = BuilderDef {
         name: String::new(),
         description: checker.text(section, "description").map(|text| text.value),
         tags,
-        workers: selectors(checker, section, workers, used),
-        steps: steps(checker, section),
+        workers: selectors,
+        steps: Vec::new(),
         properties: checker.json_table(section, "properties"),
         env,
         builddir: String::new(),
@@ -85,23 +125,27 @@ fn one(
         builds_max: checker
             .integer(section, "builds_max")
             .and_then(|number| number.try_into().ok()),
-    }
+        project: project::project(checker, section, &projects.projects),
+        locks: Vec::new(),
+        prefer: checker.choice(section, "prefer", &prefer).unwrap_or_default(),
+        priority_property: checker.text(section, "priority_property").map(|text| text.value),
+    };
+    (def, matched)
 }
 
-/// Reads which workers may run it. Names that do not exist are errors; a label that nobody has is not: the
+/// Reads which workers may run it, and which those are now. Names that do not exist are errors; a label that nobody has is not: the
 /// machines may come later.
 fn selectors(
     checker: &mut Checker<'_>,
     section: &Section<'_>,
     workers: &Workers,
-    used: &mut BTreeSet<String>,
-) -> Vec<WorkerSelector> {
+) -> (Vec<WorkerSelector>, BTreeSet<String>) {
     const HELP: &str = "write `workers = [\"NAME\", \"label:NAME\"]`, or `[\"*\"]` for all";
     let Some(texts) = checker.texts(section, "workers") else {
         if !section.has("workers") {
             checker.missing(section, "workers", HELP);
         }
-        return Vec::new();
+        return (Vec::new(), BTreeSet::new());
     };
     let labels: BTreeSet<&str> = workers
         .defs
@@ -115,28 +159,23 @@ fn selectors(
         if text.value == "*" {
             matched.extend(workers.defs.keys().cloned());
             selectors.extend(workers.defs.keys().cloned().map(WorkerSelector::Name));
-        } else if let Some(label) = text.value.strip_prefix("label:") {
+        } else if let Some(list) = text.value.strip_prefix("label:") {
+            let selector = label_selector(list);
+            let known = match &selector {
+                WorkerSelector::Labels { all, not } => all.iter().chain(not).map(String::as_str).collect(),
+                _ => vec![list],
+            };
+            for label in known {
+                mistaken |= unknown_label(checker, text, label, &labels);
+            }
             matched.extend(
                 workers
                     .defs
                     .values()
-                    .filter(|worker| worker.labels.contains(label))
+                    .filter(|worker| selector.matches(worker))
                     .map(|worker| worker.name.clone()),
             );
-            if !labels.contains(label) && !checker.broken {
-                let help = match suggest::similar(label, labels.iter().copied()) {
-                    Some(label) => format!("did you mean `label:{label}`?"),
-                    None => format!("give a worker `labels = [\"{label}\"]`"),
-                };
-                checker.warning(
-                    "unknown_label",
-                    text.span,
-                    format!("no worker has the label `{label}`"),
-                    &help,
-                );
-                mistaken = true;
-            }
-            selectors.push(WorkerSelector::Label(label.to_owned()));
+            selectors.push(selector);
         } else {
             if workers.defs.contains_key(&text.value) {
                 matched.insert(text.value.clone());
@@ -156,8 +195,36 @@ fn selectors(
             "its builds will wait until one is added",
         );
     }
-    used.extend(matched);
-    selectors
+    (selectors, matched)
+}
+
+/// `linux`, or several with commas between them: all that it must have, those with `!` it must not have.
+fn label_selector(list: &str) -> WorkerSelector {
+    if !list.contains([',', '!']) {
+        return WorkerSelector::Label(list.to_owned());
+    }
+    let (mut all, mut not) = (Vec::new(), Vec::new());
+    for label in list.split(',').map(str::trim) {
+        match label.strip_prefix('!') {
+            Some(label) => not.push(label.to_owned()),
+            None => all.push(label.to_owned()),
+        }
+    }
+    WorkerSelector::Labels { all, not }
+}
+
+/// Warns of a label that no worker has, and says whether it did.
+fn unknown_label(checker: &mut Checker<'_>, text: &Text, label: &str, labels: &BTreeSet<&str>) -> bool {
+    if labels.contains(label) || checker.broken {
+        return false;
+    }
+    let help = match suggest::similar(label, labels.iter().copied()) {
+        Some(label) => format!("did you mean `label:{label}`?"),
+        None => format!("give a worker `labels = [\"{label}\"]`"),
+    };
+    let message = format!("no worker has the label `{label}`");
+    checker.warning("unknown_label", text.span, message, &help);
+    true
 }
 
 fn unknown_worker(checker: &mut Checker<'_>, text: &Text, workers: &Workers, labels: &BTreeSet<&str>) {
@@ -177,7 +244,14 @@ fn unknown_worker(checker: &mut Checker<'_>, text: &Text, workers: &Workers, lab
     );
 }
 
-fn steps(checker: &mut Checker<'_>, builder: &Section<'_>) -> Vec<StepDef> {
+/// The steps with the locks that they use.
+fn steps(
+    checker: &mut Checker<'_>,
+    builder: &Section<'_>,
+    locks: &Locks,
+    machines: &BTreeSet<String>,
+    own: &[PlacedUse],
+) -> Vec<(StepDef, Vec<PlacedUse>)> {
     let sections = checker.sections(builder.get("step"), "a step", &keys::STEP);
     if !builder.has("step") {
         checker.missing(
@@ -207,13 +281,16 @@ fn steps(checker: &mut Checker<'_>, builder: &Section<'_>) -> Vec<StepDef> {
         let wanted = name.map_or_else(|| kind.name.to_owned(), |name| name.value);
         let name = unique(&wanted, &names);
         names.insert(name.clone());
-        steps.push(StepDef {
+        let uses = lock::uses(checker, &section, locks, machines, Some(own));
+        let def = StepDef {
             name,
             kind: kind.name.to_owned(),
             params,
             flags,
             logs: kind.logs.iter().map(|log| (*log).to_owned()).collect(),
-        });
+            locks: uses.iter().map(|used| used.used.clone()).collect(),
+        };
+        steps.push((def, uses));
     }
     steps
 }

@@ -27,6 +27,23 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports what is wrong with a regular expression.
+    pub(crate) fn regex(&mut self, text: &Text) {
+        if let Err(error) = regex::Regex::new(&text.value) {
+            let reason = error.to_string();
+            let reason = reason
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            self.error(
+                "bad_regex",
+                text.span,
+                format!("`{}` is not a regular expression: {reason}", text.value),
+            );
+        }
+    }
+
     /// The place of byte `at` of a text. Where the configuration spells the text with escapes, the whole text.
     fn inside(&self, text: &Text, at: usize) -> Span {
         let raw = self.sources.text(text.span);

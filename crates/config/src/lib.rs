@@ -7,7 +7,7 @@
 //! current stand in `changes`, the lowest room that knows all kinds.)
 //!
 //! How it is laid out: `toml_form` and `starlark_form` make the same `tree` of a text, over `sources`; `checker`,
-//! `values` and `grammar` are the typed, reporting access to it; `master`, `worker`, `builder` and `scheduler` read one
+//! `values` and `grammar` are the typed, reporting access to it; `master`, `worker`, `builder`, `pipeline` and `scheduler` read one
 //! kind of section each; `fields` reads what the catalogue describes; `plan` puts it together and looks at what
 //! concerns several sections. To add a key: a line in `keys`, and the reading of it in its section.
 //!
@@ -25,10 +25,13 @@ mod fields;
 pub mod format;
 mod grammar;
 pub mod keys;
+mod lock;
 mod mask;
 mod master;
+mod pipeline;
 mod plan;
 pub mod print;
+mod project;
 pub mod reference;
 mod report;
 mod scheduler;

@@ -16,7 +16,9 @@ use crate::{
     builder::{self, Builders},
     callbacks::Functions,
     checker::{Checker, Section, Span},
-    fields, keys, mask, master,
+    fields, keys, lock, mask, master,
+    pipeline::{self, Pipelines},
+    project,
     scheduler::{self, Schedulers},
     spelling::Spelling,
     starlark_form, toml_form,
@@ -38,12 +40,23 @@ pub(crate) fn check(
     checker.unknown_keys(&top, &names);
     let settings = master::read(&mut checker, &top);
     let workers = worker::read(&mut checker, &top);
-    let builders = builder::read(&mut checker, &top, &workers);
-    let schedulers = scheduler::read(&mut checker, &top, &builders);
+    let projects = project::read(&mut checker, &top);
+    let locks = lock::read(&mut checker, &top, &workers);
+    let builders = builder::read(&mut checker, &top, &projects, &workers, &locks);
+    let pipelines = pipeline::read(&mut checker, &top, &builders);
+    let schedulers = scheduler::read(&mut checker, &top, &projects, &builders, &pipelines);
     let change_sources = change_sources(&mut checker, &top);
     // Who is not named may be the one that a misspelt name was meant for: this waits until names are right.
     if !checker.has_errors() {
-        cross_check(&mut checker, &workers, &builders, &schedulers, &change_sources);
+        cross_check(
+            &mut checker,
+            &workers,
+            &builders,
+            &pipelines,
+            &schedulers,
+            &change_sources,
+        );
+        lock::cross_check(&mut checker, &locks, &builders.used_locks, &builders.lock_orders);
     }
     let failed = checker.has_errors();
     let tokens = std::mem::take(&mut checker.tokens);
@@ -64,9 +77,13 @@ pub(crate) fn check(
     let plan = Plan {
         callbacks: CallbackSet(functions),
         digest: digest(&texts, &tokens),
+        projects: projects.projects,
+        codebases: projects.codebases,
         workers: workers.defs,
+        locks: locks.defs,
         builders: builders.defs,
         schedulers: schedulers.defs,
+        pipelines: pipelines.defs,
         change_sources: change_sources
             .into_iter()
             .map(|(name, (def, _))| (name, def))
@@ -187,6 +204,7 @@ fn cross_check(
     checker: &mut Checker<'_>,
     workers: &Workers,
     builders: &Builders,
+    pipelines: &Pipelines,
     schedulers: &Schedulers,
     change_sources: &ChangeSources,
 ) {
@@ -206,12 +224,27 @@ fn cross_check(
         .flat_map(|scheduler| &scheduler.builders)
         .collect();
     for (name, place) in &builders.places {
-        if !asked.contains(name) {
+        if !asked.contains(name) && !pipelines.asked.contains(name) {
             checker.warning(
                 "unused_builder",
                 *place,
                 format!("no scheduler asks for builder `{name}`"),
                 "name it in the `builders` of a scheduler; one of `type = \"force\"` gives it a button",
+            );
+        }
+    }
+    for (name, place) in &pipelines.places {
+        let is_started = pipelines.started.contains(name)
+            || schedulers
+                .defs
+                .values()
+                .any(|scheduler| scheduler.pipeline.as_ref() == Some(name));
+        if !is_started {
+            checker.warning(
+                "unused_pipeline",
+                *place,
+                format!("no scheduler starts pipeline `{name}`"),
+                "give a scheduler `pipeline = \"…\"`; people can still start it by hand",
             );
         }
     }

@@ -37,10 +37,19 @@ pub fn markdown(catalogue: &Catalogue) -> String {
                     flags(&mut out, spec.flags);
                 }
             }
+            "pipeline" => {
+                section(&mut out, 3, &keys::CONCURRENCY);
+                section(&mut out, 2, &keys::JOB);
+                section(&mut out, 3, &keys::WHEN);
+                section(&mut out, 3, &keys::APPROVAL);
+                section(&mut out, 3, &keys::RETRY);
+            }
             "scheduler" => {
                 section(&mut out, 3, &keys::SCHEDULER_CHANGES);
+                section(&mut out, 3, &keys::FILTER);
                 section(&mut out, 3, &keys::SCHEDULER_DEPENDENT);
                 section(&mut out, 3, &keys::SCHEDULER_PERIODIC);
+                section(&mut out, 3, &keys::SCHEDULER_NIGHTLY);
                 section(&mut out, 3, &keys::SCHEDULER_TRIGGERABLE);
                 section(&mut out, 3, &keys::SCHEDULER_FORCE);
                 section(&mut out, 3, &keys::FIELD);

@@ -1,17 +1,20 @@
 //! The sections `[[scheduler]]` and `[[scheduler.field]]`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod codebases;
+mod filter;
+mod force;
+mod timed;
 
-use ironmaster_model::{
-    ChangeFilter, Duration, ForceDef, ForceField, ForceFieldKind, SchedulerDef, SchedulerKind,
-    definition::FixedSource,
-};
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use ironmaster_model::{SchedulerDef, SchedulerKind, definition::FixedSource};
 
 use crate::{
     builder::Builders,
     checker::{Checker, Section, Span, Text},
     keys::{self, SectionKeys},
+    pipeline::Pipelines,
+    project::Projects,
     suggest,
 };
 
@@ -28,33 +31,41 @@ enum Type {
     AnyBranch,
     Dependent,
     Periodic,
+    Nightly,
     Triggerable,
+    NightlyTriggerable,
     Force,
 }
 
 impl Type {
-    const WORDS: [(&'static str, Type); 6] = [
+    const WORDS: [(&'static str, Type); 8] = [
         ("single_branch", Type::SingleBranch),
         ("any_branch", Type::AnyBranch),
         ("dependent", Type::Dependent),
         ("periodic", Type::Periodic),
+        ("nightly", Type::Nightly),
         ("triggerable", Type::Triggerable),
+        ("nightly_triggerable", Type::NightlyTriggerable),
         ("force", Type::Force),
     ];
 
-    fn keys(self) -> &'static SectionKeys {
-        match self {
-            Type::SingleBranch | Type::AnyBranch => &keys::SCHEDULER_CHANGES,
-            Type::Dependent => &keys::SCHEDULER_DEPENDENT,
-            Type::Periodic => &keys::SCHEDULER_PERIODIC,
-            Type::Triggerable => &keys::SCHEDULER_TRIGGERABLE,
-            Type::Force => &keys::SCHEDULER_FORCE,
-        }
+    fn keys(self) -> &'static [&'static SectionKeys] {
+        Self::WORDS
+            .iter()
+            .zip(keys::SCHEDULER_TYPES)
+            .find(|((_, ty), _)| *ty == self)
+            .map_or(&[], |(_, (_, keys))| keys)
     }
 }
 
 /// Reads all schedulers.
-pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Builders) -> Schedulers {
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    top: &Section<'_>,
+    projects: &Projects,
+    builders: &Builders,
+    pipelines: &Pipelines,
+) -> Schedulers {
     let mut schedulers = Schedulers::default();
     let mut upstreams: Vec<(String, Text)> = Vec::new();
     for mut section in checker.sections(top.get("scheduler"), "a scheduler", &keys::SCHEDULER) {
@@ -69,7 +80,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             checker.missing(
                 &section,
                 "type",
-                "write `type = \"single_branch\"`, `\"any_branch\"`, `\"dependent\"`, `\"periodic\"`, `\"triggerable\"` or `\"force\"`",
+                "write `type = \"single_branch\"`, `\"any_branch\"`, `\"dependent\"`, `\"nightly\"`, `\"triggerable\"` or `\"force\"`",
             );
         }
         if let Some(name) = &name {
@@ -80,22 +91,30 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                 checker.any_name("a scheduler", name);
             }
         }
-        let asked = builder_names(checker, &section, builders);
+        let pipeline = pipeline_name(checker, &section, pipelines);
+        let asked = if section.has("pipeline") {
+            Vec::new()
+        } else {
+            builder_names(checker, &section, builders)
+        };
         let priority = checker.integer(&section, "priority").unwrap_or(0);
         let properties = checker.json_table(&section, "properties");
         // Without a type nobody can say which keys are known.
         let Some(kind) = kind else { continue };
-        section.keys.push(kind.keys());
+        section.keys.extend(kind.keys());
         checker.unknown_keys(&section, &[]);
         let title = name.as_ref().map_or("", |name| name.value.as_str());
+        // Of those that changes set off, these keys say what is heard.
+        let names_a_source = !matches!(kind, Type::SingleBranch | Type::AnyBranch);
+        let together = codebases::read(checker, &section, &projects.codebases, names_a_source);
         let kind = match kind {
             Type::SingleBranch => {
-                let (filter, tree_stable) = changes(checker, &section);
-                one_branch(checker, &section, &filter);
+                let (filter, tree_stable) = filter::changes(checker, &section);
+                filter::one_branch(checker, &section, &filter);
                 SchedulerKind::SingleBranch { filter, tree_stable }
             }
             Type::AnyBranch => {
-                let (filter, tree_stable) = changes(checker, &section);
+                let (filter, tree_stable) = filter::changes(checker, &section);
                 SchedulerKind::AnyBranch { filter, tree_stable }
             }
             Type::Dependent => {
@@ -112,11 +131,22 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                     upstream: upstream.map(|text| text.value).unwrap_or_default(),
                 }
             }
-            Type::Periodic => periodic(checker, &section),
+            Type::Periodic => timed::periodic(checker, &section),
+            Type::Nightly => SchedulerKind::Nightly(timed::nightly(checker, &section)),
+            Type::NightlyTriggerable => SchedulerKind::NightlyTriggerable(timed::nightly(checker, &section)),
+            Type::Triggerable if pipeline.is_some() => {
+                checker.error_help(
+                    "conflict",
+                    section.value_span("pipeline"),
+                    "a step cannot trigger a pipeline",
+                    Some("make the step a job of a pipeline, and let another job start this one".to_owned()),
+                );
+                continue;
+            }
             Type::Triggerable => SchedulerKind::Triggerable {
                 source: source(checker, &section),
             },
-            Type::Force => SchedulerKind::Force(force(checker, &section, title)),
+            Type::Force => SchedulerKind::Force(force::force(checker, &section, title, &together)),
         };
         let change_filter = checker.function(&section, "change_filter");
         let Some(name) = name else { continue };
@@ -134,8 +164,10 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
             SchedulerDef {
                 name: name.value,
                 builders: asked,
+                pipeline,
                 priority,
                 properties,
+                codebases: together,
                 kind,
             },
         );
@@ -149,7 +181,12 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
 fn triggered(checker: &mut Checker<'_>, schedulers: &Schedulers) {
     let triggerable = |name: &&String| {
         let def = schedulers.defs.get(*name);
-        def.is_some_and(|def| matches!(def.kind, SchedulerKind::Triggerable { .. }))
+        def.is_some_and(|def| {
+            matches!(
+                def.kind,
+                SchedulerKind::Triggerable { .. } | SchedulerKind::NightlyTriggerable(_)
+            )
+        })
     };
     for name in std::mem::take(&mut checker.triggered) {
         if triggerable(&&name.value) || checker.broken {
@@ -212,6 +249,30 @@ fn dependencies(checker: &mut Checker<'_>, schedulers: &Schedulers, upstreams: &
     }
 }
 
+/// The pipeline that it starts in place of builders.
+fn pipeline_name(checker: &mut Checker<'_>, section: &Section<'_>, pipelines: &Pipelines) -> Option<String> {
+    let name = checker.text(section, "pipeline")?;
+    if let Some(builders) = section.key_span("builders") {
+        checker.error_related(
+            "conflict",
+            builders,
+            format!("{} starts a pipeline, so it asks no builders", section.what),
+            (name.span, "the pipeline"),
+            Some("leave out one of them".to_owned()),
+        );
+    }
+    if !pipelines.defs.contains_key(&name.value) && !checker.broken {
+        let help = suggest::help(&name.value, pipelines.defs.keys().map(String::as_str));
+        checker.error_help(
+            "unknown_pipeline",
+            name.span,
+            format!("there is no pipeline `{}`", name.value),
+            help,
+        );
+    }
+    Some(name.value)
+}
+
 /// The builders it asks, each once, in the order given.
 fn builder_names(checker: &mut Checker<'_>, section: &Section<'_>, builders: &Builders) -> Vec<String> {
     let Some(texts) = checker.texts(section, "builders") else {
@@ -261,78 +322,6 @@ fn builder_names(checker: &mut Checker<'_>, section: &Section<'_>, builders: &Bu
     names
 }
 
-fn changes(checker: &mut Checker<'_>, section: &Section<'_>) -> (ChangeFilter, Option<Duration>) {
-    let mut branches: Vec<Text> = checker.text(section, "branch").into_iter().collect();
-    if let (Some(one), Some(several)) = (section.key_span("branch"), section.key_span("branches")) {
-        checker.error_related(
-            "conflict",
-            several,
-            format!("{} has both `branch` and `branches`", section.what),
-            (one, "first given here"),
-            Some("keep `branches`".to_owned()),
-        );
-    }
-    branches.extend(checker.texts(section, "branches").unwrap_or_default());
-    let files = checker.text_or_texts(section, "files");
-    let unimportant_files = checker.text_or_texts(section, "unimportant_files");
-    for glob in branches.iter().chain(&files).chain(&unimportant_files) {
-        checker.glob(glob);
-    }
-    let values = |texts: Vec<Text>| texts.into_iter().map(|text| text.value).collect::<Vec<_>>();
-    let filter = ChangeFilter {
-        branches: values(branches),
-        repositories: values(checker.text_or_texts(section, "repository")),
-        projects: values(checker.text_or_texts(section, "project")),
-        categories: values(checker.text_or_texts(section, "category")),
-        codebases: values(checker.text_or_texts(section, "codebase")),
-        files: values(files),
-        unimportant_files: values(unimportant_files),
-        callback: section.has("change_filter"),
-    };
-    let tree_stable = checker
-        .duration(section, "tree_stable")
-        .filter(|duration| *duration > Duration::ZERO);
-    (filter, tree_stable)
-}
-
-/// Warns when changes of several branches would be collected into one build.
-fn one_branch(checker: &mut Checker<'_>, section: &Section<'_>, filter: &ChangeFilter) {
-    let single = match filter.branches.as_slice() {
-        [branch] => !branch.contains(['*', '?', '[', '{']),
-        _ => false,
-    };
-    if single || !section.has("tree_stable") {
-        return;
-    }
-    let key = ["branches", "branch", "type"]
-        .into_iter()
-        .find(|key| section.has(key))
-        .unwrap_or("type");
-    let span = section.get(key).map(|value| value.span).unwrap_or_default();
-    checker.warning(
-        "several_branches",
-        span,
-        format!(
-            "{} collects changes of several branches into one build",
-            section.what
-        ),
-        "take `type = \"any_branch\"`, which keeps branches apart, or name one `branch`",
-    );
-}
-
-fn periodic(checker: &mut Checker<'_>, section: &Section<'_>) -> SchedulerKind {
-    if !section.has("interval") {
-        checker.missing(section, "interval", "write `interval = \"24h\"`");
-    }
-    let interval = checker
-        .duration(section, "interval")
-        .unwrap_or(Duration::from_secs(86_400));
-    SchedulerKind::Periodic {
-        interval,
-        source: source(checker, section),
-    }
-}
-
 fn source(checker: &mut Checker<'_>, section: &Section<'_>) -> FixedSource {
     let mut text = |key: &str| checker.text(section, key).map(|text| text.value);
     FixedSource {
@@ -341,183 +330,4 @@ fn source(checker: &mut Checker<'_>, section: &Section<'_>) -> FixedSource {
         project: text("project").unwrap_or_default(),
         codebase: text("codebase").unwrap_or_default(),
     }
-}
-
-fn force(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> ForceDef {
-    let mut text = |key: &str, default: &str| {
-        checker
-            .text(section, key)
-            .map_or_else(|| default.to_owned(), |text| text.value)
-    };
-    let mut def = ForceDef {
-        button: text("button", title),
-        label: text("label", title),
-        reason: text("reason", "force build"),
-        reason_required: checker.boolean(section, "reason_required").unwrap_or(false),
-        source: source(checker, section),
-        fields: Vec::new(),
-    };
-    let mut places: BTreeMap<String, Span> = BTreeMap::new();
-    for mut section in checker.sections(section.get("field"), "a field", &keys::FIELD) {
-        let name = checker.text(&section, "name");
-        match &name {
-            Some(name) => {
-                section.what = format!("field `{}`", name.value);
-                checker.identifier("a field", name);
-                if RESERVED.contains(&name.value.as_str()) {
-                    checker.error_help(
-                        "bad_name",
-                        name.span,
-                        format!("the form has a field `{}` already", name.value),
-                        Some("give it another name".to_owned()),
-                    );
-                }
-            }
-            None if !section.has("name") => checker.missing(&section, "name", "write `name = \"target\"`"),
-            None => {}
-        }
-        checker.unknown_keys(&section, &[]);
-        let field = field(checker, &section, name.as_ref());
-        if let Some(name) = &name
-            && let Some(first) = places.insert(name.value.clone(), name.span)
-        {
-            checker.duplicate("field", name, first);
-        }
-        def.fields.extend(field);
-    }
-    def
-}
-
-/// Fields that every form has.
-const RESERVED: &[&str] = &[
-    "username",
-    "reason",
-    "priority",
-    "branch",
-    "project",
-    "repository",
-    "revision",
-    "builderid",
-    "builderNames",
-    "owner",
-];
-
-fn field(checker: &mut Checker<'_>, section: &Section<'_>, name: Option<&Text>) -> Option<ForceField> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Word {
-        String,
-        Text,
-        Int,
-        Bool,
-        Choice,
-    }
-    let word = checker.choice(
-        section,
-        "type",
-        &[
-            ("string", Word::String),
-            ("text", Word::Text),
-            ("int", Word::Int),
-            ("bool", Word::Bool),
-            ("choice", Word::Choice),
-        ],
-    );
-    if !section.has("type") {
-        checker.missing(section, "type", "write `type = \"string\"`");
-    }
-    let regex = checker.text(section, "regex");
-    if let Some(text) = &regex
-        && let Err(error) = regex::Regex::new(&text.value)
-    {
-        let reason = error.to_string();
-        let reason = reason
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
-        checker.error(
-            "bad_regex",
-            text.span,
-            format!("`{}` is not a regular expression: {reason}", text.value),
-        );
-    }
-    let choices = checker.texts(section, "choices");
-    let strict = checker.boolean(section, "strict").unwrap_or(true);
-    let required = checker.boolean(section, "required").unwrap_or(false);
-    let tooltip = checker
-        .text(section, "tooltip")
-        .map(|text| text.value)
-        .unwrap_or_default();
-    let label = checker.text(section, "label").map(|text| text.value);
-    let word = word?;
-    let only_for = |checker: &mut Checker<'_>, key: &str, fits: bool, what: &str| {
-        if let (false, Some(span)) = (fits, section.key_span(key)) {
-            checker.error(
-                "conflict",
-                span,
-                format!("`{key}` is only for fields of type {what}"),
-            );
-        }
-    };
-    only_for(
-        checker,
-        "regex",
-        matches!(word, Word::String | Word::Text),
-        "`string` and `text`",
-    );
-    only_for(checker, "choices", word == Word::Choice, "`choice`");
-    only_for(checker, "strict", word == Word::Choice, "`choice`");
-    let choices: Vec<String> = choices
-        .unwrap_or_default()
-        .into_iter()
-        .map(|text| text.value)
-        .collect();
-    if word == Word::Choice {
-        if choices.is_empty() {
-            checker.missing(section, "choices", "write `choices = [\"a\", \"b\"]`");
-        }
-        let distinct: BTreeSet<_> = choices.iter().collect();
-        if distinct.len() < choices.len() {
-            let span = section.get("choices").map(|value| value.span).unwrap_or_default();
-            checker.error("duplicate", span, "a choice is given twice");
-        }
-    }
-    let default = match word {
-        Word::String | Word::Text => Value::from(
-            checker
-                .text(section, "default")
-                .map(|text| text.value)
-                .unwrap_or_default(),
-        ),
-        Word::Int => Value::from(checker.integer(section, "default").unwrap_or(0)),
-        Word::Bool => Value::from(checker.boolean(section, "default").unwrap_or(false)),
-        Word::Choice => {
-            let given = checker.text(section, "default");
-            if let Some(text) = &given
-                && strict
-                && !choices.contains(&text.value)
-            {
-                let words: Vec<_> = choices.iter().map(String::as_str).collect();
-                checker.not_a_choice("default", text, &words);
-            }
-            let first = choices.first().cloned().unwrap_or_default();
-            Value::from(given.map_or(first, |text| text.value))
-        }
-    };
-    let name = name?.value.clone();
-    Some(ForceField {
-        label: label.unwrap_or_else(|| name.clone()),
-        name,
-        kind: match word {
-            Word::String => ForceFieldKind::String,
-            Word::Text => ForceFieldKind::Text,
-            Word::Int => ForceFieldKind::Int,
-            Word::Bool => ForceFieldKind::Bool,
-            Word::Choice => ForceFieldKind::Choice { choices, strict },
-        },
-        default,
-        required,
-        regex: regex.map(|text| text.value),
-        tooltip,
-    })
 }

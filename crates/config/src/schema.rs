@@ -46,7 +46,9 @@ fn top(keys: &'static SectionKeys, catalogue: &Catalogue) -> Value {
         "scheduler" => {
             let mut variants = Vec::new();
             for (word, more) in keys::SCHEDULER_TYPES {
-                variants.push(variant(word, more.doc, &[keys, more], &[], catalogue));
+                let sections: Vec<_> = std::iter::once(&keys).chain(*more).copied().collect();
+                let doc = more.first().map_or(keys.doc, |keys| keys.doc);
+                variants.push(variant(word, doc, &sections, &[], catalogue));
             }
             json!({ "description": keys.doc, "oneOf": variants })
         }
@@ -180,6 +182,7 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
     match ty {
         Type::Text
         | Type::Regex
+        | Type::Cron
         | Type::Address
         | Type::StepKind
         | Type::ChangeSourceKind
@@ -195,6 +198,10 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
             json!({ "type": "string", "pattern": r#"^[^./\\:*?"<>|][^/\\:*?"<>|]*$"#, "maxLength": 100 })
         }
         Type::Bool => json!({ "type": "boolean" }),
+        Type::CronField => {
+            let one = json!({ "type": ["integer", "string"] });
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+        }
         Type::Integer(min, max, _) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Type::Duration(..) => {
             let (min, max) = ty.durations();
@@ -211,6 +218,8 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
         Type::Texts => texts(),
         Type::TextOrTexts => json!({ "anyOf": [{ "type": "string" }, texts()] }),
         Type::Table => json!({ "type": "object" }),
+        Type::Tables => json!({ "type": "array", "items": { "type": "object" } }),
+        Type::Inline(inside) => section(inside, catalogue),
         Type::Env => env(),
         Type::Sections(inside) => {
             let one = if inside.name() == keys::STEP.name() {
@@ -220,7 +229,33 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
             };
             json!({ "type": "array", "items": one })
         }
-        Type::AsField => json!({ "type": ["string", "integer", "boolean"] }),
+        Type::Fields => {
+            // One level is described; groups are seldom nested deeper.
+            let keys: Vec<&Key> = keys::FIELD.keys.iter().collect();
+            let (deeper, known): (Vec<&Key>, Vec<&Key>) =
+                keys.into_iter().partition(|key| matches!(key.ty, Type::Fields));
+            let mut properties = Map::new();
+            for key in &known {
+                properties.insert(key.name.to_owned(), property(key, catalogue));
+            }
+            for key in deeper {
+                let inside = json!({ "type": "array", "items": { "type": "object" } });
+                properties.insert(key.name.to_owned(), inside);
+            }
+            let required: Vec<_> = known
+                .iter()
+                .filter(|key| key.required)
+                .map(|key| key.name)
+                .collect();
+            json!({ "type": "array", "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": properties,
+                "required": required,
+            } })
+        }
+        // Anything: a fixed field may be of any type.
+        Type::AsField => json!({}),
     }
 }
 

@@ -137,7 +137,7 @@ fn functions(checker: &Checker<'_>) -> Vec<Function> {
         })
         .collect();
     functions.extend(keys::all().filter_map(|keys| {
-        let (_, name) = keys.name().split_once('.')?;
+        let (_, name) = keys.name().rsplit_once('.')?;
         Some(Function {
             name,
             makes: Makes::Inside(keys),
@@ -394,7 +394,8 @@ impl Reader<'_, '_> {
     fn key_name(&mut self, keys: &'static SectionKeys, name: &str, span: Span) -> Option<String> {
         let sections = |key: &str| {
             // Which sections a scheduler has depends on its type, which is looked at later.
-            let inside = keys::all().filter(|inside| inside.name().split('.').next() == Some(keys.name()));
+            let inside = keys::all()
+                .filter(|inside| inside.repeats() && inside.name().split('.').next() == Some(keys.name()));
             inside
                 .filter_map(|inside| inside.name().split_once('.'))
                 .any(|(_, inside)| inside == key)
@@ -470,7 +471,7 @@ impl Reader<'_, '_> {
     /// What a function has made, or a struct. The former has its own place, wherever it was put.
     fn inside(&mut self, record: &Record, used: Span, heap: &mut Heap, depth: u32) -> Result<Node, Refusal> {
         let keys = keys::all().find(|keys| {
-            let name = keys.name().split_once('.').map(|(_, name)| name);
+            let name = keys.name().rsplit_once('.').map(|(_, name)| name);
             name == Some(&*record.kind)
         });
         let (span, calls) = if keys.is_some() {

@@ -1,7 +1,9 @@
 //! How many decisions a second, and how many bytes a queued request takes:
 //! `cargo run --release -p ironmaster-engine --example decisions`.
 //!
-//! 1,000 builders in 20 kinds of hardware, 1,000 workers, 100,000 queued requests; then every build that ends is followed by the next one.
+//! 1,000 builders in 20 kinds of hardware, 1,000 workers, 100,000 queued requests; then every build that ends is followed by the next
+//! one. With `-- large` ten times as many of each. With `locks`, three of four builders use locks: of the master, of their worker, or
+//! in their step.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,12 +16,11 @@ use std::{
 
 use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Tx, decide};
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CollapseRule, Duration, ForceDef, Plan, Properties, Results, SchedulerDef,
-    SchedulerKind, StepDef, StepFlags, Timestamp, WorkerConnection, WorkerDef, WorkerInfo, WorkerSelector,
+    BuilderDef, ChangeFilter, CollapseRule, Duration, ForceDef, LockDef, LockScope, LockUse, Plan,
+    Properties, Results, SchedulerDef, SchedulerKind, StepDef, StepFlags, Timestamp, WorkerConnection,
+    WorkerDef, WorkerInfo, WorkerSelector,
 };
 
-const BUILDERS: usize = 1000;
-const WORKERS: usize = 1000;
 const CHANGES: usize = 100;
 const CLASSES: usize = 20;
 const FORCES: usize = 10_000;
@@ -50,17 +51,64 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn plan() -> Plan {
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Size {
+    builders: usize,
+    workers: usize,
+    locks: bool,
+}
+
+/// Locks of builder number `index`, and of its step.
+fn locks(index: usize) -> (Vec<LockUse>, Vec<LockUse>) {
+    let class = index % CLASSES;
+    match index / CLASSES % 4 {
+        0 => (vec![LockUse::counting(format!("master{class}"), 1)], Vec::new()),
+        1 => (vec![LockUse::counting("disk", 1)], Vec::new()),
+        2 if index.is_multiple_of(7) => (Vec::new(), vec![LockUse::exclusive(format!("step{class}"))]),
+        2 => (Vec::new(), vec![LockUse::counting(format!("step{class}"), 1)]),
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
+fn lock_definitions(size: Size) -> BTreeMap<String, LockDef> {
+    let lock = |name: String, scope, max_count: usize| LockDef {
+        name,
+        scope,
+        max_count: max_count as u32,
+        worker_counts: BTreeMap::new(),
+    };
+    // Not enough for all that want one.
+    let some = (size.workers / CLASSES / 4).max(1);
+    (0..CLASSES)
+        .flat_map(|class| {
+            [
+                lock(format!("master{class}"), LockScope::Master, some),
+                lock(format!("step{class}"), LockScope::Master, some),
+            ]
+        })
+        .chain([lock("disk".into(), LockScope::Worker, 1)])
+        .map(|lock| (lock.name.clone(), lock))
+        .collect()
+}
+
+fn plan(size: Size) -> Plan {
     let class = |index: usize| format!("class{}", index % CLASSES);
-    let builders: BTreeMap<String, BuilderDef> = (0..BUILDERS)
+    let builders: BTreeMap<String, BuilderDef> = (0..size.builders)
         .map(|index| {
-            let name = format!("builder{index:04}");
+            let name = format!("builder{index:05}");
+            let (own, of_step) = if size.locks {
+                locks(index)
+            } else {
+                (Vec::new(), Vec::new())
+            };
             let step = StepDef {
                 name: "make".into(),
                 kind: "shell".into(),
                 params: serde_json::Map::new(),
                 flags: StepFlags::default(),
                 logs: vec!["stdio".into()],
+                locks: of_step,
             };
             let definition = BuilderDef {
                 name: name.clone(),
@@ -74,16 +122,18 @@ fn plan() -> Plan {
                 attempts_max: 3,
                 collapse: CollapseRule::Never,
                 builds_max: None,
+                locks: own,
+                ..BuilderDef::default()
             };
             (name, definition)
         })
         .collect();
-    let workers = (0..WORKERS)
+    let workers = (0..size.workers)
         .map(|index| {
-            let name = format!("worker{index:04}");
+            let name = format!("worker{index:05}");
             let definition = WorkerDef {
                 name: name.clone(),
-                slots: 1,
+                slots: if size.locks { 2 } else { 1 },
                 labels: BTreeSet::from([class(index)]),
                 token_sha256: String::new(),
                 properties: BTreeMap::new(),
@@ -94,14 +144,18 @@ fn plan() -> Plan {
     let force = SchedulerDef {
         name: "force".into(),
         builders: builders.keys().cloned().collect(),
+        pipeline: None,
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::Force(ForceDef::default()),
     };
     let scheduler = SchedulerDef {
         name: "all".into(),
         builders: builders.keys().cloned().collect(),
+        pipeline: None,
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::SingleBranch {
             filter: ChangeFilter::default(),
@@ -112,6 +166,7 @@ fn plan() -> Plan {
         digest: "plan".into(),
         workers,
         builders,
+        locks: lock_definitions(size),
         schedulers: BTreeMap::from([("all".into(), scheduler), ("force".into(), force)]),
         ..Plan::default()
     }
@@ -174,6 +229,18 @@ fn end_of(state: &State, build: ironmaster_model::BuildId) -> Input {
 }
 
 fn main() {
+    let asked: Vec<String> = std::env::args().collect();
+    let is_asked = |word: &str| asked.iter().any(|argument| argument == word);
+    let times = if is_asked("large") { 10 } else { 1 };
+    let size = Size {
+        builders: 1000 * times,
+        workers: 1000 * times,
+        locks: is_asked("locks"),
+    };
+    println!(
+        "{} builders, {} workers, locks: {}",
+        size.builders, size.workers, size.locks
+    );
     let mut state = State::default();
     {
         let mut tx = Tx::new(&mut state, Timestamp::from_secs(1_700_000_000));
@@ -187,12 +254,12 @@ fn main() {
         send(
             &mut state,
             Input::Configure {
-                plan: Arc::new(plan()),
+                plan: Arc::new(plan(size)),
             },
         )
     });
     let before = ALLOCATED.load(Ordering::Relaxed);
-    measure("queue 1,000 requests a change", CHANGES, || {
+    measure("queue one request for each builder a change", CHANGES, || {
         (0..CHANGES).map(|number| send(&mut state, change(number))).sum()
     });
     let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
@@ -203,7 +270,7 @@ fn main() {
         (0..FORCES)
             .map(|number| {
                 let params =
-                    serde_json::json!({"builderid": 1 + number % BUILDERS, "revision": number.to_string()});
+                    serde_json::json!({"builderid": 1 + number % size.builders, "revision": number.to_string()});
                 let force = Input::Force {
                     scheduler: "force".into(),
                     params: params.as_object().cloned().unwrap_or_default(),
@@ -218,11 +285,11 @@ fn main() {
         "{FORCES} more, each with its own buildset, stamp and properties: {} bytes each",
         bytes / FORCES
     );
-    measure("connect workers", WORKERS, || {
-        (0..WORKERS)
+    measure("connect workers", size.workers, || {
+        (0..size.workers)
             .map(|index| {
                 let connect = ConnectedWorker {
-                    name: format!("worker{index:04}"),
+                    name: format!("worker{index:05}"),
                     connection: WorkerConnection {
                         instance: format!("process{index}"),
                         boot: "boot".into(),
@@ -235,13 +302,20 @@ fn main() {
             })
             .sum()
     });
-    assert_eq!(state.active_builds().count(), WORKERS);
+    println!(
+        "{} builds run, of which {} wait for the locks of their step",
+        state.active_builds().count(),
+        state.builds_that_wait_for_locks().count()
+    );
+    assert!(size.locks || state.active_builds().count() == size.workers);
     assert!(state.stuck(state.now()).is_empty());
     // Inputs are made beforehand, so that only deciding is measured.
     for round in 0..5 {
+        let waiting: BTreeSet<_> = state.builds_that_wait_for_locks().collect();
         let ends: Vec<Input> = state
             .active_builds()
             .map(|build| build.id)
+            .filter(|build| !waiting.contains(build))
             .collect::<Vec<_>>()
             .into_iter()
             .map(|build| end_of(&state, build))

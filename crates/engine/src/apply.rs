@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, Counter, Event, LogSave, MasterRecord, RequestPhase, SchedulerId,
-    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId,
+    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId, WorkerPreference,
 };
 
 use crate::{
@@ -75,8 +75,26 @@ impl State {
             Event::WorkerSet { worker } => {
                 self.took(Counter::Worker, worker.id.0);
                 self.names.workers.insert(worker.name.clone(), worker.id);
-                self.workers.insert(worker.id, worker.clone());
+                let new = self.workers.insert(worker.id, worker.clone()).is_none();
+                if new
+                    && self
+                        .plan
+                        .locks
+                        .values()
+                        .any(|lock| lock.worker_counts.contains_key(&worker.name))
+                {
+                    self.index_locks();
+                }
                 self.index_worker(worker.id);
+                if new
+                    && self
+                        .plan
+                        .builders
+                        .values()
+                        .any(|def| def.prefer == WorkerPreference::Order)
+                {
+                    self.index_configuration();
+                }
                 self.update_lease(worker.id);
             }
             Event::SchedulerSet { scheduler } => self.set_scheduler(scheduler),
@@ -87,6 +105,14 @@ impl State {
                     .insert(change_source.name.clone(), change_source.id);
                 self.change_sources
                     .insert(change_source.id, change_source.clone());
+            }
+            Event::ProjectSet { project } => {
+                self.took(Counter::Project, project.id.0);
+                self.projects.insert(project.id, project.clone());
+            }
+            Event::CodebaseSet { codebase } => {
+                self.took(Counter::Codebase, codebase.id.0);
+                self.codebases.insert(codebase.id, codebase.clone());
             }
             Event::SchedulerMoved { scheduler, state } => {
                 let old = self
@@ -215,8 +241,15 @@ impl State {
                 if let Some(used) = self.plans.get_mut(&build.config) {
                     used.builds += 1;
                 }
-                self.queue
-                    .take(build.builder, build.worker, build.slot, build.id, sequenced.seq);
+                let locks = self.locks_of_build(build);
+                self.queue.take(
+                    build.builder,
+                    build.worker,
+                    build.slot,
+                    build.id,
+                    sequenced.seq,
+                    locks,
+                );
                 self.builds.insert(
                     build.id,
                     BuildEntry {
@@ -255,6 +288,18 @@ impl State {
                     entry.steps.push(step.clone());
                     entry.logs.extend(logs.iter().map(|log| (log.id, log.clone())));
                 }
+                self.index_step(step);
+            }
+            Event::StepLocksAcquired {
+                step,
+                build,
+                state_string,
+            } => {
+                if let Some(step) = self.step_mut(*build, *step) {
+                    step.locks_acquired_at = Some(at);
+                    step.state_string.clone_from(state_string);
+                }
+                self.queue.locks_acquired(*build);
             }
             Event::StepUpdated {
                 step,
@@ -296,13 +341,19 @@ impl State {
                     step.urls.clone_from(urls);
                     step.hidden = *hidden;
                 }
+                self.queue.step_over(*build);
             }
             Event::BuildFinished { build, .. } => self.finish_build(*build),
+            Event::PipelineSet { pipeline } => self.set_pipeline(pipeline),
+            Event::RunCreated { run } => self.create_run(run),
+            Event::JobsAdded { run, jobs, needs } => self.add_jobs(*run, jobs, needs),
+            Event::JobMoved { run, job, progress } => self.move_job(*run, *job, progress),
+            Event::RunMoved { run, progress } => self.move_run(*run, progress),
         }
     }
 
     /// An id was given away.
-    fn took(&mut self, counter: Counter, id: u64) {
+    pub(crate) fn took(&mut self, counter: Counter, id: u64) {
         let next = self.counters.entry(counter).or_insert(1);
         *next = (*next).max(id + 1);
     }
@@ -349,7 +400,7 @@ impl State {
         }
     }
 
-    fn hold_stamp_if_there(&mut self, id: ironmaster_model::SourceStampId) {
+    pub(crate) fn hold_stamp_if_there(&mut self, id: ironmaster_model::SourceStampId) {
         if let Some(held) = self.stamps.by_id.get_mut(&id) {
             held.refs += 1;
         }
@@ -415,6 +466,7 @@ impl State {
     }
 
     fn finish_build(&mut self, id: BuildId) {
+        self.queue.forget_locks(id);
         self.unpark(id);
         let Some(entry) = self.builds.remove(&id) else {
             return;
@@ -424,7 +476,8 @@ impl State {
             used.builds = used.builds.saturating_sub(1);
         }
         self.drop_plan(&build.config);
-        self.queue.give_back(build.builder, build.worker, build.slot);
+        self.queue
+            .give_back(build.builder, build.worker, build.slot, build.id);
         self.update_lease(build.worker);
     }
 }

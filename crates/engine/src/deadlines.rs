@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ironmaster_model::{SchedulerId, Timestamp, WorkerId};
+use ironmaster_model::{JobId, RunId, SchedulerId, Timestamp, WorkerId};
 
 /// Whose deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,10 @@ pub(crate) enum Due {
     Scheduler(SchedulerId),
     /// The end of the lease of a worker that has gone away with builds.
     Lease(WorkerId),
+    /// The end of a run that may not take longer.
+    Run(RunId),
+    /// The end of a job's waiting or running.
+    Job(JobId),
 }
 
 /// See the [module](self).

@@ -11,6 +11,7 @@ mod force;
 pub(crate) mod launch;
 mod lifecycle;
 mod master;
+mod pipelines;
 mod request;
 mod start;
 mod step;
@@ -25,6 +26,7 @@ pub use force::force_fields;
 use buildset::NewBuildset;
 pub(crate) use buildset::stamp;
 pub(crate) use completed::Completed;
+pub(crate) use pipelines::Work;
 
 use crate::{Input, Refusal, Reply, Tx};
 
@@ -76,6 +78,22 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
         Input::StepProgress(report) => step::progress(tx, report),
         Input::StepEnded { report, outcome } => step::ended(tx, report, outcome),
         Input::Trigger(wanted) => trigger::trigger(tx, wanted),
+        Input::StartRun {
+            pipeline,
+            sourcestamps,
+            properties,
+            by,
+            reason,
+        } => pipelines::start_by_hand(tx, &pipeline, sourcestamps, properties, &by, &reason),
+        Input::StopRun { run, by, reason } => pipelines::stop_by_hand(tx, run, &by, &reason),
+        Input::ApproveJob {
+            job,
+            by,
+            approved,
+            reason,
+        } => pipelines::approve(tx, job, by, approved, &reason),
+        Input::RetryRun { source, job, by } => pipelines::retry(tx, *source, job, &by),
+        Input::AddJobs { build, key, jobs } => pipelines::add(tx, build, key, &jobs),
         Input::Tick => Ok(tick::tick(tx)),
     };
     match answer {

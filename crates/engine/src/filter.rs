@@ -1,14 +1,16 @@
 //! Which changes a scheduler hears, and which of them matter.
 //!
 //! Globs: `*` and `?` stop at `/`, `**` does not, `[…]` and `{a,b}` are understood. A pattern that is not a valid glob
-//! matches its own text.
+//! matches its own text. Regular expressions are tried at the beginning of the text, as Buildbot does.
 
 use std::collections::BTreeMap;
 
 use globset::{GlobBuilder, GlobMatcher};
-use ironmaster_model::{ChangeFilter, Plan, SchedulerKind};
+use ironmaster_model::{ChangeAttribute, ChangeFilter, ChangeTest, Matching, Plan, SchedulerKind};
+use regex::Regex;
+use serde_json::Value;
 
-use crate::NewChange;
+use crate::{NewChange, timed};
 
 /// What a filter says about a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +33,30 @@ pub struct Filter {
     codebases: Vec<String>,
     files: Vec<Pattern>,
     unimportant_files: Vec<Pattern>,
+    important_files: Vec<Pattern>,
+    only_important: bool,
+    tests: Vec<Test>,
     callback: bool,
 }
 
+/// A compiled [`ChangeTest`].
 #[derive(Clone, Debug)]
-enum Pattern {
+struct Test {
+    attribute: ChangeAttribute,
+    negated: bool,
+    patterns: Vec<Pattern>,
+}
+
+/// A glob, or a text that is none.
+#[derive(Clone, Debug)]
+pub(crate) enum Pattern {
     Exact(String),
     Glob(Box<GlobMatcher>),
+    Regex(Box<Regex>),
 }
 
 impl Pattern {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         if !text.contains(['*', '?', '[', '{', '\\']) {
             return Pattern::Exact(text.to_owned());
         }
@@ -54,11 +69,62 @@ impl Pattern {
             )
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// A regular expression that is broken, which the configuration does not let through, matches nothing.
+    fn regex(text: &str) -> Option<Self> {
+        let regex = Regex::new(&format!("^(?:{text})")).ok()?;
+        Some(Pattern::Regex(Box::new(regex)))
+    }
+
+    pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Pattern::Exact(exact) => exact == text,
             Pattern::Glob(glob) => glob.is_match(text),
+            Pattern::Regex(regex) => regex.is_match(text),
         }
+    }
+}
+
+impl Test {
+    fn new(test: &ChangeTest) -> Self {
+        let values = test.values.iter();
+        Self {
+            attribute: test.attribute.clone(),
+            negated: test.negated,
+            patterns: match test.matching {
+                Matching::Exact => values.cloned().map(Pattern::Exact).collect(),
+                Matching::Glob => values.map(|text| Pattern::new(text)).collect(),
+                Matching::Regex => values.filter_map(|text| Pattern::regex(text)).collect(),
+            },
+        }
+    }
+
+    /// A change that has no such attribute passes only where nothing may match.
+    fn passes(&self, change: &NewChange) -> bool {
+        let property;
+        let value = match &self.attribute {
+            ChangeAttribute::Author => Some(change.author.as_str()),
+            ChangeAttribute::Committer => change.committer.as_deref(),
+            ChangeAttribute::Branch => change.branch.as_deref(),
+            ChangeAttribute::Repository => Some(change.repository.as_str()),
+            ChangeAttribute::Project => Some(change.project.as_str()),
+            ChangeAttribute::Category => change.category.as_deref(),
+            ChangeAttribute::Codebase => Some(change.codebase.as_str()),
+            ChangeAttribute::Property(name) => {
+                property = change.properties.get(name).and_then(text_of);
+                property.as_deref()
+            }
+        };
+        let matches = value.is_some_and(|value| self.patterns.iter().any(|pattern| pattern.matches(value)));
+        matches != self.negated
+    }
+}
+
+/// A property's value as text: that of a list or an object is its JSON.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 
@@ -74,6 +140,9 @@ impl Filter {
             codebases: filter.codebases.clone(),
             files: patterns(&filter.files),
             unimportant_files: patterns(&filter.unimportant_files),
+            important_files: patterns(&filter.important_files),
+            only_important: filter.only_important,
+            tests: filter.tests.iter().map(Test::new).collect(),
             callback: filter.callback,
         }
     }
@@ -94,15 +163,23 @@ impl Filter {
             && exact(&self.projects, Some(&change.project))
             && exact(&self.categories, change.category.as_deref())
             && exact(&self.codebases, Some(&change.codebase))
-            && (self.files.is_empty() || change.files.iter().any(|file| any(&self.files, file)));
+            && (self.files.is_empty() || change.files.iter().any(|file| any(&self.files, file)))
+            && self.tests.iter().all(|test| test.passes(change));
         if !heard {
             return Verdict::Ignored;
         }
         let unimportant = !self.unimportant_files.is_empty()
             && !change.files.is_empty()
             && change.files.iter().all(|file| any(&self.unimportant_files, file));
-        if unimportant {
-            Verdict::Unimportant
+        let important = self.important_files.is_empty()
+            || change.files.is_empty()
+            || change.files.iter().any(|file| any(&self.important_files, file));
+        if unimportant || !important {
+            if self.only_important {
+                Verdict::Ignored
+            } else {
+                Verdict::Unimportant
+            }
         } else {
             Verdict::Important
         }
@@ -118,14 +195,13 @@ impl Filters {
         Self(
             plan.schedulers
                 .values()
-                .filter_map(|scheduler| match &scheduler.kind {
-                    SchedulerKind::SingleBranch { filter, .. } | SchedulerKind::AnyBranch { filter, .. } => {
-                        Some((scheduler.name.clone(), Filter::new(filter)))
-                    }
-                    SchedulerKind::Dependent { .. }
-                    | SchedulerKind::Periodic { .. }
-                    | SchedulerKind::Triggerable { .. }
-                    | SchedulerKind::Force(_) => None,
+                .filter_map(|scheduler| {
+                    let filter = match &scheduler.kind {
+                        SchedulerKind::SingleBranch { filter, .. }
+                        | SchedulerKind::AnyBranch { filter, .. } => Some(filter),
+                        kind => timed::wanted_changes(kind),
+                    };
+                    Some((scheduler.name.clone(), Filter::new(filter?)))
                 })
                 .collect(),
         )
@@ -209,7 +285,9 @@ mod tests {
                 ironmaster_model::SchedulerDef {
                     name: name.into(),
                     builders: Vec::new(),
+                    pipeline: None,
                     priority: 0,
+                    codebases: Vec::new(),
                     properties: BTreeMap::new(),
                     kind: SchedulerKind::AnyBranch {
                         filter: ChangeFilter {
@@ -248,5 +326,112 @@ mod tests {
         });
         assert_eq!(filter.judge(&change(Some("[x"), &[])), Verdict::Important);
         assert_eq!(filter.judge(&change(Some("x"), &[])), Verdict::Ignored);
+    }
+
+    fn test(attribute: ChangeAttribute, matching: Matching, negated: bool, values: &[&str]) -> ChangeFilter {
+        ChangeFilter {
+            tests: vec![ChangeTest {
+                attribute,
+                matching,
+                negated,
+                values: texts(values),
+            }],
+            ..ChangeFilter::default()
+        }
+    }
+
+    #[test]
+    fn every_attribute_can_be_tested_in_every_form() {
+        use ChangeAttribute::{Author, Branch, Category, Codebase, Committer, Project, Property, Repository};
+        use Matching::{Exact, Glob, Regex};
+        let mut full = NewChange {
+            author: "Ann <ann@example.org>".into(),
+            committer: Some("bot".into()),
+            branch: Some("release/1.0".into()),
+            repository: "https://example.org/zlib.git".into(),
+            project: "zlib".into(),
+            category: Some("push".into()),
+            codebase: "lib".into(),
+            ..NewChange::default()
+        };
+        full.properties.set("event", "push", "Change");
+        full.properties.set("number", 7, "Change");
+        let bare = NewChange::default();
+        let property = |name: &str| Property(name.into());
+        // What the full one, and the one without anything, say to the plain form; the negated form says the opposite.
+        for (attribute, matching, values, passes_full, passes_bare) in [
+            (Author, Exact, &["Ann <ann@example.org>"][..], true, false),
+            (Author, Exact, &["Ann"], false, false),
+            (Author, Regex, &["Ann"], true, false),
+            (Author, Regex, &["ann@"], false, false),
+            (Author, Regex, &[".*@example\\.org>$"], true, false),
+            (Committer, Exact, &["bot", "other"], true, false),
+            (Committer, Regex, &[""], true, false),
+            (Branch, Glob, &["release/*"], true, false),
+            (Branch, Glob, &["main", "topic/**"], false, false),
+            (Branch, Regex, &["release/\\d+"], true, false),
+            (Branch, Regex, &["main|release"], true, false),
+            (Branch, Regex, &["elease"], false, false),
+            (Repository, Exact, &["https://example.org/zlib.git"], true, false),
+            (Repository, Regex, &["https://example\\.org/"], true, false),
+            // Empty is a value where there is always one.
+            (Repository, Exact, &[""], false, true),
+            (Project, Exact, &["zlib"], true, false),
+            (Project, Regex, &["(?i)Z"], true, false),
+            (Category, Exact, &["push"], true, false),
+            (Category, Exact, &["pull"], false, false),
+            (Codebase, Exact, &["lib"], true, false),
+            (Codebase, Regex, &["$"], false, true),
+            (property("event"), Exact, &["push"], true, false),
+            (property("event"), Regex, &["pu"], true, false),
+            (property("number"), Exact, &["7"], true, false),
+            (property("missing"), Regex, &[""], false, false),
+            // What is broken matches nothing.
+            (Author, Regex, &["("], false, false),
+        ] {
+            for (change, passes) in [(&full, passes_full), (&bare, passes_bare)] {
+                for negated in [false, true] {
+                    let filter = Filter::new(&test(attribute.clone(), matching, negated, values));
+                    let expected = if passes == negated {
+                        Verdict::Ignored
+                    } else {
+                        Verdict::Important
+                    };
+                    assert_eq!(
+                        filter.judge(change),
+                        expected,
+                        "{attribute:?} {matching:?} {values:?} {negated}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn important_files_are_the_other_way_round() {
+        let mut filter = ChangeFilter {
+            important_files: texts(&["src/**", "Makefile"]),
+            ..ChangeFilter::default()
+        };
+        for (files, verdict, only_important) in [
+            (&["src/a.c"][..], Verdict::Important, Verdict::Important),
+            (&["docs/a.md"], Verdict::Unimportant, Verdict::Ignored),
+            (&["docs/a.md", "Makefile"], Verdict::Important, Verdict::Important),
+            // Nobody knows what it touches.
+            (&[], Verdict::Important, Verdict::Important),
+        ] {
+            filter.only_important = false;
+            assert_eq!(
+                Filter::new(&filter).judge(&change(None, files)),
+                verdict,
+                "{files:?}"
+            );
+            filter.only_important = true;
+            assert_eq!(
+                Filter::new(&filter).judge(&change(None, files)),
+                only_important,
+                "{files:?}"
+            );
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Duration, EffectRecord, LogKind,
-    LogRecord, LogSave, NewSourceStamp, Plan, Properties, Results, SchedulerId, StepId, StepUrl, Timestamp,
-    Triggered, Wanted, WorkerConnection, WorkerId, WorkerInfo,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Duration, EffectRecord, JobDef, JobId,
+    LogKind, LogRecord, LogSave, NewSourceStamp, PipelineJobRecord, PipelineRunRecord, Plan, Properties,
+    Results, RunId, SchedulerId, StepId, StepUrl, Timestamp, Triggered, Wanted, WorkerConnection, WorkerId,
+    WorkerInfo,
 };
 use serde_json::{Map, Value};
 
@@ -143,8 +144,70 @@ pub enum Input {
     },
     /// A running step asks for other builds, and perhaps waits for them.
     Trigger(Trigger),
+    /// Somebody starts a run of a pipeline.
+    StartRun {
+        /// The pipeline's name.
+        pipeline: String,
+        /// What it builds.
+        sourcestamps: Vec<NewSourceStamp>,
+        /// Properties of its builds.
+        properties: Properties,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody stops a run: what has not started never does. Stopped again, what always runs is stopped too.
+    StopRun {
+        /// Which.
+        run: RunId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody lets a job start that waits for approval, or not.
+    ApproveJob {
+        /// Which.
+        job: JobId,
+        /// Who.
+        by: String,
+        /// Whether it starts.
+        approved: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody tries a run again that is over. What has succeeded is taken over into the new run.
+    RetryRun {
+        /// What is known of it.
+        source: Box<RetrySource>,
+        /// The job that is done again, with all that need it; none = everything that has not succeeded.
+        job: Option<JobId>,
+        /// Who.
+        by: String,
+    },
+    /// A running job adds jobs to its run.
+    AddJobs {
+        /// Its build.
+        build: BuildId,
+        /// Tells this request from others of the build.
+        key: String,
+        /// The jobs.
+        jobs: Vec<JobDef>,
+    },
     /// Time has passed: whatever was due by now happens.
     Tick,
+}
+
+/// What is needed to try a run again that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetrySource {
+    /// The run.
+    pub run: PipelineRunRecord,
+    /// What it built.
+    pub sourcestamps: Vec<NewSourceStamp>,
+    /// All of its jobs.
+    pub jobs: Vec<PipelineJobRecord>,
 }
 
 /// A commit, as told.
@@ -265,6 +328,13 @@ pub enum Reply {
     Worker(WorkerId),
     /// What was triggered.
     Triggered(Vec<Triggered>),
+    /// The run of a pipeline has this id.
+    Run(RunId),
+    /// Jobs were added to a run, now or when this was asked before.
+    Added {
+        /// How many.
+        jobs: usize,
+    },
 }
 
 /// Why an input was refused. Nothing has changed.

@@ -6,15 +6,17 @@
 //! held against it. Where the plans are at hand (live; the stored feed has only their digests) it checks choices too.
 
 mod entry;
+mod locks;
 mod order;
+mod pipelines;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LogId, MasterId, Plan,
-    Results, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LockAccess, LogId,
+    MasterId, Plan, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -59,9 +61,15 @@ pub struct Checker {
     buildsets: BTreeMap<BuildsetId, Buildset>,
     requests: BTreeMap<BuildRequestId, Request>,
     builds: BTreeMap<BuildId, Build>,
+    runs: BTreeMap<RunId, pipelines::Run>,
     /// Requests whose attempt ended, with how: the next events must say what becomes of them.
     owed: BTreeMap<BuildRequestId, (u64, Results)>,
+    /// Held locks by name and worker.
+    locks: BTreeMap<(String, Option<WorkerId>), HeldLock>,
 }
+
+/// Who holds a lock (a build, or its step), and how much of it.
+type HeldLock = BTreeMap<(BuildId, bool), LockAccess>;
 
 #[derive(Clone, Debug, Default)]
 struct Builder {
@@ -135,6 +143,8 @@ struct Build {
 struct Step {
     id: StepId,
     definition: u32,
+    /// Whether it has its locks.
+    runs: bool,
     next_ordinal: u32,
     /// Lines, raw bytes and whether complete, of each log.
     logs: BTreeMap<LogId, (u64, u64, bool)>,
@@ -288,7 +298,8 @@ impl Checker {
                     .map(move |(changes, _)| format!("scheduler {id} holds {} changes back", changes.len()))
             })
             .collect();
-        for what in requests.into_iter().chain(builds).chain(timers) {
+        let runs = self.open_runs();
+        for what in requests.into_iter().chain(builds).chain(timers).chain(runs) {
             self.violate(rule, what);
         }
     }
@@ -355,6 +366,8 @@ impl Checker {
             Event::ChangeSourceSet { change_source } => {
                 self.named(Counter::ChangeSource, change_source.id.0, &change_source.name);
             }
+            Event::ProjectSet { project } => self.named(Counter::Project, project.id.0, &project.name),
+            Event::CodebaseSet { codebase } => self.named(Counter::Codebase, codebase.id.0, &codebase.name),
             Event::SchedulerMoved { scheduler, state } => self.scheduler_state(*scheduler, state, false),
             Event::WorkerConnected {
                 worker, connection, ..
@@ -410,6 +423,7 @@ impl Checker {
             Event::BuildWaits { build, waits } => self.build_waits(*build, waits),
             Event::BuildResumed { build, step, effect } => self.build_resumed(*build, *step, effect),
             Event::StepStarted { step, logs } => self.step_started(step, logs),
+            Event::StepLocksAcquired { step, build, .. } => self.step_locks_acquired(*build, *step),
             Event::StepUpdated { step, build, .. } => self.running_step(*build, *step, "news"),
             Event::LogOpened { log } => self.log_opened(log),
             Event::LogsSaved { build, saves } => self.logs_saved(*build, saves),
@@ -418,6 +432,11 @@ impl Checker {
                 step, build, results, ..
             } => self.step_finished(*build, *step, *results),
             Event::BuildFinished { build, results, .. } => self.build_finished(*build, *results),
+            Event::PipelineSet { pipeline } => self.named(Counter::Pipeline, pipeline.id.0, &pipeline.name),
+            Event::RunCreated { run } => self.run_created(run),
+            Event::JobsAdded { run, jobs, needs } => self.jobs_added(*run, jobs, needs),
+            Event::JobMoved { run, job, progress } => self.job_moved(*run, *job, progress),
+            Event::RunMoved { run, progress } => self.run_moved(*run, progress),
         }
     }
 }

@@ -17,24 +17,29 @@
 
 mod apply;
 pub mod build;
+mod codebases;
 mod deadlines;
 mod decide;
 pub mod filter;
 mod hash;
 pub mod input;
 pub mod invariant;
+mod pipeline;
 pub mod planted;
 mod queue;
 pub mod schedulers;
 mod state;
+mod timed;
 mod tx;
 pub mod watch;
 
 pub use decide::{decide, force_fields};
-pub use input::{ConnectedWorker, Input, NewChange, Refusal, Reply, StepOutcome, StepReport, Trigger};
+pub use input::{
+    ConnectedWorker, Input, NewChange, Refusal, Reply, RetrySource, StepOutcome, StepReport, Trigger,
+};
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;
-pub use watch::{Stuck, Waiting};
+pub use watch::{Behind, LockWait, Stuck, Waiting};
 
 use ironmaster_model::Snapshot;
 
@@ -59,6 +64,8 @@ pub fn snapshot_difference(left: &Snapshot, right: &Snapshot) -> String {
         workers,
         schedulers,
         change_sources,
+        projects,
+        codebases,
         config,
         plans,
         changes,
@@ -67,7 +74,10 @@ pub fn snapshot_difference(left: &Snapshot, right: &Snapshot) -> String {
         sourcestamps,
         builds,
         steps,
-        logs
+        logs,
+        pipelines,
+        runs,
+        jobs
     );
     "no difference".into()
 }

@@ -16,6 +16,8 @@ pub enum Bug {
     AttemptsOffByOne,
     /// A tree-stable timer counts from the first change instead of the last.
     TimerFiresEarly,
+    /// What builds only when something has changed builds every time.
+    BuildsUnchanged,
     /// Nobody notices that a worker stays away.
     LeaseForgotten,
     /// A failed step that halts does not.
@@ -26,6 +28,24 @@ pub enum Bug {
     ChildForgotten,
     /// What a build waited for runs on when the build is over.
     ChildrenLeft,
+    /// A lock is free, however many hold it.
+    LockCountIgnored,
+    /// Whoever comes takes a lock, and not who waits for it.
+    LockLineIgnored,
+    /// A step that is over keeps its locks.
+    StepLockKept,
+    /// A step whose build holds locks waits behind those who wait for these.
+    NestedInLine,
+    /// A job starts although nobody has approved it.
+    ApprovalForgotten,
+    /// A share of successes is rounded down.
+    ShareRoundsDown,
+    /// One try more than a job may have.
+    RetryOffByOne,
+    /// A concurrency group has no limit.
+    ConcurrencyIgnored,
+    /// What waits for too long goes on waiting.
+    ExpiryForgotten,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -1,21 +1,30 @@
-//! The index behind every choice: which builder has work, which worker has room, and who goes first.
+//! The index behind every choice: which builder has work, which worker has room, which lock is free, and who goes first.
 //!
 //! Nothing here is a fact of its own; all of it follows from the rows in [`State`](crate::State). It exists so
 //! that a decision costs the logarithm of what is active instead of builders × workers:
 //!
 //! - Workers that serve the same builders form a *worker group*, which keeps the heads of those builders' queues in
 //!   order. A freed slot looks at one entry.
-//! - Builders that run on the same workers form a *builder group*, which keeps those workers that have room, the
-//!   idlest first. A new request looks at one entry.
+//! - Builders that run on the same workers and need the same locks form a *builder group*, which keeps those workers that have
+//!   room, the idlest first. A new request looks at one entry.
+//! - Builders that need locks are kept apart from the others: of each such group only the first request can start, and only if it is
+//!   the first in line for each of its locks. See `line`.
 //! - Only what changed since the last look is looked at: everything else had no match before and has none now.
+
+mod groups;
+mod line;
+mod locks;
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
 };
 
-use ironmaster_model::{BuildId, BuildRequestId, BuilderId, Timestamp, WorkerId};
+use ironmaster_model::{BuildId, BuildRequestId, BuilderId, LockScope, Timestamp, WorkerId};
 
+use self::groups::Group;
+pub(crate) use self::locks::{Limit, LockKey, Locks, Need, Obstacle, Uses};
 use crate::planted::{Bug, planted};
 
 /// How many workers a builder remembers as having a warm checkout.
@@ -50,7 +59,12 @@ struct BuilderQueue {
     waiting: BTreeSet<Place>,
     running: u32,
     max: Option<u32>,
-    /// The head as the worker groups know it; none while the builder may not start anything.
+    locks: Vec<Need>,
+    /// Whether one of the workers that ran it last is taken rather than the idlest.
+    goes_by_warmth: bool,
+    /// Workers in the order in which they are preferred, where there is one; by id.
+    ranks: Vec<(WorkerId, u32)>,
+    /// The head as the groups know it; none while the builder may not start anything.
     head: Option<Place>,
     group: usize,
     worker_groups: Vec<usize>,
@@ -74,30 +88,53 @@ struct WorkerSlots {
     builder_groups: Vec<usize>,
 }
 
+/// What the configuration says of a builder.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    /// How many builds of it may run at once.
+    pub(crate) max: Option<u32>,
+    /// Its locks, in order of name.
+    pub(crate) locks: Vec<Need>,
+    /// Whether a worker with a warm checkout is taken rather than the idlest.
+    pub(crate) goes_by_warmth: bool,
+    /// How each worker is preferred (the lowest number first), by id; empty where all are alike.
+    pub(crate) ranks: Vec<(WorkerId, u32)>,
+}
+
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     builders: BTreeMap<BuilderId, BuilderQueue>,
     workers: BTreeMap<WorkerId, WorkerSlots>,
-    /// Heads by worker group.
+    /// Heads by worker group, of builders that need no locks.
     heads: Vec<BTreeSet<Head>>,
-    /// Room by builder group.
-    rooms: Vec<BTreeSet<Room>>,
+    /// By builder group.
+    groups: Vec<Group>,
     /// Who serves whom has changed; the groups must be made anew.
     stale: bool,
     /// Heads that nobody has tried to start since they became heads.
     fresh_heads: BTreeSet<Head>,
     /// Workers that had no room when last looked at, and have some now.
     fresh_workers: BTreeSet<WorkerId>,
+    locks: Locks,
+    /// The first heads of groups, in line for a lock of the master; only of groups that have a worker with a free slot.
+    lines: BTreeMap<Arc<str>, BTreeSet<(Head, usize)>>,
+    /// Groups that need a lock of a worker.
+    sharing: BTreeMap<Arc<str>, Vec<usize>>,
+    /// Groups with locks for which something has changed, with their first heads.
+    fresh_groups: BTreeSet<(Head, usize)>,
 }
 
 impl Queue {
-    /// A builder exists; `max` is how many builds of it may run at once.
-    pub(crate) fn set_builder(&mut self, id: BuilderId, max: Option<u32>) {
-        if !self.builders.contains_key(&id) {
-            self.stale = true;
-        }
-        self.builders.entry(id).or_default().max = max;
+    /// A builder exists, with these wishes.
+    pub(crate) fn set_builder(&mut self, id: BuilderId, wishes: Wishes) {
+        let known = self.builders.contains_key(&id);
+        let builder = self.builders.entry(id).or_default();
+        self.stale |= !known || builder.locks != wishes.locks || builder.ranks != wishes.ranks;
+        builder.max = wishes.max;
+        builder.locks = wishes.locks;
+        builder.ranks = wishes.ranks;
+        builder.goes_by_warmth = wishes.goes_by_warmth;
         self.publish_head(id);
     }
 
@@ -116,6 +153,13 @@ impl Queue {
         self.publish_room(id);
     }
 
+    /// The locks of the configuration.
+    pub(crate) fn set_limits(&mut self, limits: BTreeMap<(Arc<str>, LockScope), Limit>) {
+        self.locks.set_limits(limits);
+        // What fits has changed everywhere.
+        self.stale = true;
+    }
+
     /// A request waits.
     pub(crate) fn enqueue(&mut self, builder: BuilderId, place: Place) {
         if let Some(queue) = self.builders.get_mut(&builder) {
@@ -132,8 +176,16 @@ impl Queue {
         }
     }
 
-    /// A build took a slot.
-    pub(crate) fn take(&mut self, builder: BuilderId, worker: WorkerId, slot: u32, build: BuildId, seq: u64) {
+    /// A build took a slot, and the locks of its builder.
+    pub(crate) fn take(
+        &mut self,
+        builder: BuilderId,
+        worker: WorkerId,
+        slot: u32,
+        build: BuildId,
+        seq: u64,
+        locks: Uses,
+    ) {
         if let Some(queue) = self.builders.get_mut(&builder) {
             queue.running += 1;
             queue.warm.retain(|(other, _)| *other != worker);
@@ -146,10 +198,13 @@ impl Queue {
             slots.last_used = seq;
             self.publish_room(worker);
         }
+        let keys: Vec<LockKey> = locks.iter().map(|(key, _)| key.clone()).collect();
+        self.stale |= self.locks.take_for_build(build, locks);
+        self.locks_changed(keys.iter());
     }
 
-    /// A build gave its slot back.
-    pub(crate) fn give_back(&mut self, builder: BuilderId, worker: WorkerId, slot: u32) {
+    /// A build gave its slot and its locks back.
+    pub(crate) fn give_back(&mut self, builder: BuilderId, worker: WorkerId, slot: u32, build: BuildId) {
         if let Some(queue) = self.builders.get_mut(&builder) {
             queue.running = queue.running.saturating_sub(1);
             self.publish_head(builder);
@@ -158,6 +213,28 @@ impl Queue {
             slots.used.remove(&slot);
             self.publish_room(worker);
         }
+        let mut uses = self.locks.step_over(build);
+        let (own, moved) = self.locks.release_build(build);
+        uses.extend(own);
+        self.stale |= moved;
+        self.locks_changed(uses.iter().map(|(key, _)| key));
+    }
+
+    /// A build that waits for others gives up its locks, and those of its step, but the ones with these names.
+    pub(crate) fn give_up_locks(&mut self, build: BuildId, kept: &[Arc<str>]) {
+        let (uses, moved) = self.locks.give_up(build, kept);
+        self.stale |= moved;
+        self.locks_changed(uses.iter().map(|(key, _)| key));
+    }
+
+    /// A build ends while it waits for others: it takes no locks again.
+    pub(crate) fn forget_locks(&mut self, build: BuildId) {
+        self.locks.forget_given_up(build);
+    }
+
+    /// Locks, and who waits for them.
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
     }
 
     /// A build waits for others, and its place can be given away.
@@ -175,7 +252,10 @@ impl Queue {
     }
 
     /// A build that waited takes a place again.
-    pub(crate) fn unpark(&mut self, builder: BuilderId, worker: WorkerId, slot: u32) {
+    pub(crate) fn unpark(&mut self, builder: BuilderId, worker: WorkerId, slot: u32, build: BuildId) {
+        let (uses, moved) = self.locks.take_again(build);
+        self.stale |= moved;
+        self.locks_changed(uses.iter().map(|(key, _)| key));
         let Some(slots) = self.workers.get_mut(&worker) else {
             return;
         };
@@ -189,13 +269,13 @@ impl Queue {
     }
 
     /// Whether a build that waited on this worker may take a place again.
-    pub(crate) fn can_resume(&self, builder: BuilderId, worker: WorkerId) -> bool {
+    pub(crate) fn can_resume(&self, builder: BuilderId, worker: WorkerId, build: BuildId) -> bool {
         let room = self
             .workers
             .get(&worker)
             .is_some_and(|worker| worker.running() < worker.slots);
         let (running, max) = self.running(builder);
-        room && max.is_none_or(|max| running < max)
+        room && max.is_none_or(|max| running < max) && self.locks.can_take_again(build)
     }
 
     /// Builds that a worker runs, by slot.
@@ -241,6 +321,7 @@ impl Queue {
         if self.stale {
             self.regroup();
         }
+        let locked = self.next_locked();
         loop {
             let mut best: Option<Head> = None;
             let heads = &self.heads;
@@ -265,8 +346,15 @@ impl Queue {
                 best = Some(*head);
                 fresh = true;
             }
-            let (place, builder) = best?;
-            if let Some((worker, slot)) = self.choose(builder) {
+            let Some((place, builder)) = best else {
+                return locked;
+            };
+            if let Some(locked) = locked
+                && self.place_of_head(locked.builder) < Some(place)
+            {
+                return Some(locked);
+            }
+            if let Some((worker, slot)) = self.choose(builder, &place) {
                 return Some(Start {
                     request: place.request,
                     builder,
@@ -277,24 +365,44 @@ impl Queue {
             debug_assert!(fresh, "a worker with room serves the builder of its group's head");
             self.fresh_heads.remove(&(place, builder));
             if !fresh {
-                return None;
+                return locked;
             }
         }
     }
 
-    /// The worker for the next build of a builder: one with a warm checkout, else the idlest. The slot: the one that the
-    /// builder used there last, else the lowest.
-    fn choose(&self, builder: BuilderId) -> Option<(WorkerId, u32)> {
+    fn place_of_head(&self, builder: BuilderId) -> Option<Place> {
+        self.builders.get(&builder)?.head
+    }
+
+    /// The worker for the next build of a builder: one with a warm checkout, else the idlest, and its locks must be free. The
+    /// slot: the one that the builder used there last, else the lowest.
+    fn choose(&self, builder: BuilderId, place: &Place) -> Option<(WorkerId, u32)> {
         let queue = self.builders.get(&builder)?;
-        let rooms = self.rooms.get(queue.group)?;
-        let warm = queue.warm.iter().find(|(id, _)| {
-            self.workers.get(id).is_some_and(|worker| {
-                worker.room.is_some() && worker.builder_groups.binary_search(&queue.group).is_ok()
-            })
-        });
-        let id = warm.map_or_else(|| rooms.first().map(|(.., id)| *id), |(id, _)| Some(*id))?;
+        let group = self.groups.get(queue.group)?;
+        let fits = |id: WorkerId| {
+            self.worker_obstacle(queue.group, &(*place, builder), id)
+                .is_none()
+        };
+        let warm = queue
+            .warm
+            .iter()
+            .filter(|_| queue.goes_by_warmth)
+            .find(|(id, _)| {
+                self.workers
+                    .get(id)
+                    .is_some_and(|worker| worker.room.is_some_and(|room| group.has(room)) && fits(*id))
+            });
+        let id = match warm {
+            Some((id, _)) => *id,
+            None if group.locks.is_empty() => group.rooms.first()?.1.2,
+            None if self.is_blocked_everywhere(queue.group, &(*place, builder)) => return None,
+            None => group.rooms.iter().map(|(_, (.., id))| *id).find(|id| fits(*id))?,
+        };
         let worker = self.workers.get(&id)?;
-        let slot = warm
+        let slot = queue
+            .warm
+            .iter()
+            .find(|(warm, _)| *warm == id)
             .map(|(_, slot)| *slot)
             .filter(|slot| *slot < worker.directories() && !worker.used.contains_key(slot))
             .or_else(|| (0..worker.directories()).find(|slot| !worker.used.contains_key(slot)))
@@ -314,6 +422,18 @@ impl Queue {
             return;
         }
         let old = std::mem::replace(&mut queue.head, head);
+        if !queue.locks.is_empty() {
+            let index = queue.group;
+            let heads = &mut self.groups[index].heads;
+            if let Some(old) = old {
+                heads.remove(&(old, id));
+            }
+            if let Some(head) = head {
+                heads.insert((head, id));
+            }
+            self.publish_group(index);
+            return;
+        }
         for group in &queue.worker_groups {
             let heads = &mut self.heads[*group];
             if let Some(old) = old {
@@ -343,117 +463,37 @@ impl Queue {
             return;
         }
         let old = std::mem::replace(&mut worker.room, room);
-        for group in &worker.builder_groups {
-            let rooms = &mut self.rooms[*group];
+        let mut moved = Vec::new();
+        for index in &worker.builder_groups {
+            let group = &mut self.groups[*index];
             if let Some(old) = old {
-                rooms.remove(&old);
+                group.remove(old);
             }
-            if let Some(room) = room {
-                rooms.insert(room);
+            let locked = !group.locks.is_empty();
+            if let Some(room) = room
+                && (!locked || self.locks.all_fit(&group.locks, id))
+            {
+                group.insert(room);
+            }
+            if locked {
+                group.open += usize::from(room.is_some());
+                group.open -= usize::from(old.is_some());
+                moved.push(*index);
             }
         }
         if old.is_none() {
             self.fresh_workers.insert(id);
         }
-    }
-
-    /// Makes all groups anew. Costs as much as there are pairs of worker and builder, and happens only when a
-    /// configuration changed or at the start.
-    pub(crate) fn regroup(&mut self) {
-        self.stale = false;
-        self.fresh_workers.clear();
-        self.fresh_heads.clear();
-        let mut workers_of: BTreeMap<BuilderId, Vec<WorkerId>> = BTreeMap::new();
-        let mut worker_groups: BTreeMap<&[BuilderId], usize> = BTreeMap::new();
-        let mut group_of_worker: BTreeMap<WorkerId, usize> = BTreeMap::new();
-        for (id, worker) in &self.workers {
-            let next = worker_groups.len();
-            let group = *worker_groups.entry(&worker.builders).or_insert(next);
-            group_of_worker.insert(*id, group);
-            for builder in &worker.builders {
-                workers_of.entry(*builder).or_default().push(*id);
+        for index in moved {
+            self.publish_group(index);
+            if old.is_none() {
+                self.try_group(index);
             }
         }
-        let mut builder_groups: BTreeMap<&[WorkerId], usize> = BTreeMap::new();
-        let mut group_of_builder: BTreeMap<BuilderId, usize> = BTreeMap::new();
-        for id in self.builders.keys() {
-            let workers = workers_of.get(id).map_or(&[][..], Vec::as_slice);
-            let next = builder_groups.len();
-            group_of_builder.insert(*id, *builder_groups.entry(workers).or_insert(next));
+        if room.is_none() {
+            // Requests that stood in line for this worker's locks cannot use them now.
+            self.locks.touch_worker(id);
         }
-        // Which groups touch each other; via one member each, since all members of a group are alike.
-        let mut groups_of_builder: BTreeMap<BuilderId, Vec<usize>> = BTreeMap::new();
-        let mut groups_of_worker_group: Vec<Vec<usize>> = vec![Vec::new(); worker_groups.len()];
-        for (builders, group) in &worker_groups {
-            let touched: BTreeSet<usize> = builders
-                .iter()
-                .filter_map(|builder| group_of_builder.get(builder).copied())
-                .collect();
-            groups_of_worker_group[*group] = touched.into_iter().collect();
-            for builder in *builders {
-                groups_of_builder.entry(*builder).or_default().push(*group);
-            }
-        }
-        self.heads = vec![BTreeSet::new(); worker_groups.len()];
-        self.rooms = vec![BTreeSet::new(); builder_groups.len()];
-        for (id, queue) in &mut self.builders {
-            queue.group = group_of_builder[id];
-            queue.worker_groups = groups_of_builder.remove(id).unwrap_or_default();
-            queue.head = queue.head_now();
-            if let Some(head) = queue.head {
-                self.fresh_heads.insert((head, *id));
-                for group in &queue.worker_groups {
-                    self.heads[*group].insert((head, *id));
-                }
-            }
-        }
-        for (id, worker) in &mut self.workers {
-            worker.group = group_of_worker[id];
-            worker
-                .builder_groups
-                .clone_from(&groups_of_worker_group[worker.group]);
-            worker.room = worker.room_now(*id);
-            if let Some(room) = worker.room {
-                for group in &worker.builder_groups {
-                    self.rooms[*group].insert(room);
-                }
-            }
-        }
-    }
-
-    /// Says how this index differs from another of the same state, apart from mere preferences.
-    pub(crate) fn difference(&self, other: &Queue) -> Option<String> {
-        let mut left = self.clone();
-        let mut right = other.clone();
-        for queue in [&mut left, &mut right] {
-            if queue.stale {
-                queue.regroup();
-            }
-            for builder in queue.builders.values_mut() {
-                builder.warm.clear();
-            }
-            for worker in queue.workers.values_mut() {
-                worker.last_used = 0;
-                worker.room = worker.room.map(|(running, _, id)| (running, 0, id));
-            }
-            queue.rooms = queue
-                .rooms
-                .iter()
-                .map(|rooms| rooms.iter().map(|(running, _, id)| (*running, 0, *id)).collect())
-                .collect();
-        }
-        let part = if left.builders != right.builders {
-            format!("builders {:?}\nis not {:?}", left.builders, right.builders)
-        } else if left.workers != right.workers {
-            format!("workers {:?}\nis not {:?}", left.workers, right.workers)
-        } else if left.heads != right.heads {
-            format!("heads {:?}\nis not {:?}", left.heads, right.heads)
-        } else if left.rooms != right.rooms {
-            format!("rooms {:?}\nis not {:?}", left.rooms, right.rooms)
-        } else {
-            return None;
-        };
-        Some(format!("queue index: {part}"))
     }
 }
 

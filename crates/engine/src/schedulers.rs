@@ -1,6 +1,6 @@
 //! Schedulers turn changes and time into buildsets. Wishes of people are in [`force`](crate::decide::force_fields).
 //!
-//! A scheduler remembers two things, both durable: the changes that it holds back, and when it fires next. A change is held back
+//! A scheduler remembers, durably, the changes that it holds back, and when it fires next: see `timed.rs` for those. A change is held back
 //! while its tree-stable timer runs, or, when it is unimportant, until an important one comes along.
 
 use std::{
@@ -14,21 +14,16 @@ use ironmaster_model::{
 };
 
 use crate::{
-    NewChange, State, Tx,
-    decide::{
-        self,
-        launch::{Launch, launch},
-    },
+    NewChange, State, Tx, codebases,
+    decide::launch::{Launch, launch},
     filter::Verdict,
     planted::{Bug, planted},
+    timed,
 };
 
 /// How many changes one timer holds back. When that many wait, the timer does not wait any longer; among
 /// unimportant ones the oldest go.
 pub const WAITING_MAX: usize = 1000;
-
-/// The shortest period.
-const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Which schedulers hear a change, and whether it is important to them.
 pub(crate) fn judge(state: &State, change: &NewChange) -> Vec<(SchedulerId, bool)> {
@@ -36,6 +31,10 @@ pub(crate) fn judge(state: &State, change: &NewChange) -> Vec<(SchedulerId, bool
         .schedulers
         .values()
         .filter(|scheduler| scheduler.active && scheduler.enabled)
+        .filter(|scheduler| {
+            definition(state, &state.plan, scheduler.id)
+                .is_some_and(|definition| codebases::concerns(definition, change))
+        })
         .filter_map(|scheduler| match state.filters.judge(&scheduler.name, change) {
             Verdict::Ignored => None,
             Verdict::Unimportant => Some((scheduler.id, false)),
@@ -57,8 +56,11 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
     let (tree_stable, key) = match &definition.kind {
         SchedulerKind::SingleBranch { tree_stable, .. } => (*tree_stable, String::new()),
         SchedulerKind::AnyBranch { tree_stable, .. } => (*tree_stable, branch_key(change)),
+        kind if timed::wanted_changes(kind).is_some() => return keep(tx, id, change.id, important),
         SchedulerKind::Dependent { .. }
         | SchedulerKind::Periodic { .. }
+        | SchedulerKind::Nightly(_)
+        | SchedulerKind::NightlyTriggerable(_)
         | SchedulerKind::Triggerable { .. }
         | SchedulerKind::Force(_) => return,
     };
@@ -77,7 +79,7 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
     if waiting.fire_at.is_some() && (full || (important && tree_stable.is_none())) {
         let changes = std::mem::take(&mut waiting.changes);
         new.waiting.remove(&key);
-        build_changes(tx, id, &changes);
+        build_changes(tx, definition, &changes, None);
         // Nothing was held back before, and nothing is now: there is nothing to remember.
         if tx
             .state()
@@ -100,7 +102,8 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
 pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
     let now = tx.now();
     let plan = Arc::clone(tx.state().plan());
-    let Some(record) = tx.state().schedulers.get(&id) else {
+    let state = tx.state();
+    let (Some(record), Some(definition)) = (state.schedulers.get(&id), definition(state, &plan, id)) else {
         return;
     };
     let mut new = record.state.clone();
@@ -112,35 +115,32 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
         .collect();
     for key in due {
         if let Some(waiting) = new.waiting.remove(&key) {
-            build_changes(tx, id, &waiting.changes);
+            build_changes(tx, definition, &waiting.changes, None);
         }
     }
-    if new.next_fire.is_some_and(|at| at <= now)
-        && let Some(definition) = definition(tx.state(), &plan, id)
-        && let SchedulerKind::Periodic { interval, source } = &definition.kind
+    if let Some(due) = new
+        .next_fire
+        .filter(|at| *at <= now && timed::is_timed(&definition.kind))
     {
-        // Counted from now: what was missed while nobody was there is not made up for.
-        new.next_fire = Some(now + (*interval).max(INTERVAL_MIN));
-        let stamp = source.stamp();
-        let reason = format!(
-            "scheduler '{}' builds every {} s",
-            definition.name,
-            interval.as_secs()
-        );
-        let stamp = decide::stamp(tx, stamp);
-        launch(
-            tx,
-            definition,
-            Launch {
-                reason,
-                sourcestamps: vec![stamp],
-                changes: Vec::new(),
-                properties: base_properties(definition),
-                priority: None,
-                builders: None,
-                parent: None,
-            },
-        );
+        timed::fire(tx, definition, &mut new, due);
+    }
+    tx.emit(Event::SchedulerMoved {
+        scheduler: id,
+        state: new,
+    });
+}
+
+/// A scheduler that only builds what has changed keeps a change until it is due.
+fn keep(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important: bool) {
+    let Some(record) = tx.state().schedulers.get(&id) else {
+        return;
+    };
+    let mut new = record.state.clone();
+    let waiting = new.waiting.entry(String::new()).or_default();
+    waiting.changes.push(change);
+    waiting.important |= important;
+    if waiting.changes.len() > WAITING_MAX {
+        waiting.changes.remove(0);
     }
     tx.emit(Event::SchedulerMoved {
         scheduler: id,
@@ -149,16 +149,25 @@ pub(crate) fn fire_due(tx: &mut Tx<'_>, id: SchedulerId) {
 }
 
 /// One buildset for all these changes: the newest one's stamp is built.
-fn build_changes(tx: &mut Tx<'_>, id: SchedulerId, changes: &[ChangeId]) {
-    let plan = Arc::clone(tx.state().plan());
+pub(crate) fn build_changes(
+    tx: &mut Tx<'_>,
+    definition: &SchedulerDef,
+    changes: &[ChangeId],
+    reason: Option<String>,
+) {
     let state = tx.state();
     let records: Vec<&ChangeRecord> = changes
         .iter()
         .filter_map(|change| state.changes.get(change))
         .map(|held| &held.record)
         .collect();
-    let (Some(definition), Some(newest)) = (definition(state, &plan, id), records.last()) else {
+    let Some(newest) = records.last() else {
         return;
+    };
+    let stamps = if definition.codebases.is_empty() {
+        vec![newest.sourcestamp]
+    } else {
+        codebases::newest_of_each(&records)
     };
     let mut properties = Properties::new();
     for change in &records {
@@ -169,13 +178,15 @@ fn build_changes(tx: &mut Tx<'_>, id: SchedulerId, changes: &[ChangeId]) {
     let authors: BTreeSet<String> = records.iter().map(|change| change.author.clone()).collect();
     properties.set("owners", authors.into_iter().collect::<Vec<_>>(), "Build");
     properties.update(&base_properties(definition));
-    let reason = match records.len() {
+    let heard = match records.len() {
         1 => format!("scheduler '{}' heard of a change", definition.name),
         n => format!("scheduler '{}' heard of {n} changes", definition.name),
     };
+    let reason = reason.unwrap_or(heard);
+    let sourcestamps = codebases::aggregate(tx, definition, stamps);
     let new = Launch {
         reason,
-        sourcestamps: vec![newest.sourcestamp],
+        sourcestamps,
         changes: changes.to_vec(),
         properties,
         priority: None,
@@ -230,11 +241,11 @@ impl State {
         }
         let definition = definition(self, &self.plan, scheduler.id)?;
         let waiting: &BTreeMap<String, WaitingChanges> = &scheduler.state.waiting;
-        let periodic = matches!(definition.kind, SchedulerKind::Periodic { .. });
+        let timed = timed::is_timed(&definition.kind);
         waiting
             .values()
             .filter_map(|waiting| waiting.fire_at)
-            .chain(scheduler.state.next_fire.filter(|_| periodic))
+            .chain(scheduler.state.next_fire.filter(|_| timed))
             .min()
     }
 }

@@ -5,6 +5,7 @@
 
 mod index;
 mod load;
+mod runs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +14,15 @@ use std::{
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuilderRecord,
-    BuildsetId, BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, Counter, LogId,
-    LogRecord, MasterId, MasterRecord, Plan, SchedulerId, SchedulerRecord, SourceStampId, SourceStampRecord,
-    StepRecord, Timestamp, WorkerId, WorkerRecord,
+    BuildsetId, BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId,
+    CodebaseRecord, Counter, LogId, LogRecord, MasterId, MasterRecord, Plan, ProjectId, ProjectRecord,
+    SchedulerId, SchedulerRecord, SourceStampId, SourceStampRecord, StepRecord, Timestamp, WorkerId,
+    WorkerRecord,
 };
 
 pub(crate) use index::dependents;
 pub use load::LoadError;
+pub(crate) use runs::{JobEntry, RunEntry, Runs};
 
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
 
@@ -35,6 +38,8 @@ pub struct State {
     pub(crate) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(crate) schedulers: BTreeMap<SchedulerId, SchedulerRecord>,
     pub(crate) change_sources: BTreeMap<ChangeSourceId, ChangeSourceRecord>,
+    pub(crate) projects: BTreeMap<ProjectId, ProjectRecord>,
+    pub(crate) codebases: BTreeMap<CodebaseId, CodebaseRecord>,
     pub(crate) names: Names,
     /// Digest of the plan in force.
     pub(crate) config: String,
@@ -56,6 +61,8 @@ pub struct State {
     pub(crate) waiters: BTreeMap<BuildsetId, BuildId>,
     /// Builds that waited, and could go on if they had a slot.
     pub(crate) ready: BTreeSet<BuildId>,
+    /// Pipelines, and their runs that are not complete.
+    pub(crate) runs: Runs,
     pub(crate) queue: Queue,
     pub(crate) deadlines: Deadlines,
     pub(crate) collapsible: BTreeMap<BuilderId, BTreeSet<(u64, BuildRequestId)>>,
@@ -228,6 +235,16 @@ impl State {
     /// All change sources, inactive ones too.
     pub fn change_sources(&self) -> impl Iterator<Item = &ChangeSourceRecord> {
         self.change_sources.values()
+    }
+
+    /// All projects, inactive ones too.
+    pub fn projects(&self) -> impl Iterator<Item = &ProjectRecord> {
+        self.projects.values()
+    }
+
+    /// All code bases, inactive ones too.
+    pub fn codebases(&self) -> impl Iterator<Item = &CodebaseRecord> {
+        self.codebases.values()
     }
 
     /// A request of a buildset that is not complete.

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use ironmaster_model::{BuildId, BuildRequestId, BuildsetId, ChangeId, Counter, Event, Sequenced, Timestamp};
 
-use crate::{State, decide::Completed};
+use crate::{
+    State,
+    decide::{Completed, Work},
+};
 
 /// Collects the events of one batch of decisions. Each is applied to State as it is emitted, so that what
 /// follows sees it.
@@ -18,6 +21,8 @@ pub struct Tx<'a> {
     events: Vec<Sequenced>,
     /// Buildsets that are over and not followed up yet. Empty between decisions.
     completed: VecDeque<Completed>,
+    /// What follows in pipelines and has not been done yet. Empty between decisions.
+    work: VecDeque<Work>,
 }
 
 impl<'a> Tx<'a> {
@@ -33,6 +38,7 @@ impl<'a> Tx<'a> {
             now,
             events: Vec::new(),
             completed: VecDeque::new(),
+            work: VecDeque::new(),
         }
     }
 
@@ -51,6 +57,10 @@ impl<'a> Tx<'a> {
         self.state.queue.next()
     }
 
+    pub(crate) fn next_grant(&mut self) -> Option<BuildId> {
+        self.state.queue.next_grant()
+    }
+
     pub(crate) fn forget_unused(&mut self) {
         self.state.forget_unused();
     }
@@ -63,6 +73,20 @@ impl<'a> Tx<'a> {
     /// The next buildset to be followed up.
     pub(crate) fn next_completed(&mut self) -> Option<Completed> {
         self.completed.pop_front()
+    }
+
+    pub(crate) fn has_completed(&self) -> bool {
+        !self.completed.is_empty()
+    }
+
+    /// Notes what follows in a pipeline.
+    pub(crate) fn note_work(&mut self, work: Work) {
+        self.work.push_back(work);
+    }
+
+    /// The next thing that follows in a pipeline.
+    pub(crate) fn next_work(&mut self) -> Option<Work> {
+        self.work.pop_front()
     }
 
     /// States a fact.

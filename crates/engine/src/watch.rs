@@ -7,7 +7,7 @@ use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, RequestPhase, Results, Timestamp, WorkerId, WorkerRecord,
 };
 
-use crate::State;
+use crate::{State, queue::Obstacle};
 
 /// Why a worker takes nothing, if it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +94,61 @@ pub enum Waiting {
         /// Workers that are about to shut down.
         graceful: Vec<String>,
     },
+    /// It could start if it had its locks.
+    Locks(LockWait),
     /// Nothing is in its way.
     Ready {
         /// A worker that could run it.
         worker: WorkerId,
     },
+}
+
+/// A lock that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockWait {
+    /// The lock's name.
+    pub lock: String,
+    /// Of which worker it is, if it is one of a worker.
+    pub worker: Option<String>,
+    /// How much of it is taken.
+    pub taken: u64,
+    /// How much of it there is.
+    pub max: u64,
+    /// Builds that hold it, for themselves or for their step.
+    pub holders: Vec<BuildId>,
+    /// Who waits before it, if that is what it waits for.
+    pub behind: Option<Behind>,
+}
+
+/// Who is before somebody else in line for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// A request that is to start.
+    Request(BuildRequestId),
+    /// The step of this build.
+    StepOf(BuildId),
+}
+
+impl fmt::Display for LockWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock \"{}\"", self.lock)?;
+        if let Some(worker) = &self.worker {
+            write!(f, " of worker \"{worker}\"")?;
+        }
+        match self.behind {
+            Some(Behind::Request(request)) => write!(f, " goes to request {request} first"),
+            Some(Behind::StepOf(build)) => write!(f, " goes to a step of build {build} first"),
+            None => {
+                let holders: Vec<String> = self
+                    .holders
+                    .iter()
+                    .map(|build| format!("build {build}"))
+                    .collect();
+                let holders = list(&holders);
+                write!(f, " is held by {holders} ({} of {} taken)", self.taken, self.max)
+            }
+        }
+    }
 }
 
 impl fmt::Display for Waiting {
@@ -160,13 +210,75 @@ impl fmt::Display for Waiting {
                 }
                 write!(f, "none of its workers has room ({})", parts.join("; "))
             }
+            Waiting::Locks(lock) => lock.fmt(f),
             Waiting::Ready { worker } => write!(f, "nothing; worker {worker} could run it"),
         }
     }
 }
 
+impl LockWait {
+    /// What would make it go on.
+    pub fn remedy(&self) -> String {
+        match self.behind {
+            Some(_) => "it is served in order; it comes next when that one has had the lock".into(),
+            None if self.holders.len() > 1 => {
+                "it goes on when enough of them have ended, or were stopped".into()
+            }
+            None => "it goes on when that build has ended, or was stopped".into(),
+        }
+    }
+}
+
+impl Waiting {
+    /// What would make it run.
+    pub fn remedy(&self) -> String {
+        match self {
+            Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. } => String::new(),
+            Waiting::NoMaster => "start the master".into(),
+            Waiting::Draining => "take the stop back, or start the master again once it has stopped".into(),
+            Waiting::BuilderRemoved { .. } => {
+                "put the builder back into the configuration, or cancel the request".into()
+            }
+            Waiting::NoWorkers { .. } => {
+                "name a worker in the builder's `workers`, or give one a label that it asks for".into()
+            }
+            Waiting::Behind { because, .. } => format!(
+                "raise its priority to let it go first; of the first one: {}",
+                because.remedy()
+            ),
+            Waiting::BuilderLimit { .. } => {
+                "it starts when one of them ends; the limit is the builder's `builds_max`".into()
+            }
+            Waiting::WorkersOccupied {
+                busy,
+                disconnected,
+                paused,
+                graceful,
+            } => {
+                let mut ways = Vec::new();
+                if !busy.is_empty() {
+                    ways.push("a build on a busy worker ends".to_owned());
+                }
+                if !disconnected.is_empty() {
+                    ways.push(format!("{} connects", list(disconnected)));
+                }
+                if !paused.is_empty() {
+                    let names: Vec<String> = paused.iter().map(|(name, _)| name.clone()).collect();
+                    ways.push(format!("{} is unpaused", list(&names)));
+                }
+                if !graceful.is_empty() {
+                    ways.push(format!("{} is started again", list(graceful)));
+                }
+                format!("it starts when {}", ways.join(", or "))
+            }
+            Waiting::Locks(lock) => lock.remedy(),
+            Waiting::Ready { .. } => "nothing is missing".into(),
+        }
+    }
+}
+
 /// Names, cut short where there are many.
-fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
     if names.len() <= SHOWN {
         return names.join(", ");
@@ -225,6 +337,7 @@ impl State {
         {
             return Waiting::BuilderLimit { running, max };
         }
+        let mut obstacle = None;
         let (mut busy, mut disconnected, mut paused, mut graceful) = (vec![], vec![], vec![], vec![]);
         for worker in self.workers.values() {
             if worker.builders.binary_search(&builder.id).is_err() {
@@ -234,16 +347,23 @@ impl State {
             match unavailable(worker) {
                 None => {
                     let (used, slots) = self.queue.slots(worker.id);
-                    if used < slots {
-                        return Waiting::Ready { worker: worker.id };
+                    if used >= slots {
+                        busy.push(name);
+                        continue;
                     }
-                    busy.push(name);
+                    match self.queue.why_no_locks(builder.id, worker.id) {
+                        None => return Waiting::Ready { worker: worker.id },
+                        Some(other) => obstacle = obstacle.or(Some(other)),
+                    }
                 }
                 Some(Unavailable::Removed) => {}
                 Some(Unavailable::NeverConnected | Unavailable::Disconnected) => disconnected.push(name),
                 Some(Unavailable::Paused(reason)) => paused.push((name, reason)),
                 Some(Unavailable::Graceful) => graceful.push(name),
             }
+        }
+        if let Some(obstacle) = obstacle {
+            return Waiting::Locks(self.lock_wait(obstacle));
         }
         if busy.is_empty() && disconnected.is_empty() && paused.is_empty() && graceful.is_empty() {
             return Waiting::NoWorkers {
@@ -255,6 +375,36 @@ impl State {
             disconnected,
             paused,
             graceful,
+        }
+    }
+
+    /// What the step of a build waits for, if it waits for locks.
+    pub fn why_step_waits(&self, build: BuildId) -> Option<LockWait> {
+        let obstacle = self.queue.why_step_waits(build)?;
+        Some(self.lock_wait(obstacle))
+    }
+
+    /// Builds whose step waits for locks.
+    pub fn builds_that_wait_for_locks(&self) -> impl Iterator<Item = BuildId> + '_ {
+        self.queue.locks().waiting()
+    }
+
+    fn lock_wait(&self, obstacle: Obstacle) -> LockWait {
+        let (key, behind) = match obstacle {
+            Obstacle::Held(key) => (key, None),
+            Obstacle::BehindStep(key, build) => (key, Some(Behind::StepOf(build))),
+            Obstacle::BehindRequest(key, request) => (key, Some(Behind::Request(request))),
+        };
+        let locks = self.queue.locks();
+        let (taken, max) = locks.count(&key);
+        let worker = key.1.and_then(|id| self.workers.get(&id));
+        LockWait {
+            lock: key.0.to_string(),
+            worker: worker.map(|worker| worker.name.clone()),
+            taken,
+            max,
+            holders: locks.holders(&key).collect(),
+            behind,
         }
     }
 

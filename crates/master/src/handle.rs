@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
-use ironmaster_engine::{Input, Refusal, Reply, State, Waiting};
+use ironmaster_engine::{Input, Refusal, Reply, RetrySource, State, Waiting};
 use ironmaster_logs::LogStore;
-use ironmaster_model::{BuildId, BuildRequestId, LogId, Plan};
+use ironmaster_model::{BuildId, BuildRequestId, JobId, LogId, Plan, RunId};
 use ironmaster_store::Reader;
 use ironmaster_wire::Frame;
 use tokio::sync::{broadcast, mpsc};
@@ -115,6 +115,28 @@ impl Master {
         self.submit(input).await
     }
 
+    /// Tries a run of a pipeline again: `job` with all that need it, or everything that has not succeeded.
+    pub async fn retry_run(&self, run: RunId, job: Option<JobId>, by: &str) -> Result<Reply, SubmitError> {
+        let source = self.read(move |reader| reader.retry_source(run)).await;
+        let source = source
+            .map_err(|error| SubmitError::Unavailable {
+                reason: chain(&error),
+            })?
+            .ok_or_else(|| Refusal::NotFound {
+                what: format!("run {run}"),
+            })?;
+        let input = Input::RetryRun {
+            source: Box::new(RetrySource {
+                run: source.run,
+                sourcestamps: source.sourcestamps,
+                jobs: source.jobs,
+            }),
+            job,
+            by: by.to_owned(),
+        };
+        self.submit(input).await
+    }
+
     /// The reading end of the database. Its calls block: see [`Self::read`].
     pub fn reader(&self) -> &Reader {
         &self.inner.reader
@@ -177,8 +199,8 @@ impl Master {
         }
     }
 
-    /// Why a request is not being built; none if it is not waiting.
-    pub async fn why_waiting(&self, request: BuildRequestId) -> Option<String> {
+    /// Why a request is not being built, and what would make it run; none if it is not waiting.
+    pub async fn why_waiting(&self, request: BuildRequestId) -> Option<(String, String)> {
         let why = self
             .inner
             .committer
@@ -187,8 +209,28 @@ impl Master {
             .ok()?;
         match why {
             Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. } => None,
-            waiting => Some(waiting.to_string()),
+            waiting => Some((waiting.to_string(), waiting.remedy())),
         }
+    }
+
+    /// What the running step of a build waits for, and what would make it go on; none if it is not waiting.
+    pub async fn why_step_waits(&self, build: BuildId) -> Option<(String, String)> {
+        let wait = self
+            .inner
+            .committer
+            .look(move |state| state.why_step_waits(build))
+            .await
+            .ok()??;
+        Some((wait.to_string(), wait.remedy()))
+    }
+
+    /// Why a job of a pipeline has not started; none if it is not waiting.
+    pub async fn why_job_waits(&self, job: JobId) -> Option<String> {
+        self.inner
+            .committer
+            .look(move |state| state.why_job_waits(job))
+            .await
+            .ok()?
     }
 
     /// Runs one connection of a native worker until it ends. `peer` is its address, for logs.

@@ -131,27 +131,22 @@ fn again(change: &ChangeRecord) -> NewChange {
 
 #[cfg(test)]
 mod tests {
-    use ironmaster_model::{BuilderDef, ChangeFilter, CollapseRule, SchedulerDef};
+    use ironmaster_model::{BuilderDef, ChangeFilter, SchedulerDef};
 
     use super::*;
 
     fn plan(branch: &str, tree_stable: Option<Duration>) -> Plan {
         let builder = BuilderDef {
             name: "b".into(),
-            description: None,
-            tags: Vec::new(),
-            workers: Vec::new(),
-            steps: Vec::new(),
-            properties: BTreeMap::new(),
-            env: BTreeMap::new(),
             builddir: "b".into(),
             attempts_max: 1,
-            collapse: CollapseRule::Never,
-            builds_max: None,
+            ..BuilderDef::default()
         };
         let scheduler = SchedulerDef {
             name: "s".into(),
             builders: vec!["b".into()],
+            pipeline: None,
+            codebases: Vec::new(),
             priority: 0,
             properties: BTreeMap::new(),
             kind: SchedulerKind::AnyBranch {

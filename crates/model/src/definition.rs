@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Duration, NewSourceStamp, Properties};
+use crate::{CallbackSet, Cron, Duration, LockDef, LockUse, NewSourceStamp, PipelineDef, Properties};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,14 +20,48 @@ pub struct Plan {
     pub schedulers: BTreeMap<String, SchedulerDef>,
     /// Change sources by name.
     pub change_sources: BTreeMap<String, ChangeSourceDef>,
+    /// Projects by name.
+    #[serde(default)]
+    pub projects: BTreeMap<String, ProjectDef>,
+    /// Code bases by name.
+    #[serde(default)]
+    pub codebases: BTreeMap<String, CodebaseDef>,
+    /// Locks by name.
+    #[serde(default)]
+    pub locks: BTreeMap<String, LockDef>,
+    /// Pipelines by name.
+    #[serde(default)]
+    pub pipelines: BTreeMap<String, PipelineDef>,
     /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
     /// stored.
     #[serde(skip)]
     pub callbacks: CallbackSet,
 }
 
+/// What builders and code bases belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectDef {
+    /// Its name, an identifier.
+    pub name: String,
+    /// For people; Markdown.
+    pub description: Option<String>,
+}
+
+/// A repository that builds are made from, under a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodebaseDef {
+    /// Its name, an identifier.
+    pub name: String,
+    /// Name of its project.
+    pub project: String,
+    /// The repository, as change sources spell it.
+    pub repository: String,
+    /// Its main branch; none = the repository's default.
+    pub branch: Option<String>,
+}
+
 /// A machine that may connect, and what it may run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerDef {
     /// Its name, an identifier.
     pub name: String,
@@ -42,7 +76,7 @@ pub struct WorkerDef {
 }
 
 /// A named job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuilderDef {
     /// Its name, any text.
     pub name: String,
@@ -66,6 +100,18 @@ pub struct BuilderDef {
     pub collapse: CollapseRule,
     /// Builds of this builder at once over all workers; none = as many as there are slots.
     pub builds_max: Option<u32>,
+    /// Name of its project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Locks that each build holds from its start to its end.
+    #[serde(default)]
+    pub locks: Vec<LockUse>,
+    /// Which of its workers is taken when several have room.
+    #[serde(default)]
+    pub prefer: WorkerPreference,
+    /// A property that says the priority of a request, if it is a whole number.
+    #[serde(default)]
+    pub priority_property: Option<String>,
 }
 
 /// Selects workers for a builder.
@@ -76,6 +122,40 @@ pub enum WorkerSelector {
     Name(String),
     /// Every worker with this label.
     Label(String),
+    /// Every worker with all of these labels, and none of those.
+    Labels {
+        /// What it must have.
+        all: Vec<String>,
+        /// What it must not have.
+        not: Vec<String>,
+    },
+}
+
+impl WorkerSelector {
+    /// Whether it means that worker.
+    pub fn matches(&self, worker: &WorkerDef) -> bool {
+        match self {
+            WorkerSelector::Name(name) => worker.name == *name,
+            WorkerSelector::Label(label) => worker.labels.contains(label),
+            WorkerSelector::Labels { all, not } => {
+                all.iter().all(|label| worker.labels.contains(label))
+                    && !not.iter().any(|label| worker.labels.contains(label))
+            }
+        }
+    }
+}
+
+/// Which of several workers with room a builder's next build gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerPreference {
+    /// One that has built it lately, for its warm checkout; else as for `Idle`.
+    #[default]
+    Warm,
+    /// The one that runs the least, of these the one that was not used for longest.
+    Idle,
+    /// One that an earlier selector of the builder means; of these as for `Idle`.
+    Order,
 }
 
 /// When an older queued request is merged into a newer one of the same builder.
@@ -88,10 +168,13 @@ pub enum CollapseRule {
     /// When branch, repository, project, codebase and patch are equal; the newest revision is built
     /// (Buildbot's default rule).
     SameBranch,
+    /// When repository, project, codebase and patch are equal, whatever branch and revision they name; only the newest request is
+    /// built.
+    Newest,
 }
 
 /// One step of a builder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepDef {
     /// Shown to people; unique within a builder (made so by the configuration).
     pub name: String,
@@ -103,6 +186,9 @@ pub struct StepDef {
     pub flags: StepFlags,
     /// Logs that are opened together with it, in order.
     pub logs: Vec<String>,
+    /// Locks that it holds while it runs.
+    #[serde(default)]
+    pub locks: Vec<LockUse>,
 }
 
 /// What a step's result does to the build; Buildbot's flags with Buildbot's defaults.
@@ -140,14 +226,31 @@ impl Default for StepFlags {
 pub struct SchedulerDef {
     /// Its name; for force schedulers an identifier.
     pub name: String,
-    /// Names of the builders it asks.
+    /// Names of the builders it asks; none if it starts a pipeline.
     pub builders: Vec<String>,
+    /// Name of the pipeline that it starts in place of builders.
+    #[serde(default)]
+    pub pipeline: Option<String>,
     /// Priority of its requests; higher goes first.
     pub priority: i64,
     /// Properties of its buildsets (source `Scheduler`).
     pub properties: BTreeMap<String, Value>,
+    /// Code bases that it builds together. Empty = whatever sets it off says what is built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codebases: Vec<CodebaseUse>,
     /// What sets it off.
     pub kind: SchedulerKind,
+}
+
+/// A code base that a scheduler builds together with others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodebaseUse {
+    /// What of it is built when nothing else is known, and which branch of it is followed (none = all).
+    #[serde(flatten)]
+    pub source: FixedSource,
+    /// If given, always this revision is built, and its changes are not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 /// What sets a scheduler off.
@@ -180,7 +283,14 @@ pub enum SchedulerKind {
         /// What it builds.
         #[serde(flatten)]
         source: FixedSource,
+        /// If given, it builds only if an important change has passed this since it last looked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<ChangeFilter>,
     },
+    /// At times of a calendar.
+    Nightly(NightlyDef),
+    /// At times of a calendar, if a step of a build has said so since the last time.
+    NightlyTriggerable(NightlyDef),
     /// When a step of a build says so (the step `trigger`).
     Triggerable {
         /// What it builds when the step does not say.
@@ -218,6 +328,27 @@ impl FixedSource {
     }
 }
 
+/// What sets a scheduler off at times of a calendar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NightlyDef {
+    /// When it is due.
+    pub cron: Cron,
+    /// Name of the time zone that this is meant in, of the IANA database.
+    pub zone: String,
+    /// Each firing is put off by some of this, which its time and the scheduler's name say.
+    #[serde(default)]
+    pub jitter: Duration,
+    /// When it is due and builds even though nothing has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_at: Option<Cron>,
+    /// What it builds.
+    #[serde(flatten)]
+    pub source: FixedSource,
+    /// If given, it builds only if an important change has passed this since it last looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeFilter>,
+}
+
 /// Which changes a scheduler hears. Every part that is given must match; an empty part matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeFilter {
@@ -235,9 +366,65 @@ pub struct ChangeFilter {
     pub files: Vec<String>,
     /// Globs: a change whose files all match is *unimportant*: it is built along, but sets nothing off.
     pub unimportant_files: Vec<String>,
+    /// Globs: a change of which no file matches is *unimportant*. Empty = all are important.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub important_files: Vec<String>,
+    /// Whether unimportant changes are not heard at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_important: bool,
+    /// Further tests; each must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<ChangeTest>,
     /// Whether a function of the configuration ([`Plan::callbacks`]) is asked too. What it said comes with the change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback: bool,
+}
+
+/// One test of a change filter: whether an attribute is (or, negated, is not) one of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeTest {
+    /// What is looked at.
+    pub attribute: ChangeAttribute,
+    /// How it is compared.
+    pub matching: Matching,
+    /// Whether none may match, instead of one having to. A change without the attribute passes then, and only then.
+    pub negated: bool,
+    /// What it is compared with.
+    pub values: Vec<String>,
+}
+
+/// An attribute of a change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeAttribute {
+    /// Who wrote it.
+    Author,
+    /// Who committed it.
+    Committer,
+    /// Its branch.
+    Branch,
+    /// Its repository.
+    Repository,
+    /// Its project.
+    Project,
+    /// Its category.
+    Category,
+    /// Its codebase.
+    Codebase,
+    /// A property of it, as text.
+    Property(String),
+}
+
+/// How an attribute is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matching {
+    /// As it is.
+    Exact,
+    /// With globs.
+    Glob,
+    /// With regular expressions, from its beginning on.
+    Regex,
 }
 
 /// A force scheduler's form.
@@ -253,12 +440,18 @@ pub struct ForceDef {
     pub reason_required: bool,
     /// Default source stamp.
     pub source: FixedSource,
+    /// Default source stamps of several code bases, in place of the one. Empty = there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codebases: Vec<FixedSource>,
+    /// Whether the form takes a patch for each source stamp.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patch: bool,
     /// Further fields; each becomes a property (source `Force Build Form`).
     pub fields: Vec<ForceField>,
 }
 
 /// One field of a force form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ForceField {
     /// Name of the property.
     pub name: String,
@@ -274,18 +467,29 @@ pub struct ForceField {
     pub regex: Option<String>,
     /// Shown on hovering.
     pub tooltip: String,
+    /// Whether pages leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hide: bool,
 }
 
 /// The type of a force field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ForceFieldKind {
     /// One line of text.
+    #[default]
     String,
     /// Several lines of text.
     Text,
     /// A whole number.
-    Int,
+    Int {
+        /// The smallest that is accepted.
+        #[serde(default)]
+        min: Option<i64>,
+        /// The largest that is accepted.
+        #[serde(default)]
+        max: Option<i64>,
+    },
     /// Yes or no.
     Bool,
     /// One of several.
@@ -294,7 +498,45 @@ pub enum ForceFieldKind {
         choices: Vec<String>,
         /// Whether anything else is refused.
         strict: bool,
+        /// Whether several can be chosen.
+        #[serde(default)]
+        multiple: bool,
     },
+    /// Somebody's name.
+    #[serde(rename = "username")]
+    UserName {
+        /// Whether it must be of the form `Name <name@example.org>`.
+        need_email: bool,
+    },
+    /// The text of a file.
+    File {
+        /// The largest that is accepted, in bytes.
+        size_max: u64,
+    },
+    /// Its default, whatever is given.
+    Fixed,
+    /// An object of further fields.
+    Group {
+        /// The fields.
+        fields: Vec<ForceField>,
+        /// How they are shown.
+        layout: GroupLayout,
+        /// In how many columns.
+        columns: u32,
+    },
+}
+
+/// How a group of fields is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupLayout {
+    /// One below the other, with a frame.
+    #[default]
+    Vertical,
+    /// Without a frame.
+    Simple,
+    /// A tab each.
+    Tabs,
 }
 
 /// Where changes come from, when the master has to look for them.
@@ -313,12 +555,7 @@ impl Plan {
     pub fn workers_of(&self, builder: &BuilderDef) -> BTreeSet<String> {
         self.workers
             .values()
-            .filter(|worker| {
-                builder.workers.iter().any(|selector| match selector {
-                    WorkerSelector::Name(name) => worker.name == *name,
-                    WorkerSelector::Label(label) => worker.labels.contains(label),
-                })
-            })
+            .filter(|worker| builder.workers.iter().any(|selector| selector.matches(worker)))
             .map(|worker| worker.name.clone())
             .collect()
     }

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
-    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, EffectRecord, LogRecord, LogSave, MasterRecord,
-    Plan, Properties, Results, SchedulerId, SchedulerRecord, SchedulerState, SourceStampRecord, StepId,
-    StepRecord, StepUrl, Timestamp, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, CodebaseRecord, EffectRecord, JobId,
+    JobProgress, LogRecord, LogSave, MasterRecord, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
+    Plan, ProjectRecord, Properties, Results, RunId, RunProgress, SchedulerId, SchedulerRecord,
+    SchedulerState, SourceStampRecord, StepId, StepRecord, StepUrl, Timestamp, Waits, WorkerConnection,
+    WorkerId, WorkerInfo, WorkerRecord,
 };
 
 /// Version of the serialised form.
@@ -73,6 +75,16 @@ pub enum Event {
     ChangeSourceSet {
         /// As it is now.
         change_source: ChangeSourceRecord,
+    },
+    /// A project was added, changed, or left out of the configuration.
+    ProjectSet {
+        /// As it is now.
+        project: ProjectRecord,
+    },
+    /// A code base was added, changed, or left out of the configuration.
+    CodebaseSet {
+        /// As it is now.
+        codebase: CodebaseRecord,
     },
     /// A scheduler remembers something else now.
     SchedulerMoved {
@@ -209,6 +221,15 @@ pub enum Event {
         /// Its logs.
         logs: Vec<LogRecord>,
     },
+    /// A step that waited for its locks has all of them, and runs.
+    StepLocksAcquired {
+        /// Which.
+        step: StepId,
+        /// Its build.
+        build: BuildId,
+        /// For people.
+        state_string: String,
+    },
     /// A running step says something new of itself.
     StepUpdated {
         /// Which.
@@ -258,6 +279,41 @@ pub enum Event {
         /// Whether UIs leave it out.
         hidden: bool,
     },
+    /// A pipeline was added, changed, or left out of the configuration.
+    PipelineSet {
+        /// As it is now.
+        pipeline: PipelineRecord,
+    },
+    /// A run of a pipeline was made. Its jobs follow.
+    RunCreated {
+        /// The run.
+        run: PipelineRunRecord,
+    },
+    /// A run got jobs: when it was made, or from one that runs.
+    JobsAdded {
+        /// Which run.
+        run: RunId,
+        /// The jobs.
+        jobs: Vec<PipelineJobRecord>,
+        /// Jobs that need more than before, with everything that they need now.
+        needs: Vec<(JobId, Vec<u32>)>,
+    },
+    /// A job stands elsewhere.
+    JobMoved {
+        /// Its run.
+        run: RunId,
+        /// Which.
+        job: JobId,
+        /// Where it stands now.
+        progress: JobProgress,
+    },
+    /// A run stands elsewhere.
+    RunMoved {
+        /// Which.
+        run: RunId,
+        /// Where it stands now.
+        progress: RunProgress,
+    },
     /// An attempt ended: its slot is free.
     BuildFinished {
         /// Which.
@@ -287,6 +343,8 @@ impl Event {
             Event::WorkerSet { .. } => "worker_set",
             Event::SchedulerSet { .. } => "scheduler_set",
             Event::ChangeSourceSet { .. } => "change_source_set",
+            Event::ProjectSet { .. } => "project_set",
+            Event::CodebaseSet { .. } => "codebase_set",
             Event::SchedulerMoved { .. } => "scheduler_moved",
             Event::WorkerConnected { .. } => "worker_connected",
             Event::WorkerDisconnected { .. } => "worker_disconnected",
@@ -306,12 +364,18 @@ impl Event {
             Event::BuildWaits { .. } => "build_waits",
             Event::BuildResumed { .. } => "build_resumed",
             Event::StepStarted { .. } => "step_started",
+            Event::StepLocksAcquired { .. } => "step_locks_acquired",
             Event::StepUpdated { .. } => "step_updated",
             Event::LogOpened { .. } => "log_opened",
             Event::LogsSaved { .. } => "logs_saved",
             Event::EffectsRecorded { .. } => "effects_recorded",
             Event::StepFinished { .. } => "step_finished",
             Event::BuildFinished { .. } => "build_finished",
+            Event::PipelineSet { .. } => "pipeline_set",
+            Event::RunCreated { .. } => "run_created",
+            Event::JobsAdded { .. } => "jobs_added",
+            Event::JobMoved { .. } => "job_moved",
+            Event::RunMoved { .. } => "run_moved",
         }
     }
 }

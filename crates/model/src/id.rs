@@ -85,4 +85,14 @@ ids! {
     StepId, Step, "steps";
     /// One log of a step.
     LogId, Log, "logs";
+    /// What builders and code bases belong to.
+    ProjectId, Project, "projects";
+    /// A repository under a name of its own.
+    CodebaseId, Codebase, "codebases";
+    /// Several jobs as one thing.
+    PipelineId, Pipeline, "pipelines";
+    /// One run of a pipeline.
+    RunId, Run, "runs";
+    /// One job of a run.
+    JobId, Job, "jobs";
 }

@@ -14,6 +14,8 @@ pub mod definition;
 pub mod event;
 pub mod id;
 pub mod interpolate;
+pub mod lock;
+pub mod pipeline;
 pub mod properties;
 pub mod record;
 pub mod results;
@@ -25,21 +27,27 @@ pub use calendar::{Cron, Zone};
 pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
-    BuilderDef, ChangeFilter, ChangeSourceDef, CollapseRule, FixedSource, ForceDef, ForceField,
-    ForceFieldKind, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseDef, CodebaseUse,
+    CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan,
+    ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
 };
 pub use event::{Event, Sequenced};
 pub use id::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, Counter, LogId, MasterId,
-    SchedulerId, SourceStampId, StepId, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, CodebaseId, Counter, JobId,
+    LogId, MasterId, PipelineId, ProjectId, RunId, SchedulerId, SourceStampId, StepId, WorkerId,
 };
 pub use interpolate::{InterpolateError, Scope, Template};
+pub use lock::{LockAccess, LockDef, LockScope, LockUse};
+pub use pipeline::{
+    JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
+    RunProgress, RunState,
+};
 pub use properties::{Properties, Property};
 pub use record::{
-    BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
-    EffectRecord, LogContent, LogKind, LogRecord, LogSave, MasterRecord, NewSourceStamp, Patch, RequestPhase,
-    SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord, StepUrl, WaitingChanges,
-    WorkerConnection, WorkerInfo, WorkerRecord,
+    Asked, BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
+    CodebaseRecord, EffectRecord, LogContent, LogKind, LogRecord, LogSave, MasterRecord, NewSourceStamp,
+    Patch, ProjectRecord, RequestPhase, SchedulerRecord, SchedulerState, SourceStampRecord, StepRecord,
+    StepUrl, WaitingChanges, WorkerConnection, WorkerInfo, WorkerRecord,
 };
 pub use results::{Cause, Results};
 pub use snapshot::Snapshot;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, Duration, LogId,
-    MasterId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, Waits, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, CodebaseId, Duration,
+    LogId, MasterId, ProjectId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, Waits,
+    WorkerId,
 };
 
 /// A master that uses this database.
@@ -43,6 +44,35 @@ pub struct BuilderRecord {
     pub active: bool,
     /// Number that its next build gets, from 1.
     pub next_number: u64,
+    /// Its project, if it has one.
+    #[serde(default)]
+    pub project: Option<ProjectId>,
+}
+
+/// A project, configured or not any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// Id.
+    pub id: ProjectId,
+    /// Unique name.
+    pub name: String,
+    /// Markdown.
+    pub description: Option<String>,
+    /// Whether the current configuration has it.
+    pub active: bool,
+}
+
+/// A code base, configured or not any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CodebaseRecord {
+    /// Id.
+    pub id: CodebaseId,
+    /// Unique name.
+    pub name: String,
+    /// Its project.
+    pub project: ProjectId,
+    /// Whether the current configuration has it.
+    pub active: bool,
 }
 
 /// A worker, configured or not any more.
@@ -120,9 +150,15 @@ pub struct SchedulerState {
     /// Changes that wait for a stable tree, by timer key (one key, `""`, for the single-branch kind).
     #[serde(default)]
     pub waiting: BTreeMap<String, WaitingChanges>,
-    /// When a periodic one fires next.
+    /// When one that is set off by time fires next.
     #[serde(default)]
     pub next_fire: Option<Timestamp>,
+    /// The newest that was heard of each code base, where it builds several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, NewSourceStamp>,
+    /// What was asked of a nightly-triggerable one since it last fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// Changes that wait for a tree-stable timer.
@@ -132,6 +168,21 @@ pub struct WaitingChanges {
     pub changes: Vec<ChangeId>,
     /// When it fires; none while there are only unimportant changes.
     pub fire_at: Option<Timestamp>,
+    /// Whether an important one is among them, or was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub important: bool,
+}
+
+/// What a step has asked a nightly-triggerable scheduler for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What is to be built; empty = what the scheduler says.
+    pub sourcestamps: Vec<NewSourceStamp>,
+    /// Properties of the builds.
+    pub properties: Properties,
+    /// Changes that led to it.
+    #[serde(default)]
+    pub changes: Vec<ChangeId>,
 }
 
 /// A change source.
@@ -362,6 +413,8 @@ pub struct StepRecord {
     pub name: String,
     /// When it started.
     pub started_at: Timestamp,
+    /// Since when it has its locks and runs; none while it waits for them.
+    pub locks_acquired_at: Option<Timestamp>,
     /// When it ended.
     pub complete_at: Option<Timestamp>,
     /// How it ended.

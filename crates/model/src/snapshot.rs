@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,
-    Counter, LogRecord, MasterRecord, Plan, SchedulerRecord, SourceStampRecord, StepRecord, Timestamp,
-    WorkerRecord,
+    CodebaseRecord, Counter, LogRecord, MasterRecord, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
+    Plan, ProjectRecord, SchedulerRecord, SourceStampRecord, StepRecord, Timestamp, WorkerRecord,
 };
 
 /// Everything that decisions need, as rows. `engine::State` is made from it and can be turned back into it,
@@ -28,6 +28,12 @@ pub struct Snapshot {
     pub schedulers: Vec<SchedulerRecord>,
     /// All change sources, inactive ones too.
     pub change_sources: Vec<ChangeSourceRecord>,
+    /// All projects, inactive ones too.
+    pub projects: Vec<ProjectRecord>,
+    /// All code bases, inactive ones too.
+    pub codebases: Vec<CodebaseRecord>,
+    /// All pipelines, inactive ones too.
+    pub pipelines: Vec<PipelineRecord>,
     /// Digest of the configuration in force, empty before the first.
     pub config: String,
     /// Plans by digest: the one in force and those of active builds.
@@ -38,7 +44,7 @@ pub struct Snapshot {
     pub buildsets: Vec<BuildsetRecord>,
     /// All requests of those buildsets, complete ones too (a buildset's result needs them).
     pub requests: Vec<BuildRequestRecord>,
-    /// Source stamps of those changes and buildsets.
+    /// Source stamps of those changes, buildsets and runs.
     pub sourcestamps: Vec<SourceStampRecord>,
     /// Builds that are not complete.
     pub builds: Vec<BuildRecord>,
@@ -46,4 +52,8 @@ pub struct Snapshot {
     pub steps: Vec<StepRecord>,
     /// All logs of the running steps of those builds, finished ones too (a replayed step opens them by name again).
     pub logs: Vec<LogRecord>,
+    /// Runs that are not complete.
+    pub runs: Vec<PipelineRunRecord>,
+    /// All jobs of those runs, by run and number.
+    pub jobs: Vec<PipelineJobRecord>,
 }

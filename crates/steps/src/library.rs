@@ -33,6 +33,7 @@ mod tests {
                 params: serde_json::Map::new(),
                 flags: kind.flags,
                 logs: kind.logs.iter().map(|&log| log.to_owned()).collect(),
+                locks: Vec::new(),
             };
             assert!(
                 make_step(&definition).is_some(),

@@ -5,13 +5,14 @@ mod rows;
 use ironmaster_model::{BuildId, Event, Sequenced};
 
 use self::rows::{
-    build_row, builder_row, buildset_rows, change_row, change_source_row, effect_row, insert, json, log_row,
-    log_saved, master_row, opt_cause, put, request_row, scheduler_row, sourcestamp_row, step_row, time,
-    to_json, worker_row,
+    build_row, builder_row, buildset_rows, change_row, change_source_row, codebase_row, effect_row, insert,
+    json, log_row, log_saved, master_row, opt_cause,
+    pipelines::{job_moved, job_row, pipeline_row, run_moved, run_row},
+    project_row, put, request_row, scheduler_row, sourcestamp_row, step_row, time, to_json, worker_row,
 };
 use crate::row::{
-    RowOp, Table, Value, builders, buildrequests, builds, buildsets, current, effects, schedulers, steps,
-    workers,
+    RowOp, Table, Value, builders, buildrequests, builds, buildsets, current, effects, jobs, schedulers,
+    steps, workers,
 };
 
 /// What a build waits for is something else now.
@@ -56,6 +57,8 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
         Event::ChangeSourceSet { change_source } => {
             vec![put(Table::ChangeSources, change_source_row(change_source))]
         }
+        Event::ProjectSet { project } => vec![put(Table::Projects, project_row(project))],
+        Event::CodebaseSet { codebase } => vec![put(Table::Codebases, codebase_row(codebase))],
         Event::SchedulerMoved { scheduler, state } => vec![RowOp::Update {
             table: Table::Schedulers,
             set: &[schedulers::STATE],
@@ -216,6 +219,16 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
         Event::StepStarted { step, logs } => std::iter::once(insert(Table::Steps, step_row(step)))
             .chain(logs.iter().map(|log| insert(Table::Logs, log_row(log))))
             .collect(),
+        Event::StepLocksAcquired {
+            step,
+            build: _,
+            state_string,
+        } => vec![RowOp::Update {
+            table: Table::Steps,
+            set: &[steps::LOCKS_ACQUIRED_AT, steps::STATE_STRING],
+            by: &[steps::ID],
+            values: vec![time(at), Value::text(state_string), Value::id(step.0)],
+        }],
         Event::StepUpdated {
             step,
             build: _,
@@ -297,5 +310,23 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 Value::id(build.0),
             ],
         }],
+        Event::PipelineSet { pipeline } => vec![put(Table::Pipelines, pipeline_row(pipeline))],
+        Event::RunCreated { run } => vec![insert(Table::Runs, run_row(run))],
+        Event::JobsAdded { run: _, jobs, needs } => jobs
+            .iter()
+            .map(|job| insert(Table::Jobs, job_row(job)))
+            .chain(needs.iter().map(|(job, needs)| RowOp::Update {
+                table: Table::Jobs,
+                set: &[jobs::NEEDS],
+                by: &[jobs::ID],
+                values: vec![json(needs), Value::id(job.0)],
+            }))
+            .collect(),
+        Event::JobMoved {
+            run: _,
+            job,
+            progress,
+        } => vec![job_moved(*job, progress)],
+        Event::RunMoved { run, progress } => vec![run_moved(*run, progress)],
     }
 }

@@ -35,7 +35,7 @@ pub use error::{BoxError, CommitError, EventsError, QueryError, StoreError};
 pub use fsck::{Finding, Severity, fsck};
 pub use postgres::{PostgresAddress, PostgresStore};
 pub use query::{Filter, FilterValue, Op, Order, Page, Query};
-pub use reader::{Reader, RebuildSource, StoredLog};
+pub use reader::{Reader, RebuildSource, RunSource, StoredLog};
 pub use resource::{Field, FieldKind, Resource};
 pub use row::{Column, RowOp, Table, Value};
 pub use sqlite::{OpenOptions, SqliteStore};

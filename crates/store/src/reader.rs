@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuilderId, ChangeId, ChangeRecord, EffectRecord, LogContent, LogId, LogRecord,
-    NewSourceStamp, Properties, Sequenced, Snapshot, StepId,
+    NewSourceStamp, PipelineJobRecord, PipelineRunRecord, Properties, RunId, Sequenced, Snapshot, StepId,
 };
 
 use crate::{
@@ -55,6 +55,17 @@ pub struct RebuildSource {
     pub sourcestamps: Vec<NewSourceStamp>,
     /// Properties of its buildset.
     pub properties: Properties,
+}
+
+/// What is needed to try a run of a pipeline again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSource {
+    /// The run.
+    pub run: PipelineRunRecord,
+    /// What it built.
+    pub sourcestamps: Vec<NewSourceStamp>,
+    /// All of its jobs, by number.
+    pub jobs: Vec<PipelineJobRecord>,
 }
 
 impl Reader {
@@ -160,6 +171,11 @@ impl Reader {
     /// What a rebuild of that build needs.
     pub fn rebuild_source(&self, id: BuildId) -> Result<Option<RebuildSource>, StoreError> {
         self.read(|session| read::rebuild_source(session, id))
+    }
+
+    /// What trying a run again needs.
+    pub fn retry_source(&self, id: RunId) -> Result<Option<RunSource>, StoreError> {
+        self.at_once(|session| read::retry_source(session, id))
     }
 
     /// The changes with these ids, by id; unknown ids are left out.

@@ -149,7 +149,7 @@ tables! {
     /// Builders.
     Builders = "builders" mod builders key 1 {
         ID "id" Int, NAME "name" Text, DESCRIPTION "description" Text, TAGS "tags" Json, ACTIVE "active" Bool,
-        NEXT_NUMBER "next_number" Int,
+        NEXT_NUMBER "next_number" Int, PROJECT "project" Int,
     }
     /// Workers.
     Workers = "workers" mod workers key 1 {
@@ -165,6 +165,14 @@ tables! {
     /// Change sources.
     ChangeSources = "changesources" mod changesources key 1 {
         ID "id" Int, NAME "name" Text, ACTIVE "active" Bool,
+    }
+    /// Projects.
+    Projects = "projects" mod projects key 1 {
+        ID "id" Int, NAME "name" Text, DESCRIPTION "description" Text, ACTIVE "active" Bool,
+    }
+    /// Code bases.
+    Codebases = "codebases" mod codebases key 1 {
+        ID "id" Int, NAME "name" Text, PROJECT "project" Int, ACTIVE "active" Bool,
     }
     /// Source stamps; the patch's columns are all null or all set.
     SourceStamps = "sourcestamps" mod sourcestamps key 1 {
@@ -213,8 +221,8 @@ tables! {
     /// Steps.
     Steps = "steps" mod steps key 1 {
         ID "id" Int, BUILD "build" Int, NUMBER "number" Int, DEFINITION "definition" Int, NAME "name" Text,
-        STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, RESULTS "results" Int, CAUSE "cause" Json,
-        STATE_STRING "state_string" Text, URLS "urls" Json, HIDDEN "hidden" Bool,
+        STARTED_AT "started_at" Time, LOCKS_ACQUIRED_AT "locks_acquired_at" Time, COMPLETE_AT "complete_at" Time,
+        RESULTS "results" Int, CAUSE "cause" Json, STATE_STRING "state_string" Text, URLS "urls" Json, HIDDEN "hidden" Bool,
     }
     /// Logs. Without content the text is in the build's log file.
     Logs = "logs" mod logs key 1 {
@@ -224,6 +232,28 @@ tables! {
     /// Outcomes that replays of unfinished steps answer from.
     Effects = "effects" mod effects key 2 {
         STEP "step" Int, ORDINAL "ordinal" Int, KIND "kind" Text, DIGEST "digest" Text, OUTCOME "outcome" Json,
+    }
+    /// Pipelines.
+    Pipelines = "pipelines" mod pipelines key 1 {
+        ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, PROJECT "project" Text, DESCRIPTION "description" Text,
+    }
+    /// Runs of pipelines.
+    Runs = "runs" mod runs key 1 {
+        ID "id" Int, PIPELINE "pipeline" Int, STATE "state" Text, RESULTS "results" Int, SCHEDULER "scheduler" Text,
+        PRIORITY "priority" Int, PARENT "parent" Int, DEPTH "depth" Int, RETRIED "retried" Int,
+        RUN_GROUP "run_group" Text, SUPERSEDES "supersedes" Text, CREATED_AT "created_at" Time,
+        STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, STOP_BY "stop_by" Text,
+        STOP_REASON "stop_reason" Text, WHY "why" Text, REASON "reason" Text, SOURCESTAMPS "sourcestamps" Json,
+        CHANGES "changes" Json, FILES "files" Json, PROPERTIES "properties" Json, DEFINITION "definition" Json,
+    }
+    /// Jobs of runs.
+    Jobs = "jobs" mod jobs key 1 {
+        ID "id" Int, RUN "run" Int, NUMBER "number" Int, NAME "name" Text, JOB_GROUP "job_group" Text,
+        STATE "state" Text, RESULTS "results" Int, BUILDSET "buildset" Int, REQUEST "request" Int, CHILD "child" Int,
+        ATTEMPTS "attempts" Int, TIMED_OUT "timed_out" Bool, APPROVED_BY "approved_by" Text,
+        QUEUED_AT "queued_at" Time, STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time,
+        CAUSE "cause" Json, WHY "why" Text, ADDED_BY "added_by" Json, NEEDS "needs" Json, MATRIX "matrix" Json,
+        OUTPUTS "outputs" Json, DEFINITION "definition" Json,
     }
     /// Configurations.
     Configs = "configs" mod configs key 1 {

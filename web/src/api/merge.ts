@@ -4,7 +4,7 @@
  */
 
 import type { Page } from './client'
-import type { Build, BuildRequest, Log, Properties, Step } from './types'
+import type { Build, BuildRequest, Job, Log, Properties, Run, Step } from './types'
 
 /** Merges two versions of the same item. */
 export type Merge<T> = (old: T, next: T) => T
@@ -32,6 +32,20 @@ export const mergeLog: Merge<Log> = (old, next) => ({
   complete: old.complete || next.complete,
   num_lines: Math.max(old.num_lines, next.num_lines),
 })
+
+const RUN_STATES = ['queued', 'running', 'stopping', 'complete']
+/** A list may have asked for some of the fields only. */
+export const mergeRun: Merge<Run> = (old, next) =>
+  RUN_STATES.indexOf(next.state) < RUN_STATES.indexOf(old.state) ? old : { ...old, ...next }
+
+const JOB_STATES = ['waiting', 'awaiting_approval', 'queued', 'running']
+/** A job that is tried again goes back to the queue, with one attempt more. */
+export const mergeJob: Merge<Job> = (old, next) => {
+  const rank = ({ state, complete }: Job) => (complete ? JOB_STATES.length : JOB_STATES.indexOf(state))
+  if (old.complete && !next.complete) return old
+  const back = next.attempts < old.attempts || (next.attempts === old.attempts && rank(next) < rank(old))
+  return back ? old : next
+}
 
 /** What a live list holds and in which order. */
 export interface ListRules<T> {

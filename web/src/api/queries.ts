@@ -6,7 +6,16 @@
 import { path } from './base'
 import { embeddedConfig, get, list, type Page, siteConfig } from './client'
 import type { LiveQuery } from './live'
-import { type ListRules, mergeBuild, mergeLog, mergeRequest, mergeStep, upsert } from './merge'
+import {
+  type ListRules,
+  mergeBuild,
+  mergeJob,
+  mergeLog,
+  mergeRequest,
+  mergeRun,
+  mergeStep,
+  upsert,
+} from './merge'
 import type {
   Build,
   Builder,
@@ -14,10 +23,14 @@ import type {
   Buildset,
   Change,
   ForceScheduler,
+  Job,
   Log,
+  Pipeline,
   Properties,
+  Run,
   Scheduler,
   Step,
+  Waiting,
   Worker,
 } from './types'
 
@@ -164,13 +177,23 @@ export const latestBuilds = (): LiveQuery<Page<Build>> => ({
 export const PENDING_LIMIT = 500
 
 /** What a request waits for, in the engine's own words; none once it does not wait. */
-export const whyWaiting = (id: number): LiveQuery<string | null> => ({
+export const whyWaiting = (id: number): LiveQuery<Waiting | null> => ({
   key: ['buildrequests', id, 'waiting'],
-  // Whatever frees or takes a place says so in one of these.
-  topics: ['workers/*/*', 'buildrequests/*/*'],
+  // Whatever frees or takes a place or a lock says so in one of these.
+  topics: ['workers/*/*', 'buildrequests/*/*', 'builds/*/*'],
   fetch: async (signal) =>
-    (await list('waiting', path`buildrequests/${id}/waiting`, {}, signal)).items[0]?.why ?? null,
-  apply: (why) => why,
+    (await list('waiting', path`buildrequests/${id}/waiting`, {}, signal)).items[0] ?? null,
+  apply: (waiting) => waiting,
+  refetchOn: () => true,
+})
+
+/** Which lock the running step of a build waits for, likewise. */
+export const whyStepWaits = (buildid: number): LiveQuery<Waiting | null> => ({
+  key: ['builds', buildid, 'waiting'],
+  topics: ['builds/*/*'],
+  fetch: async (signal) =>
+    (await list('waiting', path`builds/${buildid}/waiting`, {}, signal)).items[0] ?? null,
+  apply: (waiting) => waiting,
   refetchOn: () => true,
 })
 
@@ -420,4 +443,119 @@ export const builderForceSchedulers = (builderid: number): LiveQuery<Page<ForceS
   fetch: (signal) => list('forceschedulers', path`builders/${builderid}/forceschedulers`, {}, signal),
   apply: (page) => page,
   staleTime: 60_000,
+})
+
+export const allPipelines = (): LiveQuery<Page<Pipeline>> => ({
+  key: ['pipelines'],
+  topics: ['pipelines/*/*'],
+  fetch: (signal) => list('pipelines', 'pipelines', { order: 'name' }, signal),
+  apply: put({
+    id: (p) => p.pipelineid,
+    compare: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  }),
+})
+
+export const onePipeline = (id: number): LiveQuery<Pipeline> => ({
+  key: ['pipelines', id],
+  topics: [`pipelines/${id}/*`],
+  fetch: (signal) => get('pipelines', path`pipelines/${id}`, {}, signal),
+  apply: (_old, event) => event.item as Pipeline,
+})
+
+/** What a row needs of a run. */
+const RUN_FIELDS = [
+  'runid',
+  'pipelineid',
+  'pipeline',
+  'state',
+  'complete',
+  'results',
+  'why',
+  'reason',
+  'scheduler',
+  'created_at',
+  'started_at',
+  'complete_at',
+  'sourcestamps',
+]
+
+/** The newest runs of all pipelines, with what squares need. */
+export const latestRuns = (limit: number): LiveQuery<Page<Run>> => ({
+  key: ['runs', 'latest', limit],
+  topics: ['runs/*/*'],
+  fetch: (signal) => list('runs', 'runs', { order: '-runid', limit, field: RUN_FIELDS }, signal),
+  apply: put({
+    id: (r) => r.runid,
+    merge: mergeRun,
+    compare: descending((r) => r.runid),
+    limit,
+    counts: isNew,
+  }),
+})
+
+/** One page of a pipeline's runs, newest first. */
+export const pipelineRuns = (pipelineid: number, page: number, size: number): LiveQuery<Page<Run>> => ({
+  key: ['pipelines', pipelineid, 'runs', page, size],
+  topics: [`pipelines/${pipelineid}/runs/*/*`],
+  fetch: (signal) =>
+    list(
+      'runs',
+      path`pipelines/${pipelineid}/runs`,
+      { order: '-runid', limit: size, offset: page * size, field: RUN_FIELDS },
+      signal,
+    ),
+  apply: put({
+    id: (r) => r.runid,
+    merge: mergeRun,
+    compare: descending((r) => r.runid),
+    limit: size,
+    insert: page === 0,
+    counts: isNew,
+  }),
+})
+
+export const oneRun = (id: number): LiveQuery<Run> => ({
+  key: ['runs', id],
+  topics: [`runs/${id}/*`],
+  fetch: (signal) => get('runs', path`runs/${id}`, {}, signal),
+  apply: (run, event) => mergeRun(run, event.item as Run),
+})
+
+/** One page of a run's jobs, in the order of the definition. */
+export const runJobs = (runid: number, page: number, size: number): LiveQuery<Page<Job>> => ({
+  key: ['runs', runid, 'jobs', page, size],
+  topics: [`runs/${runid}/jobs/*/*`],
+  fetch: (signal) =>
+    list('jobs', path`runs/${runid}/jobs`, { order: 'number', limit: size, offset: page * size }, signal),
+  apply: (all, event) => {
+    const job = event.item as Job
+    const here = job.number >= page * size && job.number < (page + 1) * size
+    return here
+      ? upsert(all, job, event.name, {
+          id: (j) => j.jobid,
+          merge: mergeJob,
+          compare: byNumber((j) => j.number),
+        })
+      : isNew(event.name)
+        ? { ...all, total: Math.max(all.total, job.number + 1) }
+        : all
+  },
+})
+
+export const oneJob = (id: number | undefined): LiveQuery<Job> => ({
+  key: ['jobs', id],
+  topics: [`jobs/${id}/*`],
+  fetch: (signal) => get('jobs', path`jobs/${id ?? 0}`, {}, signal),
+  apply: (job, event) => mergeJob(job, event.item as Job),
+  enabled: id !== undefined,
+})
+
+/** What a job waits for, in the engine's own words; none once it does not wait. */
+export const whyJobWaits = (id: number): LiveQuery<string | null> => ({
+  key: ['jobs', id, 'waiting'],
+  topics: ['workers/*/*', 'buildrequests/*/*', `jobs/${id}/*`],
+  fetch: async (signal) =>
+    (await list('waiting', path`jobs/${id}/waiting`, {}, signal)).items[0]?.why ?? null,
+  apply: (why) => why,
+  refetchOn: () => true,
 })

@@ -57,11 +57,12 @@ export interface Builder {
   tags: readonly string[]
 }
 
-/** What a request waits for. */
+/** What a request or a job waits for. */
 export interface Waiting {
-  buildrequestid: number
   /** In words, without a full stop. */
   why: string
+  /** What would make it run, in words, without a full stop; not said of jobs. */
+  remedy?: string
 }
 
 export interface BuildRequest {
@@ -115,6 +116,71 @@ export interface Buildset {
   results: Result | -1 | null
   sourcestamps: readonly SourceStamp[]
   submitted_at: UnixSeconds
+  /** The job of a pipeline's run that it was made for; not from every server. */
+  jobid?: number | null
+}
+
+export interface Pipeline {
+  pipelineid: number
+  name: string
+  project: string
+  description: string | null
+  /** Whether the configuration has it now. */
+  active: boolean
+}
+
+export interface Run {
+  runid: number
+  pipelineid: number
+  pipeline: string
+  state: 'queued' | 'running' | 'stopping' | 'complete'
+  complete: boolean
+  results: Result | null
+  /** More about the state, for people. */
+  why: string | null
+  reason: string
+  /** Empty if a person started it. */
+  scheduler: string
+  priority: number
+  created_at: UnixSeconds
+  started_at: UnixSeconds | null
+  complete_at: UnixSeconds | null
+  stopped_by: string | null
+  /** The job of another run that started it. */
+  parent_jobid: number | null
+  retried_runid: number | null
+  changes: readonly number[]
+  sourcestamps: readonly SourceStamp[]
+}
+
+export interface Job {
+  jobid: number
+  runid: number
+  /** In the run, from 0. */
+  number: number
+  name: string
+  /** The name of the whole matrix; of a job without one its own. */
+  group: string
+  matrix: Readonly<Record<string, Json>>
+  /** Numbers of the jobs that it needs. */
+  needs: readonly number[]
+  state: 'waiting' | 'awaiting_approval' | 'queued' | 'running' | 'complete' | 'skipped' | 'expired'
+  complete: boolean
+  results: Result | null
+  cause: Cause | null
+  why: string | null
+  attempts: number
+  buildrequestid: number | null
+  buildid: number | null
+  child_runid: number | null
+  approved_by: string | null
+  queued_at: UnixSeconds | null
+  started_at: UnixSeconds | null
+  complete_at: UnixSeconds | null
+  definition: {
+    readonly approval?: { readonly users?: readonly string[] } | null
+    readonly optional?: boolean
+  }
 }
 
 export interface Change {
@@ -293,5 +359,8 @@ export interface Resources {
   forceschedulers: ForceScheduler
   properties: Properties
   waiting: Waiting
+  pipelines: Pipeline
+  runs: Run
+  jobs: Job
 }
 export type Plural = keyof Resources

@@ -3,12 +3,21 @@ import { type ReactNode, useState } from 'react'
 import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
-import { buildChanges, buildProperties, buildSteps, oneBuild, oneBuildset, oneRequest } from '../api/queries'
+import {
+  buildChanges,
+  buildProperties,
+  buildSteps,
+  oneBuild,
+  oneBuildset,
+  oneRequest,
+  whyStepWaits,
+} from '../api/queries'
 import type { Build, Buildset, Change, Properties, SourceStamp } from '../api/types'
 import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
 import { ChangeList } from '../components/ChangeList'
 import { type Started, useFollowRequest } from '../components/ForceDialog'
+import { JobOfRun } from '../components/JobLink'
 import { Page, Panel } from '../components/Page'
 import { PropertyTable } from '../components/PropertyTable'
 import { ReasonDialog } from '../components/ReasonDialog'
@@ -189,7 +198,12 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         >
           {tab === 'steps' ? (
             <Loaded query={steps} what="the steps">
-              {({ items }) => <Steps build={build} steps={items} unfold={search.step} />}
+              {({ items }) => (
+                <>
+                  {current && current.locks_acquired_at === null && <StepWaits buildid={buildid} />}
+                  <Steps build={build} steps={items} unfold={search.step} />
+                </>
+              )}
             </Loaded>
           ) : tab === 'changes' ? (
             <Loaded query={changes} what="the changes">
@@ -211,6 +225,17 @@ function BuildDetails({ build, name, failure }: { build: Build; name: string; fa
         </Tabs>
       </Panel>
     </Page>
+  )
+}
+
+/** Which lock the running step waits for. */
+function StepWaits({ buildid }: { buildid: number }) {
+  const waiting = useLive(whyStepWaits(buildid)).data
+  if (waiting === undefined || waiting === null) return null
+  return (
+    <p style={{ margin: '14px 16px 0' }} role="status">
+      The step waits: {waiting.why}. What helps: {waiting.remedy}.
+    </p>
   )
 }
 
@@ -287,6 +312,7 @@ function Facts({
       ),
     ],
     ['Reason', buildset?.reason || undefined],
+    ['Job', buildset?.jobid != null && <JobOfRun id={buildset.jobid} />],
     ['Cause', describeCause(build.cause)],
     ['Branch', branch],
     ['Revision', revision && <code title={revision}>{shortRevision(revision)}</code>],

@@ -7,6 +7,7 @@ import type { BuildRequest } from '../api/types'
 import { useControl } from '../auth/session'
 import { BuildTable } from '../components/BuildTable'
 import { Button } from '../components/Button'
+import { JobOfRun } from '../components/JobLink'
 import { Page, Panel } from '../components/Page'
 import { Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
@@ -100,6 +101,14 @@ function RequestFacts({ request }: { request: BuildRequest }) {
             <dd>{buildset.data.reason}</dd>
           </div>
         )}
+        {buildset.data?.jobid != null && (
+          <div>
+            <dt>Job</dt>
+            <dd>
+              <JobOfRun id={buildset.data.jobid} />
+            </dd>
+          </div>
+        )}
       </dl>
       {request.cause && <p style={{ marginTop: 14 }}>Why: {describeCause(request.cause)}.</p>}
       {status === 'pending' && <Why request={request} />}
@@ -109,11 +118,11 @@ function RequestFacts({ request }: { request: BuildRequest }) {
 
 /** Why it waits. */
 function Why({ request }: { request: BuildRequest }) {
-  const why = useLive(whyWaiting(request.buildrequestid)).data
-  if (why === undefined || why === null) return null
+  const waiting = useLive(whyWaiting(request.buildrequestid)).data
+  if (waiting === undefined || waiting === null) return null
   return (
     <p style={{ marginTop: 14 }} role="status">
-      It waits: {why}. This page goes on to the build when it starts.
+      It waits: {waiting.why}. What helps: {waiting.remedy}. This page goes on to the build when it starts.
     </p>
   )
 }

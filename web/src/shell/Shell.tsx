@@ -59,6 +59,9 @@ export function Shell() {
           <Link to="/builders" {...link}>
             Builders
           </Link>
+          <Link to="/pipelines" {...link}>
+            Pipelines
+          </Link>
           <Link to="/pendingbuildrequests" {...link}>
             Pending <Badge count={pending} what="waiting" />
           </Link>

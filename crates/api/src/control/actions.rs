@@ -2,7 +2,9 @@
 
 use ironmaster_engine::{Input, Refusal, Reply};
 use ironmaster_master::{Findings, Origin, ReloadError, StopWhen, SubmitError};
-use ironmaster_model::{BuildId, BuildRequestId, SchedulerId, SchedulerKind, WorkerId};
+use ironmaster_model::{
+    BuildId, BuildRequestId, JobId, NewSourceStamp, Properties, RunId, SchedulerId, SchedulerKind, WorkerId,
+};
 use ironmaster_store::{Query, Reader, Resource};
 use serde_json::{Map, Value, json};
 
@@ -80,7 +82,7 @@ pub(super) async fn run(
                 )));
             }
             let owner = identity.name().map(String::from);
-            buildset(
+            started(
                 submit(
                     app,
                     Input::Force {
@@ -155,6 +157,77 @@ pub(super) async fn run(
                 .await
                 .map(|_| Value::Null)
         }
+        Operation::StartRun => {
+            let id = target(app, found, Resource::Pipelines, "pipelineid").await?;
+            let pipeline = app.master.read(move |reader| pipeline_name(reader, id)).await?;
+            let text = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
+            let stamp = NewSourceStamp {
+                branch: text("branch"),
+                revision: text("revision"),
+                repository: text("repository").unwrap_or_default(),
+                project: text("project").unwrap_or_default(),
+                codebase: text("codebase").unwrap_or_default(),
+                patch: None,
+            };
+            let mut properties = Properties::new();
+            match params.get("properties") {
+                None | Some(Value::Null) => {}
+                Some(Value::Object(given)) => {
+                    for (name, value) in given {
+                        properties.set(name, value.clone(), "Run");
+                    }
+                }
+                Some(_) => {
+                    let problem = "'properties' must be an object".to_owned();
+                    return Err(ApiError::InvalidFields(
+                        std::iter::once(("properties".to_owned(), problem)).collect(),
+                    ));
+                }
+            }
+            let input = Input::StartRun {
+                pipeline,
+                sourcestamps: vec![stamp],
+                properties,
+                by,
+                reason,
+            };
+            run_id(submit(app, input).await?)
+        }
+        Operation::StopRun => {
+            let run = RunId(target(app, found, Resource::Runs, "runid").await?);
+            over_is_fine(app.master.submit(Input::StopRun { run, by, reason }).await)
+        }
+        Operation::RetryRun => {
+            let run = RunId(target(app, found, Resource::Runs, "runid").await?);
+            run_id(app.master.retry_run(run, None, &by).await.map_err(refused)?)
+        }
+        Operation::RetryJob => {
+            let job = target(app, found, Resource::Jobs, "jobid").await?;
+            let run = app.master.read(move |reader| run_of(reader, job)).await?;
+            run_id(
+                app.master
+                    .retry_run(RunId(run), Some(JobId(job)), &by)
+                    .await
+                    .map_err(refused)?,
+            )
+        }
+        operation @ (Operation::ApproveJob | Operation::RejectJob) => {
+            let job = JobId(target(app, found, Resource::Jobs, "jobid").await?);
+            let approved = operation == Operation::ApproveJob;
+            let input = Input::ApproveJob {
+                job,
+                by,
+                approved,
+                reason,
+            };
+            match submit(app, input).await {
+                // It exists, as was checked above.
+                Err(ApiError::NotFound(_)) => {
+                    Err(ApiError::Conflict(format!("the run of job {job} is over")))
+                }
+                other => other.map(|_| Value::Null),
+            }
+        }
         reading => unreachable!("{reading:?} is not an action"),
     }
 }
@@ -181,6 +254,46 @@ fn worker_name(reader: &Reader, id: u64) -> Result<String, ApiError> {
 
 async fn submit(app: &Shared, input: Input) -> Result<Reply, ApiError> {
     app.master.submit(input).await.map_err(refused)
+}
+
+fn pipeline_name(reader: &Reader, id: u64) -> Result<String, ApiError> {
+    let page = reader
+        .query(Resource::Pipelines, &Query::of("pipelineid", id))
+        .map_err(query_error)?;
+    page.items
+        .first()
+        .and_then(|item| item["name"].as_str())
+        .map(String::from)
+        .ok_or_else(|| ApiError::NotFound(format!("there is no pipeline {id}")))
+}
+
+fn run_of(reader: &Reader, job: u64) -> Result<u64, ApiError> {
+    let page = reader
+        .query(Resource::Jobs, &Query::of("jobid", job))
+        .map_err(query_error)?;
+    page.items
+        .first()
+        .and_then(|item| item["runid"].as_u64())
+        .ok_or_else(|| ApiError::NotFound(format!("there is no job {job}")))
+}
+
+/// What a force scheduler has started: a buildset, or `{"runid": id}`.
+fn started(reply: Reply) -> Result<Value, ApiError> {
+    match reply {
+        Reply::Run(_) => run_id(reply),
+        other => buildset(other),
+    }
+}
+
+/// `{"runid": id}`.
+fn run_id(reply: Reply) -> Result<Value, ApiError> {
+    match reply {
+        Reply::Run(run) => Ok(json!({ "runid": run.0 })),
+        other => Err(ApiError::internal(
+            "an action was answered",
+            &std::io::Error::other(format!("{other:?} is no run")),
+        )),
+    }
 }
 
 /// `[bsid, {"<builderid>": buildrequestid}]`.

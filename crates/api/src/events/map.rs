@@ -29,7 +29,8 @@ pub(super) enum Notice {
 /// The notices that follow from an event, in the order in which they are told.
 pub(super) fn notices(event: &Event) -> Vec<Notice> {
     use Resource::{
-        BuildRequests, Builders, Builds, Buildsets, Changes, Logs, Masters, Schedulers, Steps, Workers,
+        BuildRequests, Builders, Builds, Buildsets, Changes, Codebases, Jobs, Logs, Masters, Pipelines,
+        Projects, Runs, Schedulers, Steps, Workers,
     };
     let item = |resource, id, event| Notice::Item {
         resource,
@@ -44,6 +45,8 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
         Event::BuilderSet { builder } => vec![item(Builders, builder.id.0, "update")],
         Event::WorkerSet { worker } => vec![item(Workers, worker.id.0, "state_updated")],
         Event::SchedulerSet { scheduler } => vec![item(Schedulers, scheduler.id.0, "updated")],
+        Event::ProjectSet { project } => vec![item(Projects, project.id.0, "update")],
+        Event::CodebaseSet { codebase } => vec![item(Codebases, codebase.id.0, "update")],
         Event::WorkerConnected { worker, .. } => vec![item(Workers, worker.0, "connected")],
         Event::WorkerDisconnected { worker, .. } => vec![item(Workers, worker.0, "disconnected")],
         Event::WorkerStateChanged { worker, .. } => vec![item(Workers, worker.0, "state_updated")],
@@ -94,6 +97,9 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
             notices.extend(logs.iter().map(|log| item(Logs, log.id.0, "new")));
             notices
         }
+        Event::StepLocksAcquired { step, build, .. } => {
+            vec![item(Steps, step.0, "updated"), item(Builds, build.0, "update")]
+        }
         Event::StepUpdated { step, .. } => vec![item(Steps, step.0, "updated")],
         Event::StepFinished { step, .. } => vec![item(Steps, step.0, "finished")],
         Event::LogOpened { log } => vec![item(Logs, log.id.0, "new")],
@@ -103,6 +109,14 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
                 item(Logs, log.0, if *complete { "finished" } else { "append" })
             })
             .collect(),
+        Event::PipelineSet { pipeline } => vec![item(Pipelines, pipeline.id.0, "update")],
+        Event::RunCreated { run } => vec![item(Runs, run.id.0, "new")],
+        Event::JobsAdded { jobs, .. } => jobs.iter().map(|job| item(Jobs, job.id.0, "new")).collect(),
+        Event::JobMoved { job, .. } => vec![item(Jobs, job.0, "update")],
+        Event::RunMoved { run, progress } => {
+            let over = progress.complete_at.is_some();
+            vec![item(Runs, run.0, if over { "complete" } else { "update" })]
+        }
         // Of no interest outside, or told with what follows from it.
         Event::Configured { .. }
         | Event::ChangeSourceSet { .. }
@@ -120,11 +134,16 @@ pub(super) fn id_field(resource: Resource) -> &'static str {
         Resource::BuildRequests => "buildrequestid",
         Resource::Buildsets => "bsid",
         Resource::Changes => "changeid",
+        Resource::Pipelines => "pipelineid",
+        Resource::Runs => "runid",
+        Resource::Jobs => "jobid",
         Resource::Steps => "stepid",
         Resource::Logs => "logid",
         Resource::Workers => "workerid",
         Resource::Masters => "masterid",
         Resource::Schedulers => "schedulerid",
+        Resource::Projects => "projectid",
+        Resource::Codebases => "codebaseid",
         other => unreachable!("{other:?} has no events"),
     }
 }

@@ -116,6 +116,8 @@ pub enum Operation {
     ForceSchedulers,
     /// What a request waits for, as the engine sees it now.
     Waiting,
+    /// What a job of a pipeline waits for, as the engine sees it now.
+    JobWaiting,
     /// The properties of what the path names, as one object.
     Properties,
     /// The properties of what the path names, as a list.
@@ -157,6 +159,18 @@ pub enum Operation {
     KillWorker,
     /// `enable`.
     EnableScheduler,
+    /// `start` of a pipeline.
+    StartRun,
+    /// `stop` of a run.
+    StopRun,
+    /// `retry` of a run.
+    RetryRun,
+    /// `retry` of a job.
+    RetryJob,
+    /// `approve`.
+    ApproveJob,
+    /// `reject`.
+    RejectJob,
 }
 
 /// A method that a path led to.

@@ -56,6 +56,21 @@ pub static TOPICS: &[Topic] = &[
         events: &["new", "claimed", "unclaimed", "update", "complete", "cancel"],
     },
     Topic {
+        resource: &types::PIPELINE,
+        prefixes: &["pipelines/{pipelineid}"],
+        events: &["update"],
+    },
+    Topic {
+        resource: &types::RUN,
+        prefixes: &["runs/{runid}", "pipelines/{pipelineid}/runs/{runid}"],
+        events: &["new", "update", "complete"],
+    },
+    Topic {
+        resource: &types::JOB,
+        prefixes: &["jobs/{jobid}", "runs/{runid}/jobs/{jobid}"],
+        events: &["new", "update"],
+    },
+    Topic {
         resource: &types::CHANGE,
         prefixes: &["changes/{changeid}"],
         events: &["new"],

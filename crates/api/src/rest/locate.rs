@@ -84,13 +84,22 @@ pub fn locate(reader: &Reader, resource: Resource, captures: &Captures) -> Resul
         "schedulerid",
         "changesourceid",
         "logid",
+        "codebaseid",
+        "pipelineid",
+        "runid",
+        "jobid",
     ] {
         if let Some(id) = captures.number(name) {
             add(name, id.into());
         }
     }
-    if let Some(name) = captures.text("workername") {
-        add("name", name.into());
+    for name in ["workername", "projectname", "codebasename"] {
+        if let Some(name) = captures.text(name) {
+            add("name", name.into());
+        }
+    }
+    if let Some(number) = captures.number("job_number") {
+        add("number", number.into());
     }
     if let Some(slug) = captures.text("log_slug") {
         add("slug", slug.into());

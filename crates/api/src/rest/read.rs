@@ -3,7 +3,7 @@
 use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use ironmaster_engine::force_fields;
-use ironmaster_model::{BuildRequestId, LogId, Plan, SchedulerKind};
+use ironmaster_model::{BuildId, BuildRequestId, JobId, LogId, Plan, SchedulerKind};
 use ironmaster_store::{Filter, FilterValue, Query, Reader, Resource};
 use serde_json::Value;
 
@@ -111,15 +111,28 @@ pub(super) async fn get(
                 .await?
         }
         Operation::Waiting => {
-            let id = request
-                .found
-                .captures
-                .number("buildrequestid")
-                .unwrap_or_default();
-            let why = app.master.why_waiting(BuildRequestId(id)).await;
+            let number = |name: &str| request.found.captures.number(name);
+            let (of_request, of_build) = (number("buildrequestid"), number("buildid"));
+            let why = match (of_request, of_build) {
+                (Some(id), _) => app.master.why_waiting(BuildRequestId(id)).await,
+                (None, id) => app.master.why_step_waits(BuildId(id.unwrap_or_default())).await,
+            };
+            let waits = why.map(|(why, remedy)| {
+                Item::from_iter([
+                    ("buildrequestid".to_owned(), Value::from(of_request)),
+                    ("buildid".to_owned(), Value::from(of_build)),
+                    ("why".to_owned(), Value::from(why)),
+                    ("remedy".to_owned(), Value::from(remedy)),
+                ])
+            });
+            request.select(waits.into_iter().collect())?
+        }
+        Operation::JobWaiting => {
+            let id = request.found.captures.number("jobid").unwrap_or_default();
+            let why = app.master.why_job_waits(JobId(id)).await;
             let waits = why.map(|why| {
                 Item::from_iter([
-                    ("buildrequestid".to_owned(), Value::from(id)),
+                    ("jobid".to_owned(), Value::from(id)),
                     ("why".to_owned(), Value::from(why)),
                 ])
             });

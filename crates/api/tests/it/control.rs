@@ -171,6 +171,7 @@ async fn requests_workers_and_schedulers_are_controlled() {
         (1, &json!("none of its workers has room (not connected: w1)")),
         "{waiting:?}"
     );
+    assert_eq!(waiting[0]["remedy"], "it starts when w1 connects");
     ok(&path, "cancel", json!({ "reason": "no more" })).await;
     assert!(site.items(&format!("{path}/waiting")).await.is_empty());
     let cancelled = site.item(&path).await;

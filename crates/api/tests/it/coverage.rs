@@ -50,6 +50,7 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ("buildrequests.list", ("buildrequests", Some)),
         ("buildrequests.get", ("buildrequests/1", Some)),
         ("buildrequests.waiting", ("buildrequests/2/waiting", Some)),
+        ("builds.waiting", ("builds/1/waiting", None)),
         ("buildsets.list", ("buildsets", Some)),
         ("buildsets.get", ("buildsets/1", Some)),
         ("sourcestamps.list", ("buildsets/1/sourcestamps", Some)),
@@ -89,6 +90,25 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
             "schedulers.enable",
             ("schedulers/1", Done(json!({ "enabled": true }))),
         ),
+        ("pipelines.list", ("pipelines?name=asks", Some)),
+        ("pipelines.get", ("pipelines/1", Some)),
+        ("runs.list", ("pipelines/1/runs", Some)),
+        ("runs.get", ("runs/1", Some)),
+        ("jobs.list", ("runs/1/jobs?state=awaiting_approval", Some)),
+        ("jobs.get", ("runs/1/jobs/0", Some)),
+        ("jobs.waiting", ("jobs/1/waiting", Some)),
+        (
+            "pipelines.start",
+            (
+                "pipelines/1",
+                Done(json!({ "branch": "main", "properties": { "a": 1 } })),
+            ),
+        ),
+        ("runs.stop", ("runs/1", Done(json!({ "reason": "r" })))),
+        ("runs.retry", ("runs/1", Done(json!({})))),
+        ("jobs.retry", ("jobs/1", Done(json!({})))),
+        ("jobs.approve", ("jobs/4", Done(json!({})))),
+        ("jobs.reject", ("jobs/5", Done(json!({})))),
         ("projects.list", ("projects", None)),
         ("projects.get", ("projects/1", Missing)),
         ("codebases.list", ("codebases", None)),
@@ -135,6 +155,9 @@ async fn every_method_is_called() {
     worker.abort();
     site.call("workers/1", "pause", json!({})).await;
     assert_eq!(site.force("slow").await, 2);
+
+    let (_, started) = site.call("pipelines/1", "start", json!({})).await;
+    assert_eq!(started["result"], json!({ "runid": 1 }), "{started}");
 
     // In the order of the registry: reading first.
     for method in registry().methods() {

@@ -10,8 +10,9 @@ use futures_util::{SinkExt, StreamExt};
 use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role, ServerHandle};
 use ironmaster_master::{ConfigSource, Findings, Master, MasterOptions, NewConfig};
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, Plan,
-    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, JobDef,
+    PipelineDef, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    pipeline::{ApprovalDef, ConditionDef, JobWork},
 };
 use ironmaster_wire::{
     Capabilities, CommandId, Exited, Hello, MasterMessage, Outcome, OutputChunk, Stream, Verb, WorkerInfo,
@@ -265,7 +266,9 @@ pub(crate) fn plan() -> Plan {
     let scheduler = |name: &str, builders: Vec<String>, kind| SchedulerDef {
         name: name.into(),
         builders,
+        pipeline: None,
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,
     };
@@ -281,12 +284,11 @@ pub(crate) fn plan() -> Plan {
         fields: vec![ForceField {
             name: "count".into(),
             label: "Count".into(),
-            kind: ForceFieldKind::Int,
+            kind: ForceFieldKind::Int { min: None, max: None },
             default: json!(3),
-            required: false,
-            regex: None,
-            tooltip: String::new(),
+            ..ForceField::default()
         }],
+        ..ForceDef::default()
     };
     let schedulers = [
         scheduler("force", names, SchedulerKind::Force(force)),
@@ -309,8 +311,42 @@ pub(crate) fn plan() -> Plan {
         token_sha256: hex::encode(Sha256::digest(WORKER_TOKEN)),
         properties: BTreeMap::new(),
     };
+    let job = |name: &str, builder: &str| JobDef {
+        name: name.into(),
+        work: JobWork::Build {
+            builder: builder.into(),
+        },
+        ..JobDef::default()
+    };
+    // What is asked first may be approved and rejected; the slow one waits for whoever stops it.
+    let asked = |name: &str| JobDef {
+        approval: Some(ApprovalDef::default()),
+        ..job(name, "quick")
+    };
+    let pipelines = [
+        PipelineDef {
+            name: "asks".into(),
+            jobs: vec![asked("one"), asked("two"), asked("three")],
+            ..PipelineDef::default()
+        },
+        PipelineDef {
+            name: "skips".into(),
+            jobs: vec![JobDef {
+                when: Some(ConditionDef {
+                    branches: vec!["never".into()],
+                    ..ConditionDef::default()
+                }),
+                ..job("never", "quick")
+            }],
+            ..PipelineDef::default()
+        },
+    ];
     Plan {
         digest: "d".repeat(64),
+        pipelines: pipelines
+            .into_iter()
+            .map(|pipeline| (pipeline.name.clone(), pipeline))
+            .collect(),
         workers: BTreeMap::from([(worker.name.clone(), worker)]),
         builders: builders
             .into_iter()
@@ -334,6 +370,7 @@ fn builder(name: &str, commands: &[&[&str]]) -> BuilderDef {
             ..StepFlags::default()
         },
         logs: vec!["stdio".into()],
+        locks: Vec::new(),
     };
     BuilderDef {
         name: name.into(),
@@ -347,6 +384,7 @@ fn builder(name: &str, commands: &[&[&str]]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        ..BuilderDef::default()
     }
 }
 

@@ -97,6 +97,10 @@ fn the_examples_for_users_are_accepted() {
     for (page, extension) in [
         ("docs/configuration.md", "toml"),
         ("docs/change-sources.md", "toml"),
+        ("docs/schedulers.md", "toml"),
+        ("docs/choosing.md", "toml"),
+        ("docs/pipelines.md", "toml"),
+        ("docs/pipelines.md", "star"),
         ("docs/configuration.md", "star"),
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap();

@@ -1,6 +1,10 @@
 //! Keys of `[[builder]]` and `[[builder.step]]`.
 
-use super::{SectionKeys, Type, optional, required};
+use super::{
+    SectionKeys, Type,
+    lock::{BUILDER_LOCKS, STEP_LOCKS},
+    optional, required,
+};
 
 /// `[[builder]]`.
 pub static BUILDER: SectionKeys = SectionKeys {
@@ -16,8 +20,8 @@ pub static BUILDER: SectionKeys = SectionKeys {
         required(
             "workers",
             Type::Texts,
-            "Which workers may run it: names, `label:NAME` for every worker with that label, or `*` for all.",
-            "[\"linux-1\", \"label:linux\"]",
+            "Which workers may run it: names, `label:NAME` for every worker with that label, `label:ONE,TWO,!THREE` for those that have the first two and not the third, or `*` for all.",
+            "[\"linux-1\", \"label:linux,arm64,!slow\"]",
         ),
         required(
             "step",
@@ -32,6 +36,7 @@ pub static BUILDER: SectionKeys = SectionKeys {
             "For people; Markdown.",
             "\"Builds and tests zlib.\"",
         ),
+        optional("project", Type::Text, "none", "Name of its project.", "\"zlib\""),
         optional(
             "tags",
             Type::Texts,
@@ -62,9 +67,9 @@ pub static BUILDER: SectionKeys = SectionKeys {
         ),
         optional(
             "collapse",
-            Type::Choice(&["never", "same_branch"]),
+            Type::Choice(&["never", "same_branch", "newest"]),
             "\"never\"",
-            "Whether waiting requests are merged when their branch, repository, project, code base and patch are equal; then the newest revision is built.",
+            "Whether waiting requests are merged: with `same_branch` when their branch, repository, project, code base and patch are equal, then the newest revision is built; with `newest` whatever their branch is, then only the newest request is built.",
             "\"same_branch\"",
         ),
         optional(
@@ -73,6 +78,21 @@ pub static BUILDER: SectionKeys = SectionKeys {
             "no bound",
             "How many of its builds run at once over all workers.",
             "1",
+        ),
+        BUILDER_LOCKS,
+        optional(
+            "prefer",
+            Type::Choice(&["warm", "idle", "order"]),
+            "\"warm\"",
+            "Which worker is taken when several have room: one that has built it lately, the idlest, or one that is named earlier in `workers`.",
+            "\"order\"",
+        ),
+        optional(
+            "priority_property",
+            Type::Text,
+            "none",
+            "A property: where a request has it, and it is a whole number, it is the request's priority.",
+            "\"urgency\"",
         ),
         optional(
             "builddir",
@@ -139,5 +159,6 @@ pub static STEP: SectionKeys = SectionKeys {
             "It runs even when the build was stopped or has failed.",
             "true",
         ),
+        STEP_LOCKS,
     ],
 };

@@ -4,6 +4,10 @@
 
 mod builder;
 mod change_source;
+mod force;
+mod lock;
+mod pipeline;
+mod project;
 mod scheduler;
 mod settings;
 mod types;
@@ -11,8 +15,12 @@ mod worker;
 
 pub use builder::{BUILDER, STEP};
 pub use change_source::CHANGE_SOURCE;
+pub use force::{FIELD, SCHEDULER_FORCE};
+pub use lock::LOCK;
+pub use pipeline::{APPROVAL, CONCURRENCY, JOB, PIPELINE, RETRY, WHEN};
+pub use project::{CODEBASE, PROJECT};
 pub use scheduler::{
-    FIELD, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_FORCE, SCHEDULER_PERIODIC,
+    FILTER, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_NIGHTLY, SCHEDULER_PERIODIC,
     SCHEDULER_TRIGGERABLE,
 };
 pub use settings::{CHANGE_HOOK, LIMITS, MASTER};
@@ -70,20 +78,26 @@ pub static TOP: &[&SectionKeys] = &[
     &MASTER,
     &CHANGE_HOOK,
     &LIMITS,
+    &PROJECT,
+    &CODEBASE,
     &WORKER,
+    &LOCK,
     &BUILDER,
+    &PIPELINE,
     &SCHEDULER,
     &CHANGE_SOURCE,
 ];
 
 /// Which further keys a scheduler has, by its type.
-pub static SCHEDULER_TYPES: &[(&str, &SectionKeys)] = &[
-    ("single_branch", &SCHEDULER_CHANGES),
-    ("any_branch", &SCHEDULER_CHANGES),
-    ("dependent", &SCHEDULER_DEPENDENT),
-    ("periodic", &SCHEDULER_PERIODIC),
-    ("triggerable", &SCHEDULER_TRIGGERABLE),
-    ("force", &SCHEDULER_FORCE),
+pub static SCHEDULER_TYPES: &[(&str, &[&SectionKeys])] = &[
+    ("single_branch", &[&SCHEDULER_CHANGES, &FILTER]),
+    ("any_branch", &[&SCHEDULER_CHANGES, &FILTER]),
+    ("dependent", &[&SCHEDULER_DEPENDENT]),
+    ("periodic", &[&SCHEDULER_PERIODIC, &FILTER]),
+    ("nightly", &[&SCHEDULER_NIGHTLY, &FILTER]),
+    ("triggerable", &[&SCHEDULER_TRIGGERABLE]),
+    ("nightly_triggerable", &[&SCHEDULER_NIGHTLY, &FILTER]),
+    ("force", &[&SCHEDULER_FORCE]),
 ];
 
 const fn required(name: &'static str, ty: Type, doc: &'static str, example: &'static str) -> Key {
@@ -122,6 +136,13 @@ pub(crate) const OTHER_NAMES: &[(&str, &str)] = &[
     ("max_builds", "slots"),
     ("collapse_requests", "collapse"),
     ("tree_stable_timer", "tree_stable"),
+    ("onlyifchanged", "only_if_changed"),
+    ("onlyimportant", "only_important"),
+    ("dayofweek", "day_of_week"),
+    ("dayofmonth", "day_of_month"),
+    ("timezone", "time_zone"),
+    ("branch_not_eq", "branch_not"),
+    ("file_is_important", "important_files"),
     ("periodic_build_timer", "interval"),
     ("builder_names", "builders"),
     ("button_name", "button"),
@@ -143,10 +164,17 @@ pub fn all() -> impl Iterator<Item = &'static SectionKeys> {
         &STEP,
         &SCHEDULER_CHANGES,
         &SCHEDULER_DEPENDENT,
+        &FILTER,
         &SCHEDULER_PERIODIC,
+        &SCHEDULER_NIGHTLY,
         &SCHEDULER_TRIGGERABLE,
         &SCHEDULER_FORCE,
         &FIELD,
+        &JOB,
+        &CONCURRENCY,
+        &WHEN,
+        &APPROVAL,
+        &RETRY,
     ];
     TOP.iter().copied().chain(inside)
 }

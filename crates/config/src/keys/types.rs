@@ -39,14 +39,24 @@ pub enum Type {
     Table,
     /// Names with text, or false.
     Env,
+    /// A list of tables with any values.
+    Tables,
+    /// One section inside this one.
+    Inline(&'static SectionKeys),
     /// Sections inside this one.
     Sections(&'static SectionKeys),
+    /// Fields of a form inside one.
+    Fields,
     /// A kind of step.
     StepKind,
     /// A kind of change source.
     ChangeSourceKind,
     /// What the type of a form's field says.
     AsField,
+    /// Times that come again: five fields of cron.
+    Cron,
+    /// One field of such times.
+    CronField,
     /// A function; only in Starlark. The example is Starlark, too.
     Function,
 }
@@ -74,10 +84,13 @@ impl Type {
             Type::TextOrTexts => "text or list of texts".to_owned(),
             Type::Table => "table of name to value".to_owned(),
             Type::Env => "table of name to text or false".to_owned(),
-            Type::Sections(_) => "array of tables".to_owned(),
+            Type::Sections(_) | Type::Fields | Type::Tables => "array of tables".to_owned(),
+            Type::Inline(_) => "table".to_owned(),
             Type::StepKind => "kind of step".to_owned(),
             Type::ChangeSourceKind => "kind of change source".to_owned(),
             Type::AsField => "as the type has it".to_owned(),
+            Type::Cron => "cron expression".to_owned(),
+            Type::CronField => "whole number, a list of them, or text as cron has it".to_owned(),
             Type::Function => "function (only in Starlark)".to_owned(),
         }
     }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use ironmaster_config::{Loaded, LogLevel, Reading, check};
-use ironmaster_model::{CollapseRule, Duration, ForceFieldKind, SchedulerKind, WorkerSelector};
+use ironmaster_model::{
+    CollapseRule, Duration, FixedSource, ForceFieldKind, GroupLayout, SchedulerKind, WorkerSelector,
+};
 use serde_json::json;
 
 use crate::catalogue::catalogue;
@@ -175,12 +177,77 @@ fn schedulers_are_read() {
         ["everywhere", "zlib on linux"]
     );
 
-    let SchedulerKind::Periodic { interval, source } = &plan.schedulers["nightly"].kind else {
+    let SchedulerKind::Periodic {
+        interval,
+        source,
+        changes: None,
+    } = &plan.schedulers["nightly"].kind
+    else {
         panic!();
     };
     assert_eq!(*interval, Duration::from_secs(86_400));
     assert_eq!(source.branch.as_deref(), Some("main"));
     assert_eq!(plan.schedulers["nightly"].properties["nightly"], json!(true));
+
+    let SchedulerKind::Nightly(nightly) = &plan.schedulers["at night"].kind else {
+        panic!();
+    };
+    assert_eq!(nightly.cron.text(), "30 3 * * 1,fri");
+    assert_eq!(
+        (&*nightly.zone, nightly.jitter),
+        ("Europe/Berlin", Duration::from_secs(1200))
+    );
+    assert_eq!(
+        nightly.force_at.as_ref().map(ToString::to_string).as_deref(),
+        Some("0 4 * * sun")
+    );
+    let changes = nightly.changes.as_ref().expect("only if changed");
+    assert_eq!(changes.branches, ["main"]);
+    assert_eq!(changes.repositories, ["https://example.org/zlib.git"]);
+    assert_eq!(changes.important_files, ["src/**"]);
+    let SchedulerKind::NightlyTriggerable(nightly) = &plan.schedulers["collected"].kind else {
+        panic!();
+    };
+    assert_eq!(nightly.cron.text(), "0 22 * * *");
+    assert_eq!(nightly.changes, None);
+
+    let uses = &plan.schedulers["together"].codebases;
+    let app = FixedSource {
+        branch: Some("stable".into()),
+        repository: "https://example.org/app.git".into(),
+        project: "zlib".into(),
+        codebase: "app".into(),
+    };
+    assert_eq!((&uses[0].source, &uses[0].revision), (&app, &None));
+    assert_eq!(uses[1].revision.as_deref(), Some("v1.3"));
+    assert_eq!(plan.builders["zlib on linux"].project.as_deref(), Some("zlib"));
+    assert_eq!(plan.projects["zlib"].description.as_deref(), Some("Compression."));
+
+    let SchedulerKind::AnyBranch { filter, .. } = &plan.schedulers["picky"].kind else {
+        panic!();
+    };
+    let tests: Vec<_> = filter
+        .tests
+        .iter()
+        .map(|test| {
+            format!(
+                "{:?} {:?} {} {:?}",
+                test.attribute, test.matching, test.negated, test.values
+            )
+        })
+        .collect();
+    assert_eq!(
+        tests,
+        [
+            r#"Author Regex true ["bot", ".*-bot"]"#,
+            r#"Committer Exact false ["ann", "bob"]"#,
+            r#"Property("event") Exact false ["push", "tag"]"#,
+            r#"Property("draft") Exact true ["true"]"#,
+            r#"Branch Glob true ["wip/**"]"#,
+            r#"Repository Regex false ["https://"]"#,
+        ]
+    );
+    assert!(filter.only_important);
 
     let SchedulerKind::Force(force) = &plan.schedulers["force"].kind else {
         panic!();
@@ -199,17 +266,37 @@ fn schedulers_are_read() {
             ("target", &json!("all")),
             ("jobs", &json!(4)),
             ("clean", &json!(true)),
-            ("note", &json!(""))
+            ("note", &json!("")),
+            ("parts", &json!(["b"])),
+            ("level", &json!(1)),
+            ("signing", &json!(""))
         ]
     );
     assert_eq!(
         force.fields[0].kind,
         ForceFieldKind::Choice {
             choices: vec!["all".into(), "docs".into()],
-            strict: true
+            strict: true,
+            multiple: false
         }
     );
     assert_eq!(force.fields[3].regex.as_deref(), Some("[a-z ]*"));
+    assert!(force.patch);
+    let ForceFieldKind::Group {
+        fields,
+        layout,
+        columns,
+    } = &force.fields[6].kind
+    else {
+        panic!();
+    };
+    assert_eq!((*layout, *columns), (GroupLayout::Tabs, 2));
+    assert_eq!(fields[0].kind, ForceFieldKind::UserName { need_email: false });
+    assert_eq!(fields[1].kind, ForceFieldKind::File { size_max: 1024 });
+    let ForceFieldKind::Group { fields, .. } = &fields[2].kind else {
+        panic!();
+    };
+    assert_eq!((&fields[0].default, fields[0].hide), (&json!([1, "y"]), true));
 }
 
 #[test]

@@ -62,7 +62,15 @@ fn call(out: &mut String, function: &str, section: &Table) -> Option<()> {
                 }
                 out.push(']');
             }
-            ("builder", "step", _) | ("scheduler", "field", _) => return None,
+            ("pipeline", "job", Value::Array(jobs)) => {
+                out.push_str("jobs = [");
+                for job in jobs {
+                    call(out, "job", job.as_table()?)?;
+                    out.push_str(", ");
+                }
+                out.push(']');
+            }
+            ("builder", "step", _) | ("scheduler", "field", _) | ("pipeline", "job", _) => return None,
             _ => {
                 write!(out, "{name} = ").ok()?;
                 literal(out, value);

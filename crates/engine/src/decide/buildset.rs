@@ -16,6 +16,9 @@ use crate::{
     planted::{Bug, planted},
 };
 
+/// The largest priority that a property can say, and the smallest.
+const PRIORITY_MAX: i64 = 1_000_000;
+
 /// What is to be built.
 pub(crate) struct NewBuildset {
     pub(crate) reason: String,
@@ -27,6 +30,8 @@ pub(crate) struct NewBuildset {
     pub(crate) priority: i64,
     pub(crate) rebuilt_build: Option<BuildId>,
     pub(crate) parent: Option<Parent>,
+    /// Whether it is a job's of a pipeline: somebody waits for it then, as for one that a build waits for.
+    pub(crate) of_job: bool,
 }
 
 /// The stamp's id. Equal stamps share a row for as long as something active refers to it.
@@ -60,8 +65,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
         priority,
         rebuilt_build,
         parent,
+        of_job,
     } = new;
-    let waited_for = parent.as_ref().is_some_and(|parent| parent.waits);
+    let waited_for = of_job || parent.as_ref().is_some_and(|parent| parent.waits);
     tx.emit(Event::BuildsetCreated {
         buildset: BuildsetRecord {
             id,
@@ -99,6 +105,7 @@ fn queue(
     waited_for: bool,
 ) -> BuildRequestId {
     let id = tx.next_request();
+    let priority = tx.state().priority_of(buildset, builder).unwrap_or(priority);
     let mut request = BuildRequestRecord {
         id,
         buildset,
@@ -127,6 +134,15 @@ fn queue(
 }
 
 impl State {
+    /// The priority that a property says, where the builder goes by one.
+    fn priority_of(&self, buildset: BuildsetId, builder: BuilderId) -> Option<i64> {
+        let name = &self.builders.get(&builder)?.name;
+        let property = self.plan.builders.get(name)?.priority_property.as_ref()?;
+        let value = self.buildset(buildset)?.properties.get(property)?;
+        let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())?;
+        Some(number.clamp(-PRIORITY_MAX, PRIORITY_MAX))
+    }
+
     /// What requests must have in common to be merged, as a hash; none if this one never is.
     pub(crate) fn collapse_hash(&self, request: &BuildRequestRecord) -> Option<u64> {
         let name = &self.builders.get(&request.builder)?.name;
@@ -142,7 +158,9 @@ impl State {
                 return None;
             }
             hash.text(&stamp.codebase);
-            hash.option(stamp.branch.as_deref());
+            if rule == CollapseRule::SameBranch {
+                hash.option(stamp.branch.as_deref());
+            }
             hash.text(&stamp.repository);
             hash.text(&stamp.project);
         }
@@ -168,17 +186,22 @@ impl State {
         let (Some(a), Some(b)) = (self.buildset(older.buildset), self.buildset(new.buildset)) else {
             return false;
         };
+        let name = self.builders.get(&new.builder).map(|builder| &builder.name);
+        let rule = name
+            .and_then(|name| self.plan.builders.get(name))
+            .map(|def| def.collapse);
+        let newest = rule == Some(CollapseRule::Newest);
         let by_changes = !a.changes.is_empty() && !b.changes.is_empty();
         let same_stamps = a.sourcestamps.len() == b.sourcestamps.len()
             && std::iter::zip(self.stamps_of(a), self.stamps_of(b)).all(|(a, b)| {
                 let (a, b) = (&a.stamp, &b.stamp);
                 a.codebase == b.codebase
-                    && a.branch == b.branch
+                    && (newest || a.branch == b.branch)
                     && a.repository == b.repository
                     && a.project == b.project
                     && a.patch.is_none()
                     && b.patch.is_none()
-                    && (by_changes || a.revision == b.revision)
+                    && (newest || by_changes || a.revision == b.revision)
             });
         same_stamps && wished(&a.properties).eq(wished(&b.properties))
     }

@@ -3,13 +3,14 @@
 use ironmaster_model::{ChangeRecord, Event, NewSourceStamp};
 
 use super::{buildset, invalid};
-use crate::{NewChange, Refusal, Reply, Tx, schedulers};
+use crate::{NewChange, Refusal, Reply, Tx, codebases, schedulers};
 
-pub(super) fn add(tx: &mut Tx<'_>, change: NewChange) -> Result<Reply, Refusal> {
+pub(super) fn add(tx: &mut Tx<'_>, mut change: NewChange) -> Result<Reply, Refusal> {
     change
         .properties
         .validate()
         .map_err(|error| invalid("properties", error.to_string()))?;
+    codebases::place(tx.state(), &mut change);
     let sourcestamp = buildset::stamp(
         tx,
         NewSourceStamp {
@@ -24,26 +25,28 @@ pub(super) fn add(tx: &mut Tx<'_>, change: NewChange) -> Result<Reply, Refusal> 
     let verdicts = schedulers::judge(tx.state(), &change);
     let id = tx.next_change();
     let now = tx.now();
+    let change = ChangeRecord {
+        id,
+        author: change.author,
+        committer: change.committer,
+        comments: change.comments,
+        files: change.files,
+        revision: change.revision,
+        branch: change.branch,
+        category: change.category,
+        revlink: change.revlink,
+        repository: change.repository,
+        project: change.project,
+        codebase: change.codebase,
+        when: change.when.unwrap_or(now),
+        properties: change.properties,
+        sourcestamp,
+        parent: None,
+    };
     tx.emit(Event::ChangeAdded {
-        change: ChangeRecord {
-            id,
-            author: change.author,
-            committer: change.committer,
-            comments: change.comments,
-            files: change.files,
-            revision: change.revision,
-            branch: change.branch,
-            category: change.category,
-            revlink: change.revlink,
-            repository: change.repository,
-            project: change.project,
-            codebase: change.codebase,
-            when: change.when.unwrap_or(now),
-            properties: change.properties,
-            sourcestamp,
-            parent: None,
-        },
+        change: change.clone(),
     });
+    codebases::see(tx, &change);
     for (scheduler, important) in verdicts {
         schedulers::hear(tx, scheduler, id, important);
     }

@@ -6,46 +6,79 @@
 
 use std::sync::Arc;
 
-use ironmaster_model::{BuildsetRecord, Results, SchedulerKind};
+use ironmaster_model::{BuildsetRecord, Cause, ChangeId, Results, SchedulerKind, SourceStampId};
 
 use super::{
     launch::{Launch, launch},
-    trigger,
+    pipelines, trigger,
 };
-use crate::{State, Tx, schedulers};
+use crate::{State, Tx, codebases, schedulers};
 
 /// A buildset that is over, as it was at its end.
 #[derive(Debug)]
 pub(crate) struct Completed {
     pub(crate) buildset: BuildsetRecord,
     pub(crate) results: Results,
+    /// Why it ended so, where there is more to say of one of its requests.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// What a scheduler had started and is over: a buildset, or a run of a pipeline.
+pub(super) struct Ended {
+    pub(super) what: String,
+    pub(super) scheduler: String,
+    pub(super) sourcestamps: Vec<SourceStampId>,
+    pub(super) changes: Vec<ChangeId>,
+    pub(super) results: Results,
 }
 
 impl State {
     /// Whether anything may follow from this buildset's end.
     pub(crate) fn is_followed(&self, buildset: &BuildsetRecord) -> bool {
-        self.dependents.contains_key(&buildset.scheduler) || self.waiters.contains_key(&buildset.id)
+        self.runs.buildsets.contains_key(&buildset.id)
+            || self.dependents.contains_key(&buildset.scheduler)
+            || self.waiters.contains_key(&buildset.id)
     }
 }
 
 /// Follows up everything that has ended since.
 pub(super) fn follow(tx: &mut Tx<'_>) {
-    while let Some(completed) = tx.next_completed() {
-        dependents(tx, &completed);
+    loop {
+        let Some(completed) = tx.next_completed() else {
+            pipelines::follow(tx);
+            if tx.has_completed() {
+                continue;
+            }
+            return;
+        };
+        // What follows from a job's buildset is the pipeline's affair; its scheduler has started the run.
+        let of_job = pipelines::buildset_over(tx, &completed);
+        if !of_job {
+            dependents(
+                tx,
+                &Ended {
+                    what: format!("buildset {}", completed.buildset.id),
+                    scheduler: completed.buildset.scheduler.clone(),
+                    sourcestamps: completed.buildset.sourcestamps.clone(),
+                    changes: completed.buildset.changes.clone(),
+                    results: completed.results,
+                },
+            );
+        }
         trigger::child_is_over(tx, &completed);
     }
 }
 
 /// Dependent schedulers build the same source, once what they depend on has succeeded.
-fn dependents(tx: &mut Tx<'_>, completed: &Completed) {
-    if !matches!(completed.results, Results::Success | Results::Warnings) {
+pub(super) fn dependents(tx: &mut Tx<'_>, upstream: &Ended) {
+    if !matches!(upstream.results, Results::Success | Results::Warnings) {
         return;
     }
     let plan = Arc::clone(tx.state().plan());
     let names = tx
         .state()
         .dependents
-        .get(&completed.buildset.scheduler)
+        .get(&upstream.scheduler)
         .cloned()
         .unwrap_or_default();
     for name in names {
@@ -57,16 +90,16 @@ fn dependents(tx: &mut Tx<'_>, completed: &Completed) {
             continue;
         };
         debug_assert!(matches!(definition.kind, SchedulerKind::Dependent { .. }));
-        let upstream = &completed.buildset;
+        let sourcestamps = codebases::aggregate(tx, definition, upstream.sourcestamps.clone());
         launch(
             tx,
             definition,
             Launch {
                 reason: format!(
-                    "scheduler '{name}' follows '{}', whose buildset {} has succeeded",
-                    upstream.scheduler, upstream.id
+                    "scheduler '{name}' follows '{}', whose {} has succeeded",
+                    upstream.scheduler, upstream.what
                 ),
-                sourcestamps: upstream.sourcestamps.clone(),
+                sourcestamps,
                 changes: upstream.changes.clone(),
                 properties: schedulers::base_properties(definition),
                 priority: None,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ironmaster_model::{
-    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Event, Plan, SchedulerId,
-    SchedulerKind, SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord,
+    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord, Counter, Event,
+    PipelineId, PipelineRecord, Plan, ProjectId, ProjectRecord, SchedulerDef, SchedulerId, SchedulerKind,
+    SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord,
 };
 
-use crate::{Refusal, Reply, Tx};
+use crate::{Refusal, Reply, Tx, timed};
 
 pub(super) fn configure(tx: &mut Tx<'_>, plan: &Arc<Plan>) -> Result<Reply, Refusal> {
     if plan.digest.is_empty() {
@@ -22,11 +23,73 @@ pub(super) fn configure(tx: &mut Tx<'_>, plan: &Arc<Plan>) -> Result<Reply, Refu
             plan: (**plan).clone(),
         });
     }
+    projects(tx, plan);
     builders(tx, plan);
     workers(tx, plan);
     schedulers(tx, plan, &old);
     change_sources(tx, plan);
+    pipelines(tx, plan);
     Ok(Reply::Done)
+}
+
+fn projects(tx: &mut Tx<'_>, plan: &Plan) {
+    for definition in plan.projects.values() {
+        let known = tx.state().projects().find(|known| known.name == definition.name);
+        let project = ProjectRecord {
+            id: known.map_or_else(|| ProjectId(tx.next_id(Counter::Project)), |known| known.id),
+            name: definition.name.clone(),
+            description: definition.description.clone(),
+            active: true,
+        };
+        if known != Some(&project) {
+            tx.emit(Event::ProjectSet { project });
+        }
+    }
+    for definition in plan.codebases.values() {
+        let known = tx.state().codebases().find(|known| known.name == definition.name);
+        let project = tx
+            .state()
+            .projects()
+            .find(|project| project.name == definition.project);
+        // The configuration's check has seen to it that there is one.
+        let Some(project) = project.map(|project| project.id) else {
+            continue;
+        };
+        let codebase = CodebaseRecord {
+            id: known.map_or_else(|| CodebaseId(tx.next_id(Counter::Codebase)), |known| known.id),
+            name: definition.name.clone(),
+            project,
+            active: true,
+        };
+        if known != Some(&codebase) {
+            tx.emit(Event::CodebaseSet { codebase });
+        }
+    }
+    let state = tx.state();
+    let gone: Vec<Event> = state
+        .projects()
+        .filter(|project| project.active && !plan.projects.contains_key(&project.name))
+        .map(|project| Event::ProjectSet {
+            project: ProjectRecord {
+                active: false,
+                ..project.clone()
+            },
+        })
+        .chain(
+            state
+                .codebases()
+                .filter(|codebase| codebase.active && !plan.codebases.contains_key(&codebase.name))
+                .map(|codebase| Event::CodebaseSet {
+                    codebase: CodebaseRecord {
+                        active: false,
+                        ..codebase.clone()
+                    },
+                }),
+        )
+        .collect();
+    for event in gone {
+        tx.emit(event);
+    }
 }
 
 fn builders(tx: &mut Tx<'_>, plan: &Plan) {
@@ -39,6 +102,11 @@ fn builders(tx: &mut Tx<'_>, plan: &Plan) {
             tags: definition.tags.clone(),
             active: true,
             next_number: known.map_or(1, |known| known.next_number),
+            project: definition
+                .project
+                .as_deref()
+                .and_then(|name| tx.state().projects().find(|project| project.name == name))
+                .map(|project| project.id),
         };
         if known != Some(&builder) {
             tx.emit(Event::BuilderSet { builder });
@@ -111,7 +179,7 @@ fn schedulers(tx: &mut Tx<'_>, plan: &Plan, old: &Plan) {
         let mut state = known.map(|known| known.state.clone()).unwrap_or_default();
         adapt(
             &mut state,
-            &definition.kind,
+            definition,
             old.schedulers.get(&definition.name).map(|old| &old.kind),
             tx.now(),
         );
@@ -140,26 +208,34 @@ fn schedulers(tx: &mut Tx<'_>, plan: &Plan, old: &Plan) {
 }
 
 /// Fits what a scheduler remembers to a new definition.
-fn adapt(state: &mut SchedulerState, new: &SchedulerKind, old: Option<&SchedulerKind>, now: Timestamp) {
-    match new {
-        SchedulerKind::Periodic { interval, .. } => {
-            state.waiting.clear();
-            state.next_fire = match (state.next_fire, old) {
-                (Some(next), Some(SchedulerKind::Periodic { interval: before, .. }))
-                    if before != interval =>
-                {
-                    // Counted from the last firing, which the old interval tells.
-                    Some(Timestamp(next.0.saturating_sub(before.0)) + *interval)
-                }
-                (Some(next), _) => Some(next),
-                (None, _) => Some(now),
-            };
+fn adapt(state: &mut SchedulerState, new: &SchedulerDef, old: Option<&SchedulerKind>, now: Timestamp) {
+    if new.codebases.len() > 1 {
+        state
+            .seen
+            .retain(|name, _| new.codebases.iter().any(|of| of.source.codebase == *name));
+    } else {
+        state.seen.clear();
+    }
+    let seen = std::mem::take(&mut state.seen);
+    match new.kind {
+        SchedulerKind::Periodic { .. } | SchedulerKind::Nightly(_) | SchedulerKind::NightlyTriggerable(_) => {
+            timed::adapt(state, new, old, now);
         }
         SchedulerKind::Dependent { .. } | SchedulerKind::Triggerable { .. } | SchedulerKind::Force(_) => {
             *state = SchedulerState::default();
         }
-        SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => state.next_fire = None,
+        SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => {
+            state.next_fire = None;
+            state.asked = None;
+            // Of another kind before: what was important then is built now.
+            for waiting in state.waiting.values_mut() {
+                if std::mem::take(&mut waiting.important) {
+                    waiting.fire_at.get_or_insert(now);
+                }
+            }
+        }
     }
+    state.seen = seen;
 }
 
 fn change_sources(tx: &mut Tx<'_>, plan: &Plan) {
@@ -194,6 +270,32 @@ fn change_sources(tx: &mut Tx<'_>, plan: &Plan) {
     }
 }
 
+fn pipelines(tx: &mut Tx<'_>, plan: &Plan) {
+    for definition in plan.pipelines.values() {
+        let known = tx.state().pipeline_by_name(&definition.name);
+        let pipeline = PipelineRecord {
+            id: known.map_or_else(|| PipelineId(tx.next_id(Counter::Pipeline)), |known| known.id),
+            name: definition.name.clone(),
+            description: definition.description.clone(),
+            project: definition.project.clone(),
+            active: true,
+        };
+        if known != Some(&pipeline) {
+            tx.emit(Event::PipelineSet { pipeline });
+        }
+    }
+    let removed: Vec<PipelineRecord> = tx
+        .state()
+        .pipelines()
+        .filter(|pipeline| pipeline.active && !plan.pipelines.contains_key(&pipeline.name))
+        .cloned()
+        .collect();
+    for mut pipeline in removed {
+        pipeline.active = false;
+        tx.emit(Event::PipelineSet { pipeline });
+    }
+}
+
 pub(super) fn enable_scheduler(tx: &mut Tx<'_>, id: SchedulerId, enabled: bool) -> Result<Reply, Refusal> {
     let Some(record) = tx.state().scheduler(id).filter(|record| record.active) else {
         return Err(Refusal::NotFound {
@@ -201,10 +303,21 @@ pub(super) fn enable_scheduler(tx: &mut Tx<'_>, id: SchedulerId, enabled: bool) 
         });
     };
     if record.enabled != enabled {
-        let scheduler = SchedulerRecord {
+        let mut scheduler = SchedulerRecord {
             enabled,
             ..record.clone()
         };
+        // Nobody wanted the times that it was off for.
+        if enabled
+            && scheduler.state.next_fire.is_some_and(|due| due <= tx.now())
+            && let Some(definition) = tx.state().plan().schedulers.get(&scheduler.name)
+            && matches!(
+                definition.kind,
+                SchedulerKind::Nightly(_) | SchedulerKind::NightlyTriggerable(_)
+            )
+        {
+            scheduler.state.next_fire = timed::next_firing(definition, tx.now());
+        }
         tx.emit(Event::SchedulerSet { scheduler });
     }
     Ok(Reply::Done)

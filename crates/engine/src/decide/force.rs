@@ -5,13 +5,15 @@
 
 mod form;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use ironmaster_model::{BuilderId, ForceDef, NewSourceStamp, SchedulerDef, SchedulerKind};
+use ironmaster_model::{
+    BuilderId, FixedSource, ForceDef, NewSourceStamp, Patch, SchedulerDef, SchedulerKind,
+};
 use serde_json::{Map, Value};
 
 pub use form::force_fields;
-use form::{Field, general, is_blank, scalar, source, source_name};
+use form::{Problems, Values, fill, general, is_blank, own, scalar, source, sources};
 
 use super::{
     buildset, invalid,
@@ -42,7 +44,10 @@ pub(super) fn force(
         });
     }
     let filled = Filled::new(definition, form, params, owner);
-    let builders = chosen_builders(state, definition, params);
+    let builders = match definition.pipeline {
+        Some(_) => Ok(Vec::new()),
+        None => chosen_builders(state, definition, params),
+    };
     let (filled, builders) = match (filled, builders) {
         (Ok(filled), Ok(builders)) => (filled, builders),
         (filled, builders) => {
@@ -61,13 +66,14 @@ pub(super) fn force(
         .validate()
         .map_err(|error| invalid("properties", error.to_string()))?;
     let plan = Arc::clone(state.plan());
-    let stamp = buildset::stamp(tx, filled.stamp);
+    let stamps = filled.stamps.into_iter();
+    let sourcestamps = stamps.map(|stamp| buildset::stamp(tx, stamp)).collect();
     let launched = launch(
         tx,
         &plan.schedulers[name],
         Launch {
             reason: format!("A build was forced by '{}': {}", filled.owner, filled.reason),
-            sourcestamps: vec![stamp],
+            sourcestamps,
             changes: Vec::new(),
             properties,
             priority: Some(filled.priority),
@@ -75,10 +81,11 @@ pub(super) fn force(
             parent: None,
         },
     );
-    let Some(Launched { buildset, requests }) = launched else {
-        unreachable!("the builders were chosen, and there is one at least");
-    };
-    Ok(Reply::Buildset { buildset, requests })
+    match launched {
+        Some(Launched::Buildset { buildset, requests }) => Ok(Reply::Buildset { buildset, requests }),
+        Some(Launched::Run(run)) => Ok(Reply::Run(run)),
+        None => unreachable!("the builders were chosen, and there is one at least, or its pipeline is there"),
+    }
 }
 
 fn not_found(name: &str) -> Refusal {
@@ -86,8 +93,6 @@ fn not_found(name: &str) -> Refusal {
         what: format!("force scheduler \"{name}\""),
     }
 }
-
-type Problems = BTreeMap<String, String>;
 
 /// The builders that the caller names, which must be the scheduler's; all of them if none is named.
 fn chosen_builders(
@@ -154,8 +159,8 @@ struct Filled {
     owner: String,
     reason: String,
     priority: i64,
-    stamp: NewSourceStamp,
-    properties: Vec<(String, Value)>,
+    stamps: Vec<NewSourceStamp>,
+    properties: Values,
 }
 
 impl Filled {
@@ -165,54 +170,77 @@ impl Filled {
         params: &Map<String, Value>,
         owner: Option<String>,
     ) -> Result<Self, Problems> {
-        let mut values: BTreeMap<String, Value> = BTreeMap::new();
         let mut problems = Problems::new();
-        for field in general(definition, form)
+        let general = fill(&[general(definition, form)], params, &mut problems);
+        let stamps: Vec<NewSourceStamp> = sources(form)
             .iter()
-            .chain(&source(form))
-            .chain(&form.fields.iter().map(Field::own).collect::<Vec<_>>())
-        {
-            match field.value(params) {
-                Ok(value) => {
-                    values.insert(field.full_name.clone(), value);
-                }
-                Err(problem) => {
-                    problems.insert(field.full_name.clone(), problem);
-                }
-            }
-        }
+            .map(|of| stamp(of, &fill(&[source(form, of)], params, &mut problems)))
+            .collect();
+        let properties = fill(&own(&form.fields), params, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let text = |name: &str| match values.get(name) {
-            Some(Value::String(text)) => text.trim().to_owned(),
-            _ => String::new(),
-        };
-        let optional = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
-        let at = |attribute: &str| source_name(form, attribute);
         Ok(Self {
             owner: owner
                 .filter(|owner| !owner.is_empty() && owner != "anonymous")
-                .or_else(|| optional("username"))
+                .or_else(|| optional(&general, "username"))
                 .unwrap_or_else(|| "anonymous".into()),
-            reason: text("reason"),
-            priority: values
+            reason: text(&general, "reason"),
+            priority: general
                 .get("priority")
                 .and_then(Value::as_i64)
                 .unwrap_or(definition.priority),
-            stamp: NewSourceStamp {
-                branch: optional(&at("branch")),
-                revision: optional(&at("revision")),
-                repository: text(&at("repository")),
-                project: text(&at("project")),
-                codebase: form.source.codebase.clone(),
-                patch: None,
-            },
-            properties: form
-                .fields
-                .iter()
-                .filter_map(|field| Some((field.name.clone(), values.remove(&field.name)?)))
-                .collect(),
+            stamps,
+            properties,
         })
     }
+}
+
+/// The stamp that the fields of one source name.
+fn stamp(of: &FixedSource, values: &Values) -> NewSourceStamp {
+    let inside = |values: &Values, name: &str| match values.get(name) {
+        Some(Value::Object(inside)) => inside.clone(),
+        _ => Values::new(),
+    };
+    // The default code base has no name, and its fields stand alone.
+    let values = if of.codebase.is_empty() {
+        values.clone()
+    } else {
+        inside(values, &of.codebase)
+    };
+    let patch = inside(&values, "patch");
+    NewSourceStamp {
+        branch: optional(&values, "branch"),
+        revision: optional(&values, "revision"),
+        repository: text(&values, "repository"),
+        project: text(&values, "project"),
+        codebase: of.codebase.clone(),
+        patch: patch
+            .get("body")
+            .and_then(Value::as_str)
+            .filter(|body| !body.trim().is_empty())
+            .map(|body| Patch {
+                level: patch.get("level").and_then(Value::as_u64).unwrap_or(1) as u32,
+                subdir: text(&patch, "subdir"),
+                author: text(&patch, "author"),
+                comment: text(&patch, "comment"),
+                // A diff ends with a line, and its white space matters.
+                body: if body.ends_with('\n') {
+                    body.to_owned()
+                } else {
+                    format!("{body}\n")
+                },
+            }),
+    }
+}
+
+fn text(values: &Values, name: &str) -> String {
+    match values.get(name) {
+        Some(Value::String(text)) => text.trim().to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn optional(values: &Values, name: &str) -> Option<String> {
+    Some(text(values, name)).filter(|text| !text.is_empty())
 }

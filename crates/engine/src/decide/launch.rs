@@ -1,12 +1,16 @@
-//! What a scheduler starts, whatever has set it off: the one way from a scheduler to a buildset.
+//! What a scheduler starts, whatever has set it off: the one way from a scheduler to a buildset or a pipeline's run.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, Properties, SchedulerDef, SourceStampId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, Properties, RunId, SchedulerDef, SchedulerKind,
+    SourceStampId,
 };
 
-use super::{NewBuildset, buildset};
+use super::{
+    NewBuildset, buildset,
+    pipelines::{self, StartRun},
+};
 use crate::{Tx, schedulers};
 
 /// What is to be built, and why.
@@ -35,13 +39,43 @@ pub(crate) struct Parent {
 }
 
 /// What was started.
-pub(crate) struct Launched {
-    pub(crate) buildset: BuildsetId,
-    pub(crate) requests: BTreeMap<BuilderId, BuildRequestId>,
+pub(crate) enum Launched {
+    /// A buildset with its requests.
+    Buildset {
+        buildset: BuildsetId,
+        requests: BTreeMap<BuilderId, BuildRequestId>,
+    },
+    /// A run of a pipeline.
+    Run(RunId),
 }
 
-/// Starts what a scheduler starts. None if it has no builder that is still there.
+/// Starts what a scheduler starts: its builders, or its pipeline. None if it has no builder that is still there.
 pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) -> Option<Launched> {
+    if let Some(pipeline) = &scheduler.pipeline {
+        let plan = Arc::clone(tx.state().plan());
+        let definition = plan.pipelines.get(pipeline)?;
+        // What a dependent scheduler is told of was heard of long ago, and its files are not at hand any more.
+        let files = match scheduler.kind {
+            SchedulerKind::Dependent { .. } => None,
+            _ => pipelines::files_of(tx.state(), &launch.changes),
+        };
+        let run = pipelines::start(
+            tx,
+            definition,
+            StartRun {
+                reason: launch.reason,
+                scheduler: scheduler.name.clone(),
+                sourcestamps: launch.sourcestamps,
+                changes: launch.changes,
+                files,
+                properties: launch.properties,
+                priority: launch.priority.unwrap_or(scheduler.priority),
+                parent: None,
+                depth: 0,
+            },
+        );
+        return Some(Launched::Run(run));
+    }
     let builders = launch
         .builders
         .unwrap_or_else(|| schedulers::builders(tx.state(), scheduler));
@@ -60,7 +94,8 @@ pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) 
             priority: launch.priority.unwrap_or(scheduler.priority),
             rebuilt_build: None,
             parent: launch.parent,
+            of_job: false,
         },
     );
-    Some(Launched { buildset, requests })
+    Some(Launched::Buildset { buildset, requests })
 }

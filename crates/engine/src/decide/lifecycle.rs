@@ -1,11 +1,11 @@
 //! How builds end: the next step or the end, lost machines, stop requests, retries, and the buildset's end.
 
 use ironmaster_model::{
-    BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, LogId, LogKind, LogRecord,
-    RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
+    BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, JobState, LogId, LogKind,
+    LogRecord, RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
 };
 
-use super::{completed::Completed, not_live, trigger};
+use super::{completed::Completed, not_live, pipelines, trigger};
 use crate::{
     Refusal, Reply, Tx, build,
     planted::{Bug, planted},
@@ -24,13 +24,52 @@ pub(super) fn stop(tx: &mut Tx<'_>, id: BuildId, by: &str, reason: String) -> Re
         let reason = format!("build {id} was stopped, which waited for it");
         trigger::cancel_children(tx, &children, by, &reason);
     }
+    give_up_waiting(tx, id);
     Ok(Reply::Done)
+}
+
+/// Ends a step that waits for its locks, as its build is to stop or has no machine any more. Of a step that runs its code
+/// says how it ends.
+fn give_up_waiting(tx: &mut Tx<'_>, id: BuildId) {
+    let Some(entry) = tx.state().builds.get(&id) else {
+        return;
+    };
+    let waits = |step: &&StepRecord| step.complete_at.is_none() && step.locks_acquired_at.is_none();
+    let Some(step) = entry.steps.last().filter(waits) else {
+        return;
+    };
+    let (results, cause) = match (&entry.record.lost, &entry.record.stop) {
+        (Some(reason), _) => {
+            let reason = reason.clone();
+            (Results::Retry, Cause::Infrastructure { reason })
+        }
+        (None, Some((by, reason))) => {
+            let (by, reason) = (by.clone(), reason.clone());
+            (Results::Cancelled, Cause::Cancelled { by, reason })
+        }
+        (None, None) => return,
+    };
+    let finished = Event::StepFinished {
+        step: step.id,
+        build: id,
+        results,
+        cause: Some(cause),
+        state_string: format!(
+            "'{}' was given up while it waited for locks ({results})",
+            step.name
+        ),
+        urls: step.urls.clone(),
+        hidden: step.hidden,
+    };
+    tx.emit(finished);
+    advance(tx, id);
 }
 
 pub(super) fn lost(tx: &mut Tx<'_>, id: BuildId, reason: String) -> Result<Reply, Refusal> {
     let build = tx.state().build(id).ok_or_else(|| not_live(tx, id))?;
     if build.lost.is_none() {
         tx.emit(Event::BuildLost { build: id, reason });
+        give_up_waiting(tx, id);
     }
     Ok(Reply::Done)
 }
@@ -57,6 +96,7 @@ pub(super) fn lose_all_on(tx: &mut Tx<'_>, worker: WorkerId, surviving: Option<&
             build,
             reason: reason.to_owned(),
         });
+        give_up_waiting(tx, build);
     }
 }
 
@@ -80,7 +120,8 @@ pub(super) fn advance(tx: &mut Tx<'_>, id: BuildId) {
     match next {
         Some((index, step)) if !machine_gone => {
             let (name, logs) = (step.name.clone(), step.logs.clone());
-            start_step(tx, id, index, name, &logs);
+            let locked = !step.locks.is_empty();
+            start_step(tx, id, index, name, &logs, locked);
         }
         _ => {
             let mut results = progress.map_or(Results::Exception, |progress| progress.results);
@@ -96,7 +137,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, id: BuildId) {
     }
 }
 
-fn start_step(tx: &mut Tx<'_>, build: BuildId, definition: u32, name: String, logs: &[String]) {
+fn start_step(tx: &mut Tx<'_>, build: BuildId, definition: u32, name: String, logs: &[String], locked: bool) {
     let id = StepId(tx.next_id(Counter::Step));
     let first_log = tx.next_id(Counter::Log);
     let mut records: Vec<LogRecord> = Vec::with_capacity(logs.len());
@@ -132,10 +173,11 @@ fn start_step(tx: &mut Tx<'_>, build: BuildId, definition: u32, name: String, lo
             definition,
             name,
             started_at,
+            locks_acquired_at: (!locked).then_some(started_at),
             complete_at: None,
             results: None,
             cause: None,
-            state_string: "running".into(),
+            state_string: if locked { "waiting for locks" } else { "running" }.into(),
             urls: Vec::new(),
             hidden: false,
         },
@@ -168,6 +210,9 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
         cause_of(entry, computed)
     };
     let state_string = summary(entry, results, cause.as_ref());
+    if matches!(results, Results::Success | Results::Warnings) {
+        pipelines::keep_outputs(tx, id);
+    }
     tx.emit(Event::BuildFinished {
         build: id,
         builder,
@@ -181,6 +226,9 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
     if results == Results::Retry {
         if !planted(Bug::LostRequeue) {
             tx.emit(Event::RequestRequeued { request });
+            if let Some(buildset) = tx.state().request(request).map(|request| request.buildset) {
+                pipelines::build_moved(tx, buildset, JobState::Queued);
+            }
         }
     } else {
         complete(tx, request, results, cause);
@@ -221,6 +269,13 @@ fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId) {
     let completed = tx.state().is_followed(&entry.record).then(|| Completed {
         buildset: entry.record.clone(),
         results,
+        cause: entry
+            .requests
+            .iter()
+            .find_map(|request| match &tx.state().request(*request)?.phase {
+                RequestPhase::Complete { cause, .. } => cause.clone(),
+                _ => None,
+            }),
     });
     tx.emit(Event::BuildsetCompleted {
         buildset: id,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ironmaster_model::{BuildRecord, BuildRequestRecord, BuilderRecord, Event, Properties, WorkerRecord};
+use ironmaster_model::{
+    BuildId, BuildRecord, BuildRequestRecord, BuilderRecord, Event, JobState, Properties, WorkerRecord,
+};
 use serde_json::{Value, json};
 
-use super::{completed, lifecycle, trigger};
+use super::{completed, lifecycle, pipelines, trigger};
 use crate::{State, Tx, build, queue::Start};
 
 /// Follows up what has ended, and starts whatever can start now.
@@ -15,8 +17,12 @@ pub(super) fn whatever_can(tx: &mut Tx<'_>) {
         if tx.state().master().is_none() {
             return;
         }
-        // Whoever had a slot before goes first.
+        // Whoever had a slot before goes first, then whoever has one.
         if trigger::resume_one(tx) {
+            continue;
+        }
+        if let Some(build) = tx.next_grant() {
+            grant(tx, build);
             continue;
         }
         if tx.state().master().is_some_and(|master| master.draining) {
@@ -26,6 +32,20 @@ pub(super) fn whatever_can(tx: &mut Tx<'_>) {
         let Some(next) = tx.next_start() else { return };
         start(tx, next);
     }
+}
+
+/// A step that has waited gets its locks.
+fn grant(tx: &mut Tx<'_>, build: BuildId) {
+    let waiting = tx.state().builds.get(&build).and_then(|entry| entry.steps.last());
+    let Some(step) = waiting else {
+        unreachable!("the index named build {build}, which has no step that waits");
+    };
+    let step = step.id;
+    tx.emit(Event::StepLocksAcquired {
+        step,
+        build,
+        state_string: "running".into(),
+    });
 }
 
 fn start(tx: &mut Tx<'_>, next: Start) {
@@ -64,7 +84,9 @@ fn start(tx: &mut Tx<'_>, next: Start) {
         lost: None,
         waits: None,
     };
+    let buildset = request.buildset;
     tx.emit(Event::BuildStarted { build });
+    pipelines::build_moved(tx, buildset, JobState::Running);
     lifecycle::advance(tx, id);
 }
 

@@ -105,7 +105,9 @@ pub(super) fn running<'a>(
     entry
         .steps
         .last()
-        .filter(|record| record.id == step && record.complete_at.is_none())
+        .filter(|record| {
+            record.id == step && record.complete_at.is_none() && record.locks_acquired_at.is_some()
+        })
         .map(|record| (entry, record))
         .ok_or_else(|| Refusal::NotLive {
             what: format!("step {step} of build {build}"),

@@ -2,7 +2,7 @@
 
 use crate::{Reply, Tx, deadlines::Due, schedulers};
 
-use super::lifecycle;
+use super::{lifecycle, pipelines};
 
 pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
     while let Some((at, due)) = tx.state().deadlines.next()
@@ -18,6 +18,8 @@ pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
                 let reason = format!("worker \"{name}\" went away and did not come back in time");
                 lifecycle::lose_all_on(tx, id, None, &reason);
             }
+            Due::Run(id) => pipelines::run_due(tx, id),
+            Due::Job(id) => pipelines::job_due(tx, id),
         }
         // Each deadline that was met has moved or is gone; anything else would turn here for ever.
         assert_ne!(

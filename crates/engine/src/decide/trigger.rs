@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
-    BuildId, BuildsetId, EffectRecord, Event, RequestPhase, SchedulerKind, StepId, TriggerOutcome, Triggered,
-    Waits,
+    Asked, BuildId, BuildsetId, ChangeId, EffectRecord, Event, FixedSource, NewSourceStamp, RequestPhase,
+    SchedulerDef, SchedulerKind, StepId, TriggerOutcome, Triggered, Waits, Wanted,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     step::running,
 };
 use crate::{
-    Refusal, Reply, State, Trigger, Tx,
+    Refusal, Reply, State, Trigger, Tx, codebases,
     planted::{Bug, planted},
     schedulers,
 };
@@ -57,8 +57,13 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
     let mut all = Vec::new();
     for wanted in trigger.wanted {
         let definition = &plan.schedulers[&wanted.scheduler];
-        let SchedulerKind::Triggerable { source } = &definition.kind else {
-            unreachable!("only triggerable schedulers pass the check");
+        let source = match &definition.kind {
+            SchedulerKind::Triggerable { source } => source,
+            SchedulerKind::NightlyTriggerable(_) => {
+                note(tx, wanted, &inherited);
+                continue;
+            }
+            _ => unreachable!("only triggerable schedulers pass the check"),
         };
         let changes = if wanted.sourcestamps.is_empty() {
             Vec::new()
@@ -66,7 +71,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
             inherited.clone()
         };
         let stamps = if wanted.sourcestamps.is_empty() {
-            vec![source.stamp()]
+            newest(definition, source)
         } else {
             wanted.sourcestamps
         };
@@ -74,6 +79,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
             .into_iter()
             .map(|stamp| buildset::stamp(tx, stamp))
             .collect();
+        let sourcestamps = codebases::aggregate(tx, definition, sourcestamps);
         let mut properties = schedulers::base_properties(definition);
         properties.update(&wanted.properties);
         let launched = launch(
@@ -96,7 +102,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
                 }),
             },
         );
-        let Some(Launched { buildset, requests }) = launched else {
+        let Some(Launched::Buildset { buildset, requests }) = launched else {
             unreachable!("the check has seen that there are builders");
         };
         all.push(Triggered {
@@ -105,7 +111,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
             requests,
         });
     }
-    if trigger.waits {
+    if trigger.waits && !all.is_empty() {
         // Stated in the same decision, so that no end can be missed.
         tx.emit(Event::BuildWaits {
             build: trigger.build,
@@ -150,7 +156,11 @@ fn check(state: &State, trigger: &Trigger) -> Result<(), Refusal> {
                 what: format!("scheduler \"{name}\""),
             });
         };
-        let reason = if !matches!(definition.kind, SchedulerKind::Triggerable { .. }) {
+        let triggerable = matches!(
+            definition.kind,
+            SchedulerKind::Triggerable { .. } | SchedulerKind::NightlyTriggerable(_)
+        );
+        let reason = if !triggerable {
             format!("scheduler \"{name}\" is not of type \"triggerable\"")
         } else if !record.enabled {
             format!("scheduler \"{name}\" is switched off")
@@ -174,6 +184,33 @@ fn check(state: &State, trigger: &Trigger) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+/// One that has its times notes what the last step has asked for, and nobody waits for it.
+fn note(tx: &mut Tx<'_>, wanted: Wanted, inherited: &[ChangeId]) {
+    let Some(record) = tx.state().scheduler_by_name(&wanted.scheduler) else {
+        return;
+    };
+    let (scheduler, mut state) = (record.id, record.state.clone());
+    state.asked = Some(Asked {
+        changes: if wanted.sourcestamps.is_empty() {
+            Vec::new()
+        } else {
+            inherited.to_vec()
+        },
+        sourcestamps: wanted.sourcestamps,
+        properties: wanted.properties,
+    });
+    tx.emit(Event::SchedulerMoved { scheduler, state });
+}
+
+/// The newest of a scheduler's source; of several code bases, whatever it builds them from.
+fn newest(definition: &SchedulerDef, source: &FixedSource) -> Vec<NewSourceStamp> {
+    if definition.codebases.is_empty() {
+        vec![source.stamp()]
+    } else {
+        Vec::new()
+    }
 }
 
 fn changes_of(state: &State, build: BuildId) -> Vec<ironmaster_model::ChangeId> {
@@ -218,7 +255,9 @@ pub(super) fn resume_one(tx: &mut Tx<'_>) -> bool {
         let entry = state.builds.get(id)?;
         let waits = entry.record.waits.as_ref()?;
         let step = entry.steps.last()?.id;
-        let free = state.queue.can_resume(entry.record.builder, entry.record.worker);
+        let free = state
+            .queue
+            .can_resume(entry.record.builder, entry.record.worker, *id);
         free.then(|| (*id, step, waits.clone()))
     });
     let Some((build, step, waits)) = next else {

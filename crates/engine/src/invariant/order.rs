@@ -53,11 +53,11 @@ impl Checker {
                 .iter()
                 .filter(|id| {
                     self.builders.get(id).is_some_and(|builder| {
-                        let max = plan
-                            .builders
-                            .get(&builder.name)
-                            .and_then(|definition| definition.builds_max);
-                        max.is_none_or(|max| builder.running < max)
+                        // Who needs locks may have to let others pass.
+                        let definition = plan.builders.get(&builder.name);
+                        let max = definition.and_then(|definition| definition.builds_max);
+                        definition.is_none_or(|definition| definition.locks.is_empty())
+                            && max.is_none_or(|max| builder.running < max)
                     })
                 })
                 .filter_map(|id| head(*id))

@@ -77,6 +77,7 @@ impl Checker {
                 done: Vec::new(),
             },
         );
+        self.build_takes_locks(build.id);
     }
 
     fn check_worker(&mut self, build: &BuildRecord) {
@@ -132,8 +133,15 @@ impl Checker {
     }
 
     pub(super) fn running_step(&mut self, build: BuildId, step: StepId, what: &str) {
-        if self.step(build).is_none_or(|running| running.id != step) {
-            self.unknown(format!("{what} of step {step} of build {build}"));
+        match self.step(build).filter(|running| running.id == step) {
+            None => self.unknown(format!("{what} of step {step} of build {build}")),
+            Some(running) if !running.runs => {
+                self.violate(
+                    "a step runs when it has its locks",
+                    format!("{what} of step {step} of build {build}"),
+                );
+            }
+            Some(_) => {}
         }
     }
 
@@ -186,6 +194,7 @@ impl Checker {
                 if let Some(worker) = self.workers.get_mut(&worker) {
                     worker.parked.insert(slot);
                 }
+                self.give_up_locks(id);
             }
             Some(before) if !open.is_subset(&before) || open == before => self.violate(
                 "what a build waits for becomes less",
@@ -209,6 +218,7 @@ impl Checker {
                 format!("build {id}"),
             );
         }
+        self.take_locks_again(id);
         if let Some(builder) = self.builders.get_mut(&builder) {
             builder.running += 1;
         }
@@ -246,6 +256,7 @@ impl Checker {
         build.step = Some(Step {
             id: step.id,
             definition: step.definition,
+            runs: step.locks_acquired_at.is_some(),
             next_ordinal: 0,
             logs: logs.iter().map(|log| (log.id, (0, 0, false))).collect(),
         });
@@ -258,6 +269,7 @@ impl Checker {
                 ),
             );
         }
+        self.step_waits(step.build, step.definition, step.locks_acquired_at.is_some());
         if lost {
             self.violate(
                 "a lost build does not go on",
@@ -311,7 +323,11 @@ impl Checker {
     }
 
     pub(super) fn step_finished(&mut self, build: BuildId, id: StepId, results: Results) {
-        self.running_step(build, id, "the end");
+        // One that waits for locks may be given up.
+        if self.step(build).is_none_or(|running| running.id != id) {
+            self.unknown(format!("the end of step {id} of build {build}"));
+        }
+        self.release_locks((build, true));
         if let Some(entry) = self.builds.get_mut(&build)
             && let Some(step) = entry.step.take()
         {
@@ -333,6 +349,7 @@ impl Checker {
             worker.used.remove(&build.slot);
             worker.parked.remove(&build.slot);
         }
+        self.release_locks((id, false));
         if let Some(step) = &build.step {
             let what = format!("build {id} finished while step {} ran", step.id);
             self.violate("a build ends after its steps", what);

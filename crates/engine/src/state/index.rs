@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::{
-    BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord,
-    NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, Timestamp, Waits,
-    WorkerId,
+    BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord, LockUse,
+    NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, StepRecord,
+    Timestamp, Waits, WorkerId, WorkerPreference,
 };
 
 use super::{Held, Stamps, State};
 use crate::{
     deadlines::Due,
     planted::{Bug, planted},
-    queue::Place,
+    queue::{Limit, Need, Place, Uses, Wishes},
 };
 
 impl State {
     /// The builder's definition that a build runs under.
     pub(crate) fn definition_of(&self, build: &BuildRecord) -> Option<&BuilderDef> {
+        self.plan_and_definition_of(build)
+            .map(|(_, definition)| definition)
+    }
+
+    fn plan_and_definition_of(&self, build: &BuildRecord) -> Option<(&Plan, &BuilderDef)> {
         let name = &self.builders.get(&build.builder)?.name;
-        self.plans.get(&build.config)?.plan.builders.get(name)
+        let plan = &*self.plans.get(&build.config)?.plan;
+        Some((plan, plan.builders.get(name)?))
     }
 
     pub(crate) fn stamps_of<'a>(
@@ -47,6 +53,7 @@ impl State {
 
     /// Tells the indexes what the rows and the plan say about builders and workers.
     pub(crate) fn index_configuration(&mut self) {
+        self.index_locks();
         let builders: Vec<_> = self.builders.keys().copied().collect();
         for id in builders {
             self.index_builder(id);
@@ -61,12 +68,99 @@ impl State {
         let Some(record) = self.builders.get(&id) else {
             return;
         };
-        let max = self
+        let def = self.plan.builders.get(&record.name);
+        let wishes = def.map_or_else(Wishes::default, |def| Wishes {
+            max: def.builds_max,
+            locks: needs(&self.plan, &def.locks),
+            goes_by_warmth: def.prefer == WorkerPreference::Warm,
+            ranks: self.ranks(def),
+        });
+        self.queue.set_builder(id, wishes);
+    }
+
+    /// The builder's workers by the first of its selectors that means them, if it goes by that.
+    fn ranks(&self, def: &BuilderDef) -> Vec<(WorkerId, u32)> {
+        if def.prefer != WorkerPreference::Order {
+            return Vec::new();
+        }
+        let mut ranks: Vec<(WorkerId, u32)> = self
             .plan
-            .builders
-            .get(&record.name)
-            .and_then(|def| def.builds_max);
-        self.queue.set_builder(id, max);
+            .workers
+            .values()
+            .filter_map(|worker| {
+                let rank = def.workers.iter().position(|selector| selector.matches(worker))?;
+                Some((*self.names.workers.get(&worker.name)?, rank as u32))
+            })
+            .collect();
+        ranks.sort_unstable();
+        ranks
+    }
+
+    /// Tells the index how much there is of each lock.
+    pub(crate) fn index_locks(&mut self) {
+        let limits = self
+            .plan
+            .locks
+            .values()
+            .map(|lock| {
+                let by_worker = lock
+                    .worker_counts
+                    .iter()
+                    .filter_map(|(name, count)| Some((*self.names.workers.get(name)?, *count)))
+                    .collect();
+                let max = lock.max_count;
+                ((lock.name.as_str().into(), lock.scope), Limit { max, by_worker })
+            })
+            .collect();
+        self.queue.set_limits(limits);
+    }
+
+    /// The locks that a build holds for its builder.
+    pub(crate) fn locks_of_build(&self, build: &BuildRecord) -> Uses {
+        let uses = |plan: &Plan, def: &BuilderDef| {
+            let needs = needs(plan, &def.locks);
+            needs
+                .iter()
+                .map(|need| (need.key(build.worker), need.access))
+                .collect()
+        };
+        self.plan_and_definition_of(build)
+            .map_or_else(Vec::new, |(plan, def)| uses(plan, def))
+    }
+
+    /// The index takes note of a step that has begun, or was loaded: it waits for its locks, or holds them.
+    pub(crate) fn index_step(&mut self, step: &StepRecord) {
+        let Some(build) = self.builds.get(&step.build).map(|entry| &entry.record) else {
+            return;
+        };
+        let uses: Uses = self
+            .plan_and_definition_of(build)
+            .and_then(|(plan, def)| {
+                let needs = needs(plan, &def.steps.get(step.definition as usize)?.locks);
+                Some(
+                    needs
+                        .iter()
+                        .map(|need| (need.key(build.worker), need.access))
+                        .collect(),
+                )
+            })
+            .unwrap_or_default();
+        if uses.is_empty() && step.locks_acquired_at.is_some() {
+            return;
+        }
+        let priority = self
+            .requests
+            .get(&build.request)
+            .map_or(0, |request| request.priority);
+        let place = Place {
+            priority: std::cmp::Reverse(priority),
+            submitted_at: step.started_at,
+            request: build.request,
+        };
+        self.queue.wait_for_locks(step.build, place, uses);
+        if step.locks_acquired_at.is_some() {
+            self.queue.locks_acquired(step.build);
+        }
     }
 
     pub(crate) fn index_worker(&mut self, id: WorkerId) {
@@ -123,6 +217,28 @@ impl State {
         entry.record.waits = Some(waits);
         let build = &entry.record;
         self.queue.park(build.builder, build.worker, build.slot);
+        self.give_up_locks(id);
+    }
+
+    /// A build that waits for others gives up what locks it need not keep.
+    pub(crate) fn give_up_locks(&mut self, id: BuildId) {
+        let Some(entry) = self.builds.get(&id) else {
+            return;
+        };
+        let definition = self.definition_of(&entry.record);
+        let step = entry.steps.last().and_then(|step| {
+            let definition = definition?;
+            definition.steps.get(step.definition as usize)
+        });
+        let own = definition.map_or(&[][..], |definition| &definition.locks);
+        let of_step = step.map_or(&[][..], |step| &step.locks);
+        let kept: Vec<_> = own
+            .iter()
+            .chain(of_step)
+            .filter(|used| used.keep)
+            .map(|used| used.name.as_str().into())
+            .collect();
+        self.queue.give_up_locks(id, &kept);
     }
 
     /// A build does not wait any more.
@@ -138,7 +254,8 @@ impl State {
         }
         self.ready.remove(&id);
         let build = &entry.record;
-        self.queue.unpark(build.builder, build.worker, build.slot);
+        self.queue
+            .unpark(build.builder, build.worker, build.slot, build.id);
     }
 
     /// Computes anew when the worker's absence ends its builds.
@@ -211,6 +328,23 @@ pub(crate) fn dependents(plan: &Plan) -> BTreeMap<String, Vec<String>> {
         }
     }
     dependents
+}
+
+/// Uses of locks as the index knows them, in order of name. What the plan does not define is not locked.
+fn needs(plan: &Plan, uses: &[LockUse]) -> Vec<Need> {
+    let mut needs: Vec<Need> = uses
+        .iter()
+        .filter_map(|used| {
+            Some(Need {
+                name: used.name.as_str().into(),
+                scope: plan.locks.get(&used.name)?.scope,
+                access: used.access,
+            })
+        })
+        .collect();
+    needs.sort_unstable();
+    needs.dedup_by(|a, b| a.name == b.name);
+    needs
 }
 
 impl Stamps {

@@ -10,7 +10,7 @@ use ironmaster_model::{
 };
 
 use super::{
-    BuildEntry, BuildsetEntry, Held, Names, PlanUse, Stamps, State, held_changes, index::dependents,
+    BuildEntry, BuildsetEntry, Held, Names, PlanUse, Runs, Stamps, State, held_changes, index::dependents,
 };
 use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
 
@@ -56,6 +56,8 @@ impl State {
             workers: by(snapshot.workers, |worker| worker.id),
             schedulers: by(snapshot.schedulers, |scheduler| scheduler.id),
             change_sources: by(snapshot.change_sources, |source| source.id),
+            projects: by(snapshot.projects, |project| project.id),
+            codebases: by(snapshot.codebases, |codebase| codebase.id),
             names: Names::default(),
             config: snapshot.config,
             filters: Filters::new(&plan),
@@ -69,6 +71,15 @@ impl State {
             builds: BTreeMap::new(),
             waiters: BTreeMap::new(),
             ready: BTreeSet::new(),
+            runs: Runs {
+                names: snapshot
+                    .pipelines
+                    .iter()
+                    .map(|pipeline| (pipeline.name.clone(), pipeline.id))
+                    .collect(),
+                pipelines: by(snapshot.pipelines, |pipeline| pipeline.id),
+                ..Runs::default()
+            },
             queue: Queue::default(),
             deadlines: Deadlines::default(),
             collapsible: BTreeMap::new(),
@@ -148,6 +159,30 @@ impl State {
             })?;
             build.steps.push(step);
         }
+        let running: Vec<_> = state
+            .builds
+            .values()
+            .filter_map(|build| {
+                build
+                    .steps
+                    .last()
+                    .filter(|step| step.complete_at.is_none())
+                    .cloned()
+            })
+            .collect();
+        for step in running {
+            state.index_step(&step);
+        }
+        // What its step holds is known only now.
+        let waiting: Vec<_> = state
+            .builds
+            .values()
+            .filter(|build| build.record.waits.is_some())
+            .map(|build| build.record.id)
+            .collect();
+        for build in waiting {
+            state.give_up_locks(build);
+        }
         for log in snapshot.logs {
             let build = state.builds.get_mut(&log.build).ok_or_else(|| LoadError {
                 what: format!("log {}", log.id),
@@ -155,6 +190,7 @@ impl State {
             })?;
             build.logs.insert(log.id, log);
         }
+        state.load_runs(snapshot.runs, snapshot.jobs)?;
         let (workers, schedulers): (Vec<_>, Vec<_>) = (
             state.workers.keys().copied().collect(),
             state.schedulers.keys().copied().collect(),
@@ -169,7 +205,11 @@ impl State {
         Ok(state)
     }
 
-    fn hold_stamp(&mut self, id: SourceStampId, what: impl FnOnce() -> String) -> Result<(), LoadError> {
+    pub(super) fn hold_stamp(
+        &mut self,
+        id: SourceStampId,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), LoadError> {
         let held = self.stamps.by_id.get_mut(&id).ok_or_else(|| LoadError {
             what: what(),
             missing: format!("source stamp {id}"),
@@ -218,8 +258,15 @@ impl State {
             .ok_or_else(|| missing(format!("configuration {}", build.config)))?;
         plan.builds += 1;
         // The order among preferences is lost with a restart; ids serve as well as anything.
-        self.queue
-            .take(build.builder, build.worker, build.slot, build.id, build.id.0);
+        let locks = self.locks_of_build(&build);
+        self.queue.take(
+            build.builder,
+            build.worker,
+            build.slot,
+            build.id,
+            build.id.0,
+            locks,
+        );
         let (id, waits) = (build.id, build.waits.clone());
         self.builds.insert(
             id,
@@ -253,6 +300,9 @@ impl State {
             workers: self.workers.values().cloned().collect(),
             schedulers: self.schedulers.values().cloned().collect(),
             change_sources: self.change_sources.values().cloned().collect(),
+            projects: self.projects.values().cloned().collect(),
+            codebases: self.codebases.values().cloned().collect(),
+            pipelines: self.runs.pipelines.values().cloned().collect(),
             config: self.config.clone(),
             plans: self
                 .plans
@@ -289,6 +339,18 @@ impl State {
                 .values()
                 .flat_map(|entry| entry.logs.values().cloned())
                 .collect(),
+            runs: self
+                .runs
+                .by_id
+                .values()
+                .map(|entry| entry.record.clone())
+                .collect(),
+            jobs: self
+                .runs
+                .by_id
+                .values()
+                .flat_map(|entry| entry.jobs.iter().map(|job| job.record.clone()))
+                .collect(),
         }
     }
 
@@ -304,6 +366,9 @@ impl State {
                 "deadlines: {:?} is not {:?}",
                 self.deadlines, other.deadlines
             ));
+        }
+        if self.runs != other.runs {
+            return Some(format!("runs: {:?} is not {:?}", self.runs, other.runs));
         }
         if self.collapsible != other.collapsible {
             return Some(format!(

@@ -1,6 +1,10 @@
 //! Plain examples, one subject each: what a user would expect, in the words of the engine.
 
+mod codebases;
 mod force;
+mod locks;
+mod nightly;
+mod pipelines;
 mod queue;
 mod schedulers;
 mod steps;
@@ -160,6 +164,7 @@ fn builder(name: &str, steps: &[&str]) -> BuilderDef {
         attempts_max: 2,
         collapse: CollapseRule::Never,
         builds_max: None,
+        ..BuilderDef::default()
     }
 }
 
@@ -170,6 +175,7 @@ fn step(name: &str) -> StepDef {
         params: serde_json::Map::new(),
         flags: StepFlags::default(),
         logs: vec!["stdio".into()],
+        locks: Vec::new(),
     }
 }
 
@@ -187,7 +193,9 @@ fn scheduler(name: &str, builders: &[&str], kind: SchedulerKind) -> SchedulerDef
     SchedulerDef {
         name: name.into(),
         builders: builders.iter().map(|name| (*name).to_owned()).collect(),
+        pipeline: None,
         priority: 0,
+        codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,
     }

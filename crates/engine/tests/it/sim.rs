@@ -26,14 +26,10 @@ use ironmaster_model::Sequenced;
 /// Seeds in the normal test run.
 const SEEDS: u64 = 1000;
 
-/// From this seed on, the master is also asked to drain now and then (`IRONMASTER_SIM_SEED`).
-const DRAINING: u64 = 1_000_000;
-
 /// Runs one seed; on failure says what broke, after which inputs.
 fn run(seed: u64, without_model: bool) -> Result<world::Tally, String> {
     let mut world = world::World::new(seed);
     world.without_model = without_model;
-    world.inputs.drains = seed >= DRAINING;
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let problem = match outcome {
         Ok(Ok(())) => return Ok(world.tally),
@@ -197,11 +193,21 @@ planted! { the_model_finds, false:
     merging_that_drops_both: CollapseDropsBoth;
     one_attempt_too_many: AttemptsOffByOne;
     a_timer_that_fires_early: TimerFiresEarly;
+    a_nightly_build_of_nothing_new: BuildsUnchanged;
     a_forgotten_lease: LeaseForgotten;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
     an_end_that_who_waits_for_it_never_hears_of: ChildForgotten;
     children_that_nobody_waits_for_any_more: ChildrenLeft;
+    a_lock_given_away_twice: LockCountIgnored;
+    a_line_that_is_jumped: LockLineIgnored;
+    a_step_that_keeps_its_locks: StepLockKept;
+    a_nested_step_in_line: NestedInLine;
+    a_job_that_nobody_has_approved: ApprovalForgotten;
+    a_share_that_is_rounded_down: ShareRoundsDown;
+    a_job_that_is_tried_too_often: RetryOffByOne;
+    a_concurrency_group_without_limit: ConcurrencyIgnored;
+    an_expiry_that_is_forgotten: ExpiryForgotten;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -213,4 +219,10 @@ planted! { the_checker_alone_finds, true:
     one_attempt_too_many: AttemptsOffByOne;
     an_ignored_halt: HaltIgnored;
     a_replaced_process_that_keeps_its_builds: FencedKeepsBuilds;
+    a_lock_given_away_twice: LockCountIgnored;
+    a_step_that_keeps_its_locks: StepLockKept;
+    a_job_that_nobody_has_approved: ApprovalForgotten;
+    a_share_that_is_rounded_down: ShareRoundsDown;
+    a_job_that_is_tried_too_often: RetryOffByOne;
+    a_concurrency_group_without_limit: ConcurrencyIgnored;
 }

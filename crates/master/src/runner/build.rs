@@ -16,6 +16,9 @@ pub(super) async fn run(runner: Arc<Runner>, mut control: watch::Receiver<Contro
     let mut last: Option<StepId> = None;
     let (build, worker) = {
         let control = control.borrow();
+        let step = control.assignment.step.as_ref();
+        // A step that waited for its locks has done nothing yet that could be taken up again.
+        resumed &= step.is_some_and(|step| step.locks_acquired_at.is_some());
         (
             control.assignment.build.id,
             control.assignment.worker_name.clone(),
@@ -30,7 +33,7 @@ pub(super) async fn run(runner: Arc<Runner>, mut control: watch::Receiver<Contro
             .assignment
             .step
             .clone()
-            .filter(|step| Some(step.id) != last)
+            .filter(|step| Some(step.id) != last && step.locks_acquired_at.is_some())
         {
             last = Some(step.id);
             let done = tokio::select! {

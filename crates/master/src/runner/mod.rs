@@ -58,9 +58,9 @@ impl Runner {
             }
             Event::StepStarted { step, .. } if self.knows(step) => {}
             Event::StepStarted { step, .. } => self.tell(state, step.build),
-            Event::BuildStopRequested { build, .. } | Event::BuildLost { build, .. } => {
-                self.tell(state, *build);
-            }
+            Event::StepLocksAcquired { build, .. }
+            | Event::BuildStopRequested { build, .. }
+            | Event::BuildLost { build, .. } => self.tell(state, *build),
             Event::BuildFinished { build, .. } => {
                 let finished = self
                     .builds

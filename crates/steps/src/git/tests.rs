@@ -78,6 +78,7 @@ impl Repository {
             params,
             flags: StepFlags::default(),
             logs: vec!["stdio".into()],
+            locks: Vec::new(),
         })
         .unwrap();
         let mut ctx = StepContext::new(&mut self.host);

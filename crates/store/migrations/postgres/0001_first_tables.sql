@@ -41,7 +41,8 @@ create table builders (
     description text collate "C",
     tags        text collate "C" not null,           -- JSON list of texts
     active      boolean not null,
-    next_number bigint  not null
+    next_number bigint  not null,
+    project     bigint
 ) with (fillfactor = 80);
 
 create table workers (
@@ -72,6 +73,20 @@ create table changesources (
     id     bigint  primary key,
     name   text collate "C" not null unique,
     active boolean not null
+);
+
+create table projects (
+    id          bigint  primary key,
+    name        text collate "C" not null unique,
+    description text collate "C",
+    active      boolean not null
+);
+
+create table codebases (
+    id      bigint  primary key,
+    name    text collate "C" not null unique,
+    project bigint  not null,
+    active  boolean not null
 );
 
 create table sourcestamps (
@@ -207,6 +222,7 @@ create table steps (
     definition   bigint  not null,
     name         text collate "C" not null,
     started_at   bigint  not null,
+    locks_acquired_at bigint,         -- null while it waits for its locks
     complete_at  bigint,
     results      bigint,
     cause        text collate "C",                      -- JSON
@@ -240,6 +256,73 @@ create table effects (
     outcome text collate "C" not null,               -- JSON
     primary key (step, ordinal)
 );
+
+create table pipelines (
+    id          bigint  primary key,
+    name        text collate "C" not null unique,
+    active      boolean not null,
+    project     text collate "C" not null,
+    description text collate "C"
+);
+
+create table runs (
+    id           bigint  primary key,
+    pipeline     bigint  not null references pipelines (id) deferrable initially deferred,
+    state        text collate "C" not null,
+    results      bigint,
+    scheduler    text collate "C" not null,
+    priority     bigint  not null,
+    parent       bigint,                   -- job of another run
+    depth        bigint  not null,
+    retried      bigint,                   -- run
+    run_group    text collate "C",
+    supersedes   text collate "C",
+    created_at   bigint  not null,
+    started_at   bigint,
+    complete_at  bigint,
+    stop_by      text collate "C",
+    stop_reason  text collate "C",
+    why          text collate "C",
+    reason       text collate "C" not null,
+    sourcestamps text collate "C" not null,          -- JSON list of ids
+    changes      text collate "C" not null,          -- JSON list of ids
+    files        text collate "C",                      -- JSON list of texts
+    properties   text collate "C" not null,          -- JSON object: name to [value, source]
+    definition   text collate "C" not null           -- JSON
+);
+
+create index runs_active   on runs (id)       where complete_at is null;
+create index runs_pipeline on runs (pipeline);
+create index runs_parent   on runs (parent)   where parent is not null;
+
+create table jobs (
+    id          bigint  primary key,
+    run         bigint  not null references runs (id) deferrable initially deferred,
+    number      bigint  not null,
+    name        text collate "C" not null,
+    job_group   text collate "C" not null,
+    state       text collate "C" not null,
+    results     bigint,
+    buildset    bigint,
+    request     bigint,
+    child       bigint,                    -- run
+    attempts    bigint  not null,
+    timed_out   boolean not null,
+    approved_by text collate "C",
+    queued_at   bigint,
+    started_at  bigint,
+    complete_at bigint,
+    cause       text collate "C",                       -- JSON
+    why         text collate "C",
+    added_by    text collate "C",                       -- JSON
+    needs       text collate "C" not null,           -- JSON list of numbers
+    matrix      text collate "C" not null,           -- JSON object
+    outputs     text collate "C" not null,           -- JSON object: name to [value, source]
+    definition  text collate "C" not null            -- JSON
+);
+
+create unique index jobs_number   on jobs (run, number);
+create index        jobs_buildset on jobs (buildset) where buildset is not null;
 
 create table configs (
     digest text collate "C" not null primary key,

@@ -19,7 +19,8 @@ create table builders (
     description text,
     tags        text    not null,           -- JSON list of texts
     active      integer not null,
-    next_number integer not null
+    next_number integer not null,
+    project     integer
 ) strict;
 
 create table workers (
@@ -50,6 +51,20 @@ create table changesources (
     id     integer primary key,
     name   text    not null unique,
     active integer not null
+) strict;
+
+create table projects (
+    id          integer primary key,
+    name        text    not null unique,
+    description text,
+    active      integer not null
+) strict;
+
+create table codebases (
+    id      integer primary key,
+    name    text    not null unique,
+    project integer not null,
+    active  integer not null
 ) strict;
 
 create table sourcestamps (
@@ -185,6 +200,7 @@ create table steps (
     definition   integer not null,
     name         text    not null,
     started_at   integer not null,
+    locks_acquired_at integer,         -- null while it waits for its locks
     complete_at  integer,
     results      integer,
     cause        text,                      -- JSON
@@ -218,6 +234,73 @@ create table effects (
     outcome text    not null,               -- JSON
     primary key (step, ordinal)
 ) strict, without rowid;
+
+create table pipelines (
+    id          integer primary key,
+    name        text    not null unique,
+    active      integer not null,
+    project     text    not null,
+    description text
+) strict;
+
+create table runs (
+    id           integer primary key,
+    pipeline     integer not null references pipelines (id) deferrable initially deferred,
+    state        text    not null,
+    results      integer,
+    scheduler    text    not null,
+    priority     integer not null,
+    parent       integer,                   -- job of another run
+    depth        integer not null,
+    retried      integer,                   -- run
+    run_group    text,
+    supersedes   text,
+    created_at   integer not null,
+    started_at   integer,
+    complete_at  integer,
+    stop_by      text,
+    stop_reason  text,
+    why          text,
+    reason       text    not null,
+    sourcestamps text    not null,          -- JSON list of ids
+    changes      text    not null,          -- JSON list of ids
+    files        text,                      -- JSON list of texts
+    properties   text    not null,          -- JSON object: name to [value, source]
+    definition   text    not null           -- JSON
+) strict;
+
+create index runs_active   on runs (id)       where complete_at is null;
+create index runs_pipeline on runs (pipeline);
+create index runs_parent   on runs (parent)   where parent is not null;
+
+create table jobs (
+    id          integer primary key,
+    run         integer not null references runs (id) deferrable initially deferred,
+    number      integer not null,
+    name        text    not null,
+    job_group   text    not null,
+    state       text    not null,
+    results     integer,
+    buildset    integer,
+    request     integer,
+    child       integer,                    -- run
+    attempts    integer not null,
+    timed_out   integer not null,
+    approved_by text,
+    queued_at   integer,
+    started_at  integer,
+    complete_at integer,
+    cause       text,                       -- JSON
+    why         text,
+    added_by    text,                       -- JSON
+    needs       text    not null,           -- JSON list of numbers
+    matrix      text    not null,           -- JSON object
+    outputs     text    not null,           -- JSON object: name to [value, source]
+    definition  text    not null            -- JSON
+) strict;
+
+create unique index jobs_number   on jobs (run, number);
+create index        jobs_buildset on jobs (buildset) where buildset is not null;
 
 create table configs (
     digest text not null primary key,

@@ -1,11 +1,13 @@
 //! Records as rows: one value for each column of their table, in its order. `sqlite::rows` is the way back.
 
+pub(super) mod pipelines;
+
 use std::borrow::Cow;
 
 use ironmaster_model::{
     BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord,
-    EffectRecord, LogContent, LogRecord, LogSave, MasterRecord, RequestPhase, SchedulerRecord,
-    SourceStampRecord, StepId, StepRecord, Timestamp, WorkerRecord,
+    CodebaseRecord, EffectRecord, LogContent, LogRecord, LogSave, MasterRecord, ProjectRecord, RequestPhase,
+    SchedulerRecord, SourceStampRecord, StepId, StepRecord, Timestamp, WorkerRecord,
 };
 use serde::Serialize;
 
@@ -58,6 +60,27 @@ pub(super) fn builder_row(builder: &BuilderRecord) -> Vec<Value<'_>> {
         json(&builder.tags),
         Value::Bool(builder.active),
         Value::id(builder.next_number),
+        builder
+            .project
+            .map_or(Value::Null, |project| Value::id(project.0)),
+    ]
+}
+
+pub(super) fn project_row(project: &ProjectRecord) -> Vec<Value<'_>> {
+    vec![
+        Value::id(project.id.0),
+        Value::text(&project.name),
+        Value::opt_text(project.description.as_deref()),
+        Value::Bool(project.active),
+    ]
+}
+
+pub(super) fn codebase_row(codebase: &CodebaseRecord) -> Vec<Value<'_>> {
+    vec![
+        Value::id(codebase.id.0),
+        Value::text(&codebase.name),
+        Value::id(codebase.project.0),
+        Value::Bool(codebase.active),
     ]
 }
 
@@ -239,6 +262,7 @@ pub(super) fn step_row(step: &StepRecord) -> Vec<Value<'_>> {
         Value::Int(step.definition.into()),
         Value::text(&step.name),
         time(step.started_at),
+        opt_time(step.locks_acquired_at),
         opt_time(step.complete_at),
         step.results
             .map_or(Value::Null, |results| Value::Int(results.code().into())),

@@ -181,9 +181,9 @@ fn history() -> String {
     let steps = format!("from generate_series(1::bigint, {BUILDS}) as n, generate_series(0, 2) as s");
     format!(
         "begin;
-        insert into masters values (1, 'm', true, 0, 0);
+        insert into masters values (1, 'm', true, 0, 0, false);
         insert into configs select lpad(n::text, 64, '0'), '{plan}' from generate_series(1, 3) as n;
-        insert into builders select n, 'b' || n, null, '[]', true, {BUILDS} from generate_series(1, 20) as n;
+        insert into builders select n, 'b' || n, null, '[]', true, {BUILDS}, null from generate_series(1, 20) as n;
         insert into workers select n, 'w' || n, true, '[]', false, null, false, null, null, null, null, null, '{info}'
             from generate_series(1, 8) as n;
         insert into schedulers values (1, 's', true, true, '{state}');
@@ -198,7 +198,7 @@ fn history() -> String {
         insert into buildrequests select n, n, n % 20 + 1, 0, {at}, false, 1, n, {at}, 1, {ended}, {results}, null {all};
         insert into builds select n, n / 20 + 1, n % 20 + 1, n, 1, n % 8 + 1, 'i', 0, 1, lpad('1', 64, '0'), {at}, {ended}, {results},
             null, '', null, null, null, null, '{none}' {all};
-        insert into steps select n * 3 + s, n, s, s, 'step ' || s, {at} + s, {ended}, {results}, null, '', '[]', false {steps};
+        insert into steps select n * 3 + s, n, s, s, 'step ' || s, {at} + s, {at} + s, {ended}, {results}, null, '', '[]', false {steps};
         insert into logs select n * 3 + s, n * 3 + s, n, 'stdio', 'stdio', 's', not ({active}), 1, 1, null {steps};
         insert into effects select n * 3 + s, 0, 'exec', '', '{{}}' {steps};
         insert into events select n * 3 + s - 2, {at}, 1, '{{}}' {steps};

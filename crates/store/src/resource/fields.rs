@@ -1,5 +1,7 @@
 //! The fields of each resource.
 
+mod pipelines;
+
 use super::{Attach, Descriptor, Field, FieldKind, From, Resource, Scope, Source, Unasked};
 
 impl Resource {
@@ -30,6 +32,9 @@ impl Resource {
             Resource::BuildData => &BUILD_DATA,
             Resource::TestResultSets => &TEST_RESULT_SETS,
             Resource::TestResults => &TEST_RESULTS,
+            Resource::Pipelines => &pipelines::PIPELINES,
+            Resource::Runs => &pipelines::RUNS,
+            Resource::Jobs => &pipelines::JOBS,
         }
     }
 }
@@ -183,7 +188,7 @@ static BUILDERS: Descriptor = Descriptor {
             },
         ),
         text("name", "t.name").fixed(),
-        int("projectid", "null").null(),
+        int("projectid", "t.project").null(),
         list_of(
             "tags",
             "t.tags",
@@ -225,7 +230,11 @@ static BUILDS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         text("config", "t.config").extra().fixed(),
-        int("locks_duration_s", "0").fixed(),
+        int(
+            "locks_duration_s",
+            "(select cast(coalesce(sum(coalesce(s.locks_acquired_at, s.complete_at, s.started_at) - s.started_at), 0) \
+             as bigint) / 1000000 from steps s where s.build = t.id)",
+        ),
         int("masterid", "t.master").fixed(),
         int("number", "t.number").fixed(),
         Field::new(
@@ -303,6 +312,9 @@ static BUILDSETS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         text("external_idstring", "t.external_id").null().fixed(),
+        int("jobid", "(select min(j.id) from jobs j where j.buildset = t.id)")
+            .null()
+            .extra(),
         int("parent_buildid", "t.parent_build").null().fixed(),
         text("parent_relationship", "t.parent_relationship")
             .null()
@@ -413,7 +425,7 @@ static STEPS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         bool("hidden", "t.hidden"),
-        date("locks_acquired_at", "t.started_at").null().fixed(),
+        date("locks_acquired_at", "t.locks_acquired_at").null(),
         ident("name", "t.name").fixed(),
         int("number", "t.number").fixed(),
         int("results", "t.results").null(),
@@ -535,6 +547,35 @@ static CHANGE_SOURCES: Descriptor = Descriptor {
     scopes: &[ON_MASTER],
 };
 
+static PROJECTS: Descriptor = Descriptor {
+    plural: "projects",
+    from: Some(table("projects as t")),
+    newest_first: false,
+    fields: &[
+        bool("active", "t.active").null(),
+        text("description", "t.description").null(),
+        text("description_format", "null").null(),
+        text("description_html", "null").null(),
+        ident("name", "t.name").fixed(),
+        int("projectid", "t.id").fixed(),
+        ident("slug", "t.name").fixed(),
+    ],
+    scopes: &[],
+};
+
+static CODEBASES: Descriptor = Descriptor {
+    plural: "codebases",
+    from: Some(table("codebases as t")),
+    newest_first: false,
+    fields: &[
+        int("codebaseid", "t.id").fixed(),
+        ident("name", "t.name").fixed(),
+        int("projectid", "t.project"),
+        ident("slug", "t.name").fixed(),
+    ],
+    scopes: &[],
+};
+
 const ON_MASTER: Scope = scope(
     "masterid",
     "(t.active = true and exists (select 1 from masters m where m.active = true and m.id = {}))",
@@ -611,31 +652,6 @@ const fn property_list(sqlite: &'static str, postgres: &'static str, scopes: &'s
 }
 
 // What there is no table for yet. The fields are declared so that queries are checked as they will be.
-
-static PROJECTS: Descriptor = none_yet(
-    "projects",
-    &[
-        bool("active", "null").null(),
-        text("description", "null").null(),
-        text("description_format", "null").null(),
-        text("description_html", "null").null(),
-        ident("name", "null"),
-        int("projectid", "null"),
-        ident("slug", "null"),
-    ],
-    &[],
-);
-
-static CODEBASES: Descriptor = none_yet(
-    "codebases",
-    &[
-        int("codebaseid", "null"),
-        ident("name", "null"),
-        int("projectid", "null"),
-        ident("slug", "null"),
-    ],
-    &[],
-);
 
 static BRANCHES: Descriptor = none_yet(
     "branches",

@@ -44,9 +44,9 @@ pub enum Resource {
     BuildsetPropertyList,
     /// `_properties` of one change (scope `changeid`).
     ChangePropertyList,
-    /// `projects`; none yet.
+    /// `projects`
     Projects,
-    /// `codebases`; none yet.
+    /// `codebases`
     Codebases,
     /// `branches`; none yet.
     Branches,
@@ -58,6 +58,12 @@ pub enum Resource {
     TestResultSets,
     /// `test_results`; none yet.
     TestResults,
+    /// `pipelines`
+    Pipelines,
+    /// `runs`
+    Runs,
+    /// `jobs`
+    Jobs,
 }
 
 /// One key of a resource's items.
@@ -136,6 +142,8 @@ pub(crate) enum Attach {
     BuildsetStamps,
     /// The source stamp with this id.
     Stamp,
+    /// The source stamps of a JSON list of ids.
+    Stamps,
     /// The running master, if the row is active.
     Master,
     /// Ids of the running masters, if the row is active.
@@ -231,6 +239,9 @@ impl Resource {
         Resource::BuildData,
         Resource::TestResultSets,
         Resource::TestResults,
+        Resource::Pipelines,
+        Resource::Runs,
+        Resource::Jobs,
     ];
 
     /// The key of the list in REST's envelope.

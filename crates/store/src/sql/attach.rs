@@ -87,6 +87,20 @@ pub(super) fn attach(
                     })
                     .collect()
             }
+            Attach::Stamps => {
+                let stamps = stamps(session, &wanted.keys)?;
+                wanted
+                    .keys
+                    .iter()
+                    .map(|key| match key {
+                        Key::Ids(ids) => ids
+                            .iter()
+                            .filter_map(|id| stamps.get(id).cloned().map(Value::Object))
+                            .collect(),
+                        _ => Value::Array(Vec::new()),
+                    })
+                    .collect()
+            }
             Attach::BuildsetStamps => {
                 let mut stamps = buildset_stamps(session, &wanted.keys)?;
                 wanted
@@ -186,10 +200,12 @@ fn buildset_stamps(session: &mut dyn Session, keys: &[Key]) -> Result<BTreeMap<u
 fn ids(keys: &[Key]) -> Param {
     let ids: BTreeSet<u64> = keys
         .iter()
-        .filter_map(|key| match key {
-            Key::Id(id) => Some(*id),
-            _ => None,
+        .flat_map(|key| match key {
+            Key::Id(id) => std::slice::from_ref(id),
+            Key::Ids(ids) => ids,
+            Key::None => &[],
         })
+        .copied()
         .collect();
     Param::ids(ids)
 }

@@ -126,6 +126,11 @@ const CHECKS: &[Check] = &[
     },
     Check {
         table: "steps",
+        offenders: "select id from steps where locks_acquired_at < started_at or locks_acquired_at > complete_at",
+        what: "it had its locks before it started or after it ended",
+    },
+    Check {
+        table: "steps",
         offenders: "select s.id from steps s join builds b on b.id = s.build \
                     where s.complete_at is null and b.complete_at is not null",
         what: "it is running, but its build is over",
@@ -152,6 +157,36 @@ const CHECKS: &[Check] = &[
         offenders: "select distinct e.step from effects e where not exists (\
                     select 1 from steps s where s.id = e.step and s.complete_at is null)",
         what: "outcomes are kept of a step that is not running",
+    },
+    Check {
+        table: "runs",
+        offenders: "select id from runs where (complete_at is null) <> (results is null) \
+                    or (complete_at is null) <> (state <> 'complete')",
+        what: "the time, the result and the state of its end do not fit together",
+    },
+    Check {
+        table: "runs",
+        offenders: "select r.id from runs r where r.complete_at is not null and exists (\
+                    select 1 from jobs j where j.run = r.id and j.complete_at is null)",
+        what: "it is complete, but a job of it is not over",
+    },
+    Check {
+        table: "runs",
+        offenders: "select r.id from runs r where r.complete_at is null and not exists (\
+                    select 1 from jobs j where j.run = r.id and j.complete_at is null)",
+        what: "it is not complete, but has no job that is open",
+    },
+    Check {
+        table: "jobs",
+        offenders: "select id from jobs where (complete_at is null) <> (results is null) \
+                    or (complete_at is null) <> (state not in ('complete', 'skipped', 'expired'))",
+        what: "the time, the result and the state of its end do not fit together",
+    },
+    Check {
+        table: "jobs",
+        offenders: "select j.id from jobs j where j.complete_at is null and j.buildset is not null and exists (\
+                    select 1 from buildsets s where s.id = j.buildset and s.complete_at is not null)",
+        what: "its buildset is complete, but it is not over",
     },
     Check {
         table: "builds",
@@ -190,6 +225,8 @@ const REFERENCES: &[(&str, &str, &str)] = &[
     ("builds", "master", "masters"),
     ("steps", "build", "builds"),
     ("logs", "step", "steps"),
+    ("runs", "pipeline", "pipelines"),
+    ("jobs", "run", "runs"),
 ];
 
 pub(crate) fn check(session: &mut dyn Session) -> Result<Vec<Finding>, StoreError> {

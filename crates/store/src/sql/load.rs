@@ -26,6 +26,8 @@ pub(crate) fn statements(dialect: Dialect) -> Vec<String> {
         logs(),
         changes(dialect),
         sourcestamps(dialect),
+        runs(),
+        jobs(),
     ]
 }
 
@@ -69,6 +71,17 @@ fn logs() -> String {
         &format!(
             "where step in (select id from steps where build in ({ACTIVE_BUILDS}) and complete_at is null) order by build, id"
         ),
+    )
+}
+
+fn runs() -> String {
+    select(Table::Runs, "where complete_at is null order by id")
+}
+
+fn jobs() -> String {
+    select(
+        Table::Jobs,
+        "where run in (select id from runs where complete_at is null) order by run, number",
     )
 }
 
@@ -116,6 +129,7 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Snapshot, StoreError> {
         rows::change,
     )?;
     let buildsets = buildsets(session)?;
+    let runs = collect(session, Table::Runs, &runs(), &[], rows::pipelines::run)?;
     let stamps: BTreeSet<SourceStampId> = changes
         .iter()
         .map(|change| change.sourcestamp)
@@ -124,6 +138,7 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Snapshot, StoreError> {
                 .iter()
                 .flat_map(|buildset| buildset.sourcestamps.iter().copied()),
         )
+        .chain(runs.iter().flat_map(|run| run.sourcestamps.iter().copied()))
         .collect();
     Ok(Snapshot {
         now,
@@ -158,6 +173,20 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Snapshot, StoreError> {
             &[],
             rows::change_source,
         )?,
+        projects: collect(
+            session,
+            Table::Projects,
+            &select(Table::Projects, "order by id"),
+            &[],
+            rows::project,
+        )?,
+        codebases: collect(
+            session,
+            Table::Codebases,
+            &select(Table::Codebases, "order by id"),
+            &[],
+            rows::codebase,
+        )?,
         config,
         plans: plans(session)?,
         changes,
@@ -173,6 +202,15 @@ pub(crate) fn load(session: &mut dyn Session) -> Result<Snapshot, StoreError> {
         builds: collect(session, Table::Builds, &active_builds(), &[], rows::build)?,
         steps: collect(session, Table::Steps, &steps(), &[], rows::step)?,
         logs: collect(session, Table::Logs, &logs(), &[], rows::log)?,
+        pipelines: collect(
+            session,
+            Table::Pipelines,
+            &select(Table::Pipelines, "order by id"),
+            &[],
+            rows::pipelines::pipeline,
+        )?,
+        runs,
+        jobs: collect(session, Table::Jobs, &jobs(), &[], rows::pipelines::job)?,
     })
 }
 

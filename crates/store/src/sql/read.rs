@@ -1,7 +1,7 @@
 //! Answers the typed questions of the master.
 
 use ironmaster_model::{
-    BuildId, BuildRecord, BuilderId, ChangeId, ChangeRecord, EffectRecord, Event, LogId, LogRecord,
+    BuildId, BuildRecord, BuilderId, ChangeId, ChangeRecord, EffectRecord, Event, LogId, LogRecord, RunId,
     Sequenced, StepId, Timestamp, event,
 };
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{EventsError, StoreError},
-    reader::{RebuildSource, StoredLog},
+    reader::{RebuildSource, RunSource, StoredLog},
     row::Table,
 };
 
@@ -184,6 +184,42 @@ pub(crate) fn rebuild_source(
         builder: BuilderId(builder.cast_unsigned()),
         sourcestamps: stamps.into_iter().map(|record| record.stamp).collect(),
         properties: buildset.properties,
+    }))
+}
+
+pub(crate) fn retry_source(session: &mut dyn Session, id: RunId) -> Result<Option<RunSource>, StoreError> {
+    let key = [Param::Int(id.0.cast_signed())];
+    let runs = collect(
+        session,
+        Table::Runs,
+        &select(Table::Runs, "where id = ?1"),
+        &key,
+        rows::pipelines::run,
+    )?;
+    let Some(run) = runs.into_iter().next() else {
+        return Ok(None);
+    };
+    let jobs = collect(
+        session,
+        Table::Jobs,
+        &select(Table::Jobs, "where run = ?1 order by number"),
+        &key,
+        rows::pipelines::job,
+    )?;
+    let among = session.dialect().among("id", "?1");
+    let mut stamps = collect(
+        session,
+        Table::SourceStamps,
+        &select(Table::SourceStamps, &format!("where {among}")),
+        &[Param::ids(run.sourcestamps.iter().map(|id| id.0))],
+        rows::sourcestamp,
+    )?;
+    // In the run's order.
+    stamps.sort_by_key(|stamp| run.sourcestamps.iter().position(|id| *id == stamp.id));
+    Ok(Some(RunSource {
+        sourcestamps: stamps.into_iter().map(|record| record.stamp).collect(),
+        run,
+        jobs,
     }))
 }
 

@@ -1,12 +1,14 @@
 //! Rows back into records. Each `select` names a table's columns in their declared order; each decoder takes them in
 //! that order.
 
+pub(super) mod pipelines;
+
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
-    BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, Duration, EffectRecord,
-    LogContent, LogId, LogKind, LogRecord, MasterId, MasterRecord, NewSourceStamp, Patch, RequestPhase,
-    Results, SchedulerId, SchedulerRecord, SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp,
-    WorkerConnection, WorkerId, WorkerRecord,
+    BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord,
+    Duration, EffectRecord, LogContent, LogId, LogKind, LogRecord, MasterId, MasterRecord, NewSourceStamp,
+    Patch, ProjectId, ProjectRecord, RequestPhase, Results, SchedulerId, SchedulerRecord, SourceStampId,
+    SourceStampRecord, StepId, StepRecord, Timestamp, WorkerConnection, WorkerId, WorkerRecord,
 };
 use serde::de::DeserializeOwned;
 
@@ -203,6 +205,25 @@ pub(super) fn builder(fields: &mut Fields<'_>) -> Result<BuilderRecord, StoreErr
         tags: fields.json()?,
         active: fields.bool()?,
         next_number: fields.id()?,
+        project: fields.opt_id()?.map(ProjectId),
+    })
+}
+
+pub(super) fn project(fields: &mut Fields<'_>) -> Result<ProjectRecord, StoreError> {
+    Ok(ProjectRecord {
+        id: ProjectId(fields.id()?),
+        name: fields.text()?,
+        description: fields.opt_text()?,
+        active: fields.bool()?,
+    })
+}
+
+pub(super) fn codebase(fields: &mut Fields<'_>) -> Result<CodebaseRecord, StoreError> {
+    Ok(CodebaseRecord {
+        id: CodebaseId(fields.id()?),
+        name: fields.text()?,
+        project: ProjectId(fields.id()?),
+        active: fields.bool()?,
     })
 }
 
@@ -432,6 +453,7 @@ pub(super) fn step(fields: &mut Fields<'_>) -> Result<StepRecord, StoreError> {
         definition: fields.small()?,
         name: fields.text()?,
         started_at: fields.time()?,
+        locks_acquired_at: fields.opt_time()?,
         complete_at: fields.opt_time()?,
         results: fields.opt_results()?,
         cause: fields.opt_json()?,

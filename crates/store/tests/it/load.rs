@@ -40,6 +40,7 @@ fn rows_memory_and_the_obvious_fold_agree(backend: &mut dyn Backend) {
                         .iter()
                         .flat_map(|buildset| buildset.sourcestamps.clone()),
                 )
+                .chain(live.runs.iter().flat_map(|run| run.sourcestamps.clone()))
                 .collect();
             live.sourcestamps.retain(|stamp| used.contains(&stamp.id));
             agree(&loaded, &live, seed, id);

@@ -28,7 +28,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                 json!({
                     "builderid": builder.id, "name": builder.name, "masterids": masters,
                     "description": builder.description, "description_format": null,
-                    "description_html": null, "projectid": null, "tags": builder.tags,
+                    "description_html": null, "projectid": builder.project, "tags": builder.tags,
                     "@masterid": masters, "@workerid": workers,
                 })
             })
@@ -43,7 +43,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "buildid": build.id, "number": build.number, "builderid": build.builder,
                     "buildrequestid": build.request, "workerid": build.worker, "masterid": build.master,
                     "started_at": build.started_at.0, "complete": build.complete_at.is_some(),
-                    "complete_at": micros(build.complete_at), "locks_duration_s": 0,
+                    "complete_at": micros(build.complete_at), "locks_duration_s": waited(world, build.id),
                     "results": build.results, "state_string": build.state_string,
                     "properties": build.properties, "attempt": build.attempt, "cause": build.cause,
                     "config": build.config,
@@ -92,6 +92,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "parent_buildid": set.parent_build, "parent_relationship": set.parent_relationship,
                     "reason": set.reason, "rebuilt_buildid": set.rebuilt_build, "results": set.results,
                     "sourcestamps": stamps, "submitted_at": set.submitted_at.0,
+                    "jobid": world.jobs.values().find(|job| job.progress.buildset == Some(set.id)).map(|job| job.id),
                 })
             })
             .collect(),
@@ -143,7 +144,8 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
             .map(|step| {
                 json!({
                     "stepid": step.id, "number": step.number, "name": step.name, "buildid": step.build,
-                    "started_at": step.started_at.0, "locks_acquired_at": step.started_at.0,
+                    "started_at": step.started_at.0,
+                    "locks_acquired_at": micros(step.locks_acquired_at),
                     "complete": step.complete_at.is_some(), "complete_at": micros(step.complete_at),
                     "results": step.results, "state_string": step.state_string, "urls": step.urls,
                     "hidden": step.hidden, "cause": step.cause,
@@ -234,6 +236,83 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                 json!({
                     "changesourceid": source.id, "name": source.name,
                     "master": master(world, source.active), "@masterid": running(world, source.active),
+                })
+            })
+            .collect(),
+        Resource::Projects => world
+            .projects
+            .values()
+            .map(|project| {
+                json!({
+                    "projectid": project.id, "name": project.name, "slug": project.name, "active": project.active,
+                    "description": project.description, "description_format": null, "description_html": null,
+                })
+            })
+            .collect(),
+        Resource::Codebases => world
+            .codebases
+            .values()
+            .map(|codebase| {
+                json!({
+                    "codebaseid": codebase.id, "name": codebase.name, "slug": codebase.name,
+                    "projectid": codebase.project,
+                })
+            })
+            .collect(),
+        Resource::Pipelines => world
+            .pipelines
+            .values()
+            .map(|pipeline| {
+                json!({
+                    "pipelineid": pipeline.id, "name": pipeline.name, "project": pipeline.project,
+                    "description": pipeline.description, "active": pipeline.active,
+                })
+            })
+            .collect(),
+        Resource::Runs => world
+            .runs
+            .values()
+            .map(|run| {
+                let stamps: Vec<Value> = run
+                    .sourcestamps
+                    .iter()
+                    .map(|id| shown_stamp(&world.stamps[id]))
+                    .collect();
+                let progress = &run.progress;
+                json!({
+                    "runid": run.id, "pipelineid": run.pipeline,
+                    "pipeline": world.pipelines[&run.pipeline].name, "state": progress.state,
+                    "complete": progress.complete_at.is_some(), "results": progress.results,
+                    "why": progress.why, "reason": run.reason, "scheduler": run.scheduler,
+                    "priority": run.priority, "created_at": run.created_at.0,
+                    "started_at": micros(progress.started_at), "complete_at": micros(progress.complete_at),
+                    "stopped_by": progress.stop.as_ref().map(|(by, _)| by), "parent_jobid": run.parent,
+                    "retried_runid": run.retried, "changes": run.changes, "properties": run.properties,
+                    "sourcestamps": stamps,
+                })
+            })
+            .collect(),
+        Resource::Jobs => world
+            .jobs
+            .values()
+            .map(|job| {
+                let progress = &job.progress;
+                let build = world
+                    .builds
+                    .values()
+                    .filter(|build| Some(build.request) == progress.request)
+                    .map(|build| build.id)
+                    .max();
+                json!({
+                    "jobid": job.id, "runid": job.run, "number": job.number, "name": job.name,
+                    "group": job.group, "matrix": job.matrix, "needs": job.needs, "state": progress.state,
+                    "complete": progress.complete_at.is_some(), "results": progress.results,
+                    "cause": progress.cause, "why": progress.why, "attempts": progress.attempts,
+                    "buildsetid": progress.buildset, "buildrequestid": progress.request, "buildid": build,
+                    "child_runid": progress.child, "approved_by": progress.approved_by,
+                    "queued_at": micros(progress.queued_at), "started_at": micros(progress.started_at),
+                    "complete_at": micros(progress.complete_at), "outputs": progress.outputs,
+                    "definition": job.definition, "@pipelineid": [world.runs[&job.run].pipeline],
                 })
             })
             .collect(),
@@ -380,6 +459,9 @@ fn is_key(resource: Resource, field: &Field) -> bool {
         Resource::Masters => field.name == "masterid",
         Resource::Schedulers => field.name == "schedulerid",
         Resource::ChangeSources => field.name == "changesourceid",
+        Resource::Pipelines => field.name == "pipelineid",
+        Resource::Runs => field.name == "runid",
+        Resource::Jobs => field.name == "jobid",
         _ => field.name == "name",
     }
 }
@@ -526,4 +608,15 @@ pub(crate) fn scope_ids(items: &[Item], scope: &str) -> Vec<u64> {
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+/// Seconds that the steps of a build waited for their locks.
+fn waited(world: &World, build: ironmaster_model::BuildId) -> i64 {
+    let micros: i64 = world
+        .steps
+        .values()
+        .filter(|step| step.build == build)
+        .filter_map(|step| Some(step.locks_acquired_at.or(step.complete_at)?.0 - step.started_at.0))
+        .sum();
+    micros / 1_000_000
 }

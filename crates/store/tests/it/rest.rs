@@ -412,11 +412,11 @@ fn bad_queries_are_refused(fixture: &Fixture) {
     };
     assert_eq!(ask(fixture, Resource::Builds, &again).items.len(), 3);
     // What has no rows yet is asked in the same way.
-    let error = refuse(Resource::Projects, &Query::of("nonsense", 1_u64));
+    let error = refuse(Resource::Branches, &Query::of("nonsense", 1_u64));
     assert!(matches!(error, QueryError::NoSuchField { .. }));
     assert_eq!(
         reader
-            .query(Resource::Projects, &Query::of("projectid", 1_u64))
+            .query(Resource::Branches, &Query::of("branchid", 1_u64))
             .unwrap(),
         Page::default()
     );

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
-    BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, Counter, EffectRecord, Event,
-    LogContent, LogId, LogRecord, MasterId, MasterRecord, Plan, RequestPhase, SchedulerId, SchedulerRecord,
-    Sequenced, Snapshot, SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp, WorkerId,
-    WorkerRecord,
+    BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord,
+    Counter, EffectRecord, Event, JobId, LogContent, LogId, LogRecord, MasterId, MasterRecord, PipelineId,
+    PipelineJobRecord, PipelineRecord, PipelineRunRecord, Plan, ProjectId, ProjectRecord, RequestPhase,
+    RunId, SchedulerId, SchedulerRecord, Sequenced, Snapshot, SourceStampId, SourceStampRecord, StepId,
+    StepRecord, Timestamp, WorkerId, WorkerRecord,
 };
 
 use crate::history::Commit;
@@ -23,6 +24,8 @@ pub(crate) struct World {
     pub(crate) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(crate) schedulers: BTreeMap<SchedulerId, SchedulerRecord>,
     pub(crate) change_sources: BTreeMap<ChangeSourceId, ChangeSourceRecord>,
+    pub(crate) projects: BTreeMap<ProjectId, ProjectRecord>,
+    pub(crate) codebases: BTreeMap<CodebaseId, CodebaseRecord>,
     pub(crate) stamps: BTreeMap<SourceStampId, SourceStampRecord>,
     pub(crate) changes: BTreeMap<ChangeId, ChangeRecord>,
     pub(crate) buildsets: BTreeMap<BuildsetId, BuildsetRecord>,
@@ -33,6 +36,9 @@ pub(crate) struct World {
     pub(crate) steps: BTreeMap<StepId, StepRecord>,
     pub(crate) logs: BTreeMap<LogId, (LogRecord, LogContent)>,
     pub(crate) effects: BTreeMap<StepId, Vec<EffectRecord>>,
+    pub(crate) pipelines: BTreeMap<PipelineId, PipelineRecord>,
+    pub(crate) runs: BTreeMap<RunId, PipelineRunRecord>,
+    pub(crate) jobs: BTreeMap<JobId, PipelineJobRecord>,
 }
 
 impl World {
@@ -82,6 +88,12 @@ impl World {
             }
             Event::ChangeSourceSet { change_source } => {
                 self.change_sources.insert(change_source.id, change_source);
+            }
+            Event::ProjectSet { project } => {
+                self.projects.insert(project.id, project);
+            }
+            Event::CodebaseSet { codebase } => {
+                self.codebases.insert(codebase.id, codebase);
             }
             Event::SchedulerMoved { scheduler, state } => {
                 self.schedulers.get_mut(&scheduler).unwrap().state = state;
@@ -171,6 +183,13 @@ impl World {
                     self.logs.insert(log.id, (log, LogContent::File));
                 }
             }
+            Event::StepLocksAcquired {
+                step, state_string, ..
+            } => {
+                let step = self.steps.get_mut(&step).unwrap();
+                step.locks_acquired_at = Some(at);
+                step.state_string = state_string;
+            }
             Event::StepUpdated {
                 step,
                 state_string,
@@ -232,6 +251,24 @@ impl World {
                 build.cause = cause;
                 build.state_string = state_string;
             }
+            Event::PipelineSet { pipeline } => {
+                self.pipelines.insert(pipeline.id, pipeline);
+            }
+            Event::RunCreated { run } => {
+                self.runs.insert(run.id, run);
+            }
+            Event::JobsAdded { jobs, needs, .. } => {
+                self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));
+                for (job, needs) in needs {
+                    self.jobs.get_mut(&job).unwrap().needs = needs;
+                }
+            }
+            Event::JobMoved { job, progress, .. } => {
+                self.jobs.get_mut(&job).unwrap().progress = progress;
+            }
+            Event::RunMoved { run, progress } => {
+                self.runs.get_mut(&run).unwrap().progress = progress;
+            }
         }
     }
 
@@ -264,6 +301,19 @@ impl World {
             .filter(|change| waits(&change.id))
             .cloned()
             .collect();
+        let runs: Vec<PipelineRunRecord> = self
+            .runs
+            .values()
+            .filter(|run| run.progress.complete_at.is_none())
+            .cloned()
+            .collect();
+        let mut jobs: Vec<PipelineJobRecord> = self
+            .jobs
+            .values()
+            .filter(|job| runs.iter().any(|run| run.id == job.run))
+            .cloned()
+            .collect();
+        jobs.sort_by_key(|job| (job.run, job.number));
         let steps_of = |build: BuildId| self.steps.values().filter(move |step| step.build == build);
         Snapshot {
             now: self.events.last().map(|event| event.at).unwrap_or_default(),
@@ -274,6 +324,8 @@ impl World {
             workers: self.workers.values().cloned().collect(),
             schedulers: self.schedulers.values().cloned().collect(),
             change_sources: self.change_sources.values().cloned().collect(),
+            projects: self.projects.values().cloned().collect(),
+            codebases: self.codebases.values().cloned().collect(),
             config: self.config.clone(),
             plans: self
                 .plans
@@ -297,6 +349,7 @@ impl World {
                         || buildsets
                             .iter()
                             .any(|buildset| buildset.sourcestamps.contains(&stamp.id))
+                        || runs.iter().any(|run| run.sourcestamps.contains(&stamp.id))
                 })
                 .cloned()
                 .collect(),
@@ -315,6 +368,9 @@ impl World {
             changes,
             buildsets,
             builds,
+            pipelines: self.pipelines.values().cloned().collect(),
+            runs,
+            jobs,
         }
     }
 }

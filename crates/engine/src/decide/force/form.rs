@@ -1,302 +1,233 @@
 //! The fields of a form: as they are shown, and as what is filled in is checked.
 
-use ironmaster_model::{ForceDef, ForceField, ForceFieldKind, SchedulerDef, SchedulerKind};
-use regex::Regex;
+mod check;
+mod shown;
+
+use ironmaster_model::{
+    FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, SchedulerDef, SchedulerKind,
+};
 use serde_json::{Map, Value, json};
+
+pub(super) use check::{Problems, fill, is_blank, scalar};
 
 /// One field, as shown and as checked.
 pub(super) struct Field {
     name: String,
-    pub(super) full_name: String,
+    /// None for a group without a name: what is in it counts as if it stood beside it.
+    full_name: Option<String>,
     label: String,
     kind: FieldType,
     default: Value,
     required: bool,
+    hide: bool,
     regex: Option<String>,
     tooltip: String,
     size: u32,
 }
 
 enum FieldType {
-    Username,
+    UserName {
+        need_email: bool,
+    },
     Text,
-    Textarea,
-    Int,
+    Textarea {
+        cols: u32,
+        rows: u32,
+    },
+    Int {
+        min: Option<i64>,
+        max: Option<i64>,
+    },
     Bool,
-    List { choices: Vec<String>, strict: bool },
+    List {
+        choices: Vec<String>,
+        strict: bool,
+        multiple: bool,
+    },
+    File {
+        size_max: u64,
+    },
+    Fixed,
+    Group {
+        fields: Vec<Field>,
+        layout: GroupLayout,
+        columns: u32,
+    },
 }
 
-/// The fields that every form begins with.
-pub(super) fn general(definition: &SchedulerDef, form: &ForceDef) -> Vec<Field> {
-    vec![
-        Field {
-            size: 30,
-            ..Field::new("username", "Your name:", FieldType::Username, json!(""))
-        },
-        Field {
-            required: form.reason_required,
-            size: 20,
-            ..Field::new("reason", "reason", FieldType::Text, json!(form.reason))
-        },
-        Field::new("priority", "priority", FieldType::Int, json!(definition.priority)),
-    ]
+/// The group of fields that every form begins with.
+pub(super) fn general(definition: &SchedulerDef, form: &ForceDef) -> Field {
+    let name = FieldType::UserName { need_email: true };
+    let priority = FieldType::Int { min: None, max: None };
+    group(
+        "",
+        "",
+        1,
+        vec![
+            Field {
+                size: 30,
+                ..Field::new("username", "Your name:", name, json!(""))
+            },
+            Field {
+                required: form.reason_required,
+                size: 20,
+                ..Field::new("reason", "reason", FieldType::Text, json!(form.reason))
+            },
+            Field::new("priority", "priority", priority, json!(definition.priority)),
+        ],
+    )
 }
 
-/// The fields that name what is built.
-pub(super) fn source(form: &ForceDef) -> Vec<Field> {
-    let defaults = &form.source;
-    [
-        (
-            "branch",
-            "Branch:",
-            defaults.branch.as_deref().unwrap_or_default(),
-        ),
-        ("project", "Project:", &defaults.project),
-        ("repository", "Repository:", &defaults.repository),
+/// The sources that a form names: one, or one for each of its code bases.
+pub(super) fn sources(form: &ForceDef) -> &[FixedSource] {
+    if form.codebases.is_empty() {
+        std::slice::from_ref(&form.source)
+    } else {
+        &form.codebases
+    }
+}
+
+/// The group of fields that name what is built of a source.
+pub(super) fn source(form: &ForceDef, source: &FixedSource) -> Field {
+    let mut fields: Vec<Field> = [
+        ("branch", "Branch:", source.branch.as_deref().unwrap_or_default()),
+        ("project", "Project:", &source.project),
+        ("repository", "Repository:", &source.repository),
         ("revision", "Revision:", ""),
     ]
     .into_iter()
-    .map(|(name, label, default)| Field {
-        full_name: source_name(form, name),
-        ..Field::new(name, label, FieldType::Text, json!(default))
-    })
-    .collect()
+    .map(|(name, label, default)| Field::new(name, label, FieldType::Text, json!(default)))
+    .collect();
+    if form.patch {
+        let text =
+            |name: &str, label: &str, default: &str| Field::new(name, label, FieldType::Text, json!(default));
+        let body = FieldType::Textarea { cols: 80, rows: 20 };
+        let level = FieldType::Int {
+            min: Some(0),
+            max: Some(100),
+        };
+        fields.push(group(
+            "patch",
+            "Patch",
+            1,
+            vec![
+                Field::new("body", "Patch (unified diff):", body, json!("")),
+                Field::new("level", "Leading path elements to strip:", level, json!(1)),
+                text("author", "Author:", ""),
+                text("comment", "Comment:", ""),
+                text("subdir", "Directory to apply it in:", "."),
+            ],
+        ));
+    }
+    let label = if source.codebase.is_empty() {
+        String::new()
+    } else {
+        format!("Codebase: {}", source.codebase)
+    };
+    group(&source.codebase, &label, 2, fields)
 }
 
-pub(super) fn source_name(form: &ForceDef, attribute: &str) -> String {
-    match form.source.codebase.as_str() {
-        "" => attribute.to_owned(),
-        codebase => format!("{codebase}_{attribute}"),
-    }
+/// Fields of the configuration.
+pub(super) fn own(fields: &[ForceField]) -> Vec<Field> {
+    fields.iter().map(|field| Field::own(field, None)).collect()
+}
+
+/// A group whose fields have its name before theirs.
+fn group(name: &str, label: &str, columns: u32, fields: Vec<Field>) -> Field {
+    let kind = FieldType::Group {
+        fields,
+        layout: GroupLayout::Vertical,
+        columns,
+    };
+    let mut group = Field::new(name, label, kind, json!(""));
+    group.put_under(None);
+    group
 }
 
 impl Field {
     fn new(name: &str, label: &str, kind: FieldType, default: Value) -> Self {
         Self {
             name: name.to_owned(),
-            full_name: name.to_owned(),
+            full_name: Some(name.to_owned()),
             label: label.to_owned(),
             kind,
             default,
             required: false,
+            hide: false,
             regex: None,
             tooltip: String::new(),
             size: 10,
         }
     }
 
-    pub(super) fn own(field: &ForceField) -> Self {
+    /// Gives it, and what is in it, their full names.
+    fn put_under(&mut self, parent: Option<&str>) {
+        let own = match (parent, self.name.as_str()) {
+            (parent, "") => parent.map(str::to_owned),
+            (None, name) => Some(name.to_owned()),
+            (Some(parent), name) => Some(format!("{parent}_{name}")),
+        };
+        if let FieldType::Group { fields, .. } = &mut self.kind {
+            for field in fields {
+                field.put_under(own.as_deref());
+            }
+        }
+        self.full_name = own.filter(|_| !self.name.is_empty());
+    }
+
+    fn own(field: &ForceField, parent: Option<&str>) -> Self {
         let kind = match &field.kind {
             ForceFieldKind::String => FieldType::Text,
-            ForceFieldKind::Text => FieldType::Textarea,
-            ForceFieldKind::Int => FieldType::Int,
+            ForceFieldKind::Text => FieldType::Textarea { cols: 80, rows: 20 },
+            ForceFieldKind::Int { min, max } => FieldType::Int { min: *min, max: *max },
             ForceFieldKind::Bool => FieldType::Bool,
-            ForceFieldKind::Choice { choices, strict } => FieldType::List {
+            ForceFieldKind::Choice {
+                choices,
+                strict,
+                multiple,
+            } => FieldType::List {
                 choices: choices.clone(),
                 strict: *strict,
+                multiple: *multiple,
+            },
+            ForceFieldKind::UserName { need_email } => FieldType::UserName {
+                need_email: *need_email,
+            },
+            ForceFieldKind::File { size_max } => FieldType::File { size_max: *size_max },
+            ForceFieldKind::Fixed => FieldType::Fixed,
+            ForceFieldKind::Group {
+                fields,
+                layout,
+                columns,
+            } => FieldType::Group {
+                fields: fields.iter().map(|field| Field::own(field, Some(""))).collect(),
+                layout: *layout,
+                columns: *columns,
             },
         };
+        let is_group = matches!(kind, FieldType::Group { .. });
         let label = if field.label.is_empty() {
             &field.name
         } else {
             &field.label
         };
-        Self {
+        let default = if is_group {
+            json!("")
+        } else {
+            field.default.clone()
+        };
+        let mut out = Self {
             required: field.required,
+            hide: field.hide,
             regex: field.regex.clone(),
             tooltip: field.tooltip.clone(),
-            ..Field::new(&field.name, label, kind, field.default.clone())
-        }
-    }
-
-    /// As REST v2 shows it.
-    fn json(&self) -> Value {
-        let kind = match &self.kind {
-            FieldType::Username => "username",
-            FieldType::Text => "text",
-            FieldType::Textarea => "textarea",
-            FieldType::Int => "int",
-            FieldType::Bool => "bool",
-            FieldType::List { .. } => "list",
+            ..Field::new(&field.name, label, kind, default)
         };
-        let mut item = base_json(
-            &self.name,
-            Some(&self.full_name),
-            &self.label,
-            kind,
-            &self.default,
-        );
-        item.insert("required".into(), json!(self.required));
-        item.insert("regex".into(), json!(self.regex));
-        item.insert("tooltip".into(), json!(self.tooltip));
-        match &self.kind {
-            FieldType::Username => {
-                item.insert("size".into(), json!(self.size));
-                item.insert("need_email".into(), json!(true));
-            }
-            FieldType::Text | FieldType::Int => {
-                item.insert("size".into(), json!(self.size));
-            }
-            FieldType::Textarea => {
-                item.insert("size".into(), json!(self.size));
-                item.insert("cols".into(), json!(80));
-                item.insert("rows".into(), json!(20));
-            }
-            FieldType::Bool => {}
-            FieldType::List { choices, strict } => {
-                item.insert("choices".into(), json!(choices));
-                item.insert("strict".into(), json!(strict));
-            }
+        if parent.is_none() {
+            out.put_under(None);
         }
-        Value::Object(item)
+        out
     }
-
-    /// The value that was given, or the default.
-    pub(super) fn value(&self, params: &Map<String, Value>) -> Result<Value, String> {
-        let given = match params.get(&self.full_name) {
-            Some(Value::Array(items)) if items.len() > 1 => {
-                return Err(format!(
-                    "{}: one value is wanted, not {}",
-                    self.label,
-                    items.len()
-                ));
-            }
-            given => given.map(scalar).filter(|value| !is_blank(value)),
-        };
-        let Some(given) = given else {
-            if self.required && is_blank(&self.default) {
-                return Err(format!("'{}' needs to be specified", self.label));
-            }
-            return Ok(self.default.clone());
-        };
-        match &self.kind {
-            FieldType::Bool => Ok(json!(given == &Value::Bool(true))),
-            FieldType::Int => self.whole_number(given),
-            FieldType::Text | FieldType::Textarea | FieldType::Username | FieldType::List { .. } => {
-                self.text(given)
-            }
-        }
-    }
-
-    fn whole_number(&self, given: &Value) -> Result<Value, String> {
-        let number = match given {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.trim().parse::<i64>().ok(),
-            _ => None,
-        };
-        let shown = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
-        number
-            .map(Value::from)
-            .ok_or_else(|| format!("{}: '{shown}' is not a whole number", self.label))
-    }
-
-    fn text(&self, given: &Value) -> Result<Value, String> {
-        let text = match given {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            other => return Err(format!("{}: {other} is not text", self.label)),
-        };
-        if let Some(pattern) = &self.regex {
-            let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|_| {
-                format!(
-                    "{}: the pattern '{pattern}' in the configuration is broken",
-                    self.label
-                )
-            })?;
-            if !whole.is_match(&text) {
-                return Err(format!(
-                    "{}:'{text}' does not match pattern '{pattern}'",
-                    self.label
-                ));
-            }
-        }
-        match &self.kind {
-            FieldType::List {
-                choices,
-                strict: true,
-            } if !choices.contains(&text) => Err(format!(
-                "{}: '{text}' is not one of {}",
-                self.label,
-                choices.join(", ")
-            )),
-            FieldType::Username if !is_name_with_address(&text) => Err(format!(
-                "{} '{text}' is not of the form 'Name <name@example.org>'",
-                self.label
-            )),
-            _ => Ok(Value::String(text)),
-        }
-    }
-}
-
-/// A value may come alone in a list.
-pub(super) fn scalar(value: &Value) -> &Value {
-    match value {
-        Value::Array(items) => match &items[..] {
-            [] => &Value::Null,
-            [one] => one,
-            _ => value,
-        },
-        _ => value,
-    }
-}
-
-pub(super) fn is_blank(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.trim().is_empty(),
-        _ => false,
-    }
-}
-
-/// Whether the text looks like `Name <name@host>`.
-fn is_name_with_address(text: &str) -> bool {
-    let Some((name, rest)) = text.trim().split_once('<') else {
-        return false;
-    };
-    let Some(address) = rest.strip_suffix('>') else {
-        return false;
-    };
-    let well_formed = |part: &str| !part.is_empty() && !part.contains([' ', '<', '>', '@']);
-    !name.trim().is_empty()
-        && address
-            .split_once('@')
-            .is_some_and(|(local, host)| well_formed(local) && well_formed(host))
-}
-
-fn base_json(
-    name: &str,
-    full_name: Option<&str>,
-    label: &str,
-    kind: &str,
-    default: &Value,
-) -> Map<String, Value> {
-    let Value::Object(item) = json!({
-        "name": name,
-        "fullName": full_name,
-        "label": label,
-        "tablabel": label,
-        "type": kind,
-        "default": default,
-        "required": false,
-        "multiple": false,
-        "regex": null,
-        "hide": false,
-        "maxsize": null,
-        "autopopulate": null,
-        "tooltip": "",
-    }) else {
-        unreachable!("an object literal");
-    };
-    item
-}
-
-fn group(name: &str, label: &str, columns: u32, fields: &[Value]) -> Value {
-    let full_name = (!name.is_empty()).then_some(name);
-    let mut item = base_json(name, full_name, label, "nested", &json!(""));
-    item.insert("layout".into(), json!("vertical"));
-    item.insert("columns".into(), json!(columns));
-    item.insert("fields".into(), json!(fields));
-    Value::Object(item)
 }
 
 /// The form of a force scheduler as REST v2 describes it (`all_fields`); empty for schedulers of other kinds.
@@ -304,17 +235,11 @@ pub fn force_fields(definition: &SchedulerDef) -> Vec<Value> {
     let SchedulerKind::Force(form) = &definition.kind else {
         return Vec::new();
     };
-    let shown = |fields: Vec<Field>| fields.iter().map(Field::json).collect::<Vec<_>>();
-    let codebase = &form.source.codebase;
-    let label = if codebase.is_empty() {
-        String::new()
-    } else {
-        format!("Codebase: {codebase}")
-    };
-    let mut all = vec![
-        group("", "", 1, &shown(general(definition, form))),
-        group(codebase, &label, 2, &shown(source(form))),
-    ];
-    all.extend(form.fields.iter().map(|field| Field::own(field).json()));
+    let mut all = vec![general(definition, form).json()];
+    all.extend(sources(form).iter().map(|one| source(form, one).json()));
+    all.extend(own(&form.fields).iter().map(Field::json));
     all
 }
+
+/// What was filled in, by name: groups with a name are objects.
+pub(super) type Values = Map<String, Value>;

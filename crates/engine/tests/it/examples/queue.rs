@@ -260,3 +260,92 @@ fn merging_keeps_the_place_in_the_queue() {
     bench.end(build, Results::Success);
     assert_eq!(bench.running()[0].request, queued.id);
 }
+
+#[test]
+fn a_builder_says_which_worker_it_prefers() {
+    use ironmaster_model::WorkerPreference::{Idle, Order, Warm};
+    let mut bench = Bench::new();
+    for name in ["x", "y"] {
+        let mut worker = worker(name, 1);
+        worker.labels.insert(format!("is-{name}"));
+        bench.plan.workers.insert(name.into(), worker);
+    }
+    let builder = bench.plan.builders.get_mut("a").expect("it is there");
+    builder.workers = vec![
+        WorkerSelector::Name("y".into()),
+        WorkerSelector::Labels {
+            all: vec!["all".into(), "is-x".into()],
+            not: vec!["is-y".into()],
+        },
+    ];
+    bench.configure();
+    for name in ["x", "y"] {
+        bench.connect(name, &format!("{name}#1"));
+    }
+    // One build after the other.
+    let mut choose = |prefer| {
+        bench.plan.builders.get_mut("a").expect("it is there").prefer = prefer;
+        bench.configure();
+        let mut on = Vec::new();
+        for _ in 0..3 {
+            bench.force(json!({}));
+            let build = bench.running()[0].clone();
+            on.push(
+                bench
+                    .state
+                    .worker(build.worker)
+                    .expect("it is there")
+                    .name
+                    .clone(),
+            );
+            bench.end(build.id, Results::Success);
+        }
+        on.join("")
+    };
+    assert_eq!(choose(Order), "yyy");
+    assert_eq!(choose(Idle), "xyx");
+    assert_eq!(choose(Warm), "xxx");
+}
+
+#[test]
+fn a_property_can_say_the_priority() {
+    let mut bench = Bench::new();
+    let builder = bench.plan.builders.get_mut("a").expect("it is there");
+    builder.priority_property = Some("urgency".into());
+    let form = ironmaster_model::ForceDef {
+        fields: vec![ironmaster_model::ForceField {
+            name: "urgency".into(),
+            label: String::new(),
+            kind: ironmaster_model::ForceFieldKind::String,
+            default: json!(""),
+            required: false,
+            regex: None,
+            tooltip: String::new(),
+            hide: false,
+        }],
+        ..ironmaster_model::ForceDef::default()
+    };
+    let form = scheduler("force", &["a"], ironmaster_model::SchedulerKind::Force(form));
+    bench.plan.schedulers.insert("force".into(), form);
+    bench.configure();
+    for (urgency, priority) in [("7", 7), ("soon", 0), ("-99999999999", -1_000_000)] {
+        let request = bench.force(json!({"urgency": urgency}));
+        let request = bench.state.request(request).expect("it is open");
+        assert_eq!(request.priority, priority);
+    }
+}
+
+#[test]
+fn only_the_newest_request_is_built_where_the_builder_says_so() {
+    let mut bench = Bench::new();
+    bench.plan.builders.get_mut("a").expect("it is there").collapse = CollapseRule::Newest;
+    bench.configure();
+    bench.force(json!({}));
+    let old = bench.force(json!({"branch": "topic", "revision": "r1"}));
+    let new = bench.force(json!({"branch": "main", "revision": "r2"}));
+    assert_eq!(bench.state.request(old), None);
+    assert!(matches!(
+        bench.state.why_waiting(new),
+        Waiting::WorkersOccupied { .. }
+    ));
+}

@@ -107,6 +107,7 @@ fn a_period_begins_at_once_and_never_catches_up() {
     let mut bench = bench(SchedulerKind::Periodic {
         interval: Duration::from_secs(3600),
         source,
+        changes: None,
     });
     assert_eq!(bench.state.next_deadline(), Some(bench.now));
     assert_eq!(buildsets(&bench.ok(Input::Tick)).len(), 1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ironmaster_model::{Event, Results, Sequenced};
+use ironmaster_model::{Event, JobState, Results, RunState, Sequenced};
 
 /// What happens to requests and builds.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,9 @@ pub(crate) enum Fact {
     Resumed {
         build: u64,
     },
+    Acquired {
+        build: u64,
+    },
     Ended {
         build: u64,
         results: Results,
@@ -46,6 +49,17 @@ pub(crate) enum Fact {
     },
     Stopped {
         build: u64,
+    },
+    Run {
+        run: u64,
+        state: RunState,
+        results: Option<Results>,
+    },
+    Job {
+        run: u64,
+        number: usize,
+        state: JobState,
+        results: Option<Results>,
     },
     /// Never seen in events.
     BadPlacement {
@@ -58,11 +72,16 @@ pub(crate) enum Fact {
 /// Where each build was put.
 pub(crate) type Placements = BTreeMap<u64, (u64, u32)>;
 
+/// Run and number of each job.
+pub(crate) type Jobs = BTreeMap<u64, (u64, usize)>;
+
 /// The facts that events state.
-pub(crate) fn facts(events: &[Sequenced]) -> (Vec<Fact>, Placements) {
+pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs) -> (Vec<Fact>, Placements) {
     let mut facts = Vec::new();
     let mut placements = Placements::new();
     let mut changes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    // Ids of jobs are given away in order, so that with the first of a run all are known.
+    let mut jobs = jobs.clone();
     for sequenced in events {
         match &sequenced.event {
             Event::BuildsetCreated { buildset } => {
@@ -100,11 +119,31 @@ pub(crate) fn facts(events: &[Sequenced]) -> (Vec<Fact>, Placements) {
                 definition: step.definition as usize,
             }),
             Event::BuildResumed { build, .. } => facts.push(Fact::Resumed { build: build.0 }),
+            Event::StepLocksAcquired { build, .. } => facts.push(Fact::Acquired { build: build.0 }),
             Event::BuildFinished { build, results, .. } => facts.push(Fact::Ended {
                 build: build.0,
                 results: *results,
             }),
             Event::BuildLost { build, .. } => facts.push(Fact::Lost { build: build.0 }),
+            Event::RunCreated { run } => facts.push(Fact::Run {
+                run: run.id.0,
+                state: run.progress.state,
+                results: None,
+            }),
+            Event::JobsAdded { run, jobs: added, .. } => {
+                jobs.extend(added.iter().map(|job| (job.id.0, (run.0, job.number as usize))));
+            }
+            Event::JobMoved { run, job, progress } => facts.push(Fact::Job {
+                run: run.0,
+                number: jobs.get(&job.0).map_or(usize::MAX, |(_, number)| *number),
+                state: progress.state,
+                results: progress.results,
+            }),
+            Event::RunMoved { run, progress } => facts.push(Fact::Run {
+                run: run.0,
+                state: progress.state,
+                results: progress.results,
+            }),
             Event::BuildStopRequested { build, .. } => facts.push(Fact::Stopped { build: build.0 }),
             _ => {}
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Trigger};
 use ironmaster_model::{
-    BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, LogContent, LogKind, LogSave,
-    NewSourceStamp, Properties, Results, StepId, StepUrl, Wanted, WorkerConnection, WorkerInfo,
+    BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, JobId, JobState, LogContent, LogKind,
+    LogSave, NewSourceStamp, Properties, Results, RunId, StepId, StepUrl, Wanted, WorkerConnection,
+    WorkerInfo,
 };
 use serde_json::{Map, Value, json};
 
@@ -23,8 +24,6 @@ pub(crate) struct Inputs {
     /// How many triggers there were; each has a place of its own in its step.
     triggers: u32,
     pub(crate) plans: u64,
-    /// Whether somebody asks the master to drain now and then.
-    pub(crate) drains: bool,
     /// Steps that once ran.
     pub(crate) old_steps: Vec<(BuildId, StepId)>,
 }
@@ -37,7 +36,6 @@ impl Inputs {
             revisions: 0,
             triggers: 0,
             plans: 0,
-            drains: false,
             old_steps: Vec::new(),
         }
     }
@@ -54,6 +52,7 @@ impl Inputs {
                 by: "ann".into(),
                 reason: "changed her mind".into(),
             },
+            71 if self.rng.chance(70) => self.approve(state),
             71..75 => Input::SetPriority {
                 request: self.request(state),
                 priority: self.rng.below(9) as i64 - 4,
@@ -79,11 +78,15 @@ impl Inputs {
                 self.connect(index)
             }
             93..97 => self.disconnect(state),
-            97 => self.rebuild(state),
-            98 if self.drains && self.rng.chance(60) => Input::Drain {
+            97 => match self.rng.below(3) {
+                0 => self.rebuild(state),
+                1 => self.start_run(),
+                _ => self.stop_run(state),
+            },
+            98 if self.rng.chance(60) => self.configure(),
+            98 => Input::Drain {
                 draining: self.rng.chance(40),
             },
-            98 => self.configure(),
             _ => Input::Tick,
         }
     }
@@ -209,6 +212,55 @@ impl Inputs {
         }
     }
 
+    fn start_run(&mut self) -> Input {
+        Input::StartRun {
+            pipeline: (*self.rng.pick(plans::PIPELINES)).into(),
+            sourcestamps: vec![NewSourceStamp {
+                branch: self.rng.pick(BRANCHES).map(str::to_owned),
+                repository: "repo".into(),
+                ..NewSourceStamp::default()
+            }],
+            properties: Properties::new(),
+            by: "eve".into(),
+            reason: "to see".into(),
+        }
+    }
+
+    fn stop_run(&mut self, state: &State) -> Input {
+        let ids: Vec<_> = state.active_runs().map(|run| run.id).collect();
+        let run = if ids.is_empty() || self.rng.chance(10) {
+            RunId(1 + self.rng.below(state.counters()[&Counter::Run]))
+        } else {
+            *self.rng.pick(&ids)
+        };
+        Input::StopRun {
+            run,
+            by: "eve".into(),
+            reason: "enough".into(),
+        }
+    }
+
+    /// Somebody answers a job that waits for it, or one that does not.
+    fn approve(&mut self, state: &State) -> Input {
+        let waiting: Vec<JobId> = state
+            .active_runs()
+            .flat_map(|run| state.jobs_of(run.id))
+            .filter(|job| job.progress.state == JobState::AwaitingApproval)
+            .map(|job| job.id)
+            .collect();
+        let job = if waiting.is_empty() || self.rng.chance(5) {
+            JobId(1 + self.rng.below(state.counters()[&Counter::Job]))
+        } else {
+            *self.rng.pick(&waiting)
+        };
+        Input::ApproveJob {
+            job,
+            by: "eve".into(),
+            approved: self.rng.chance(75),
+            reason: "so it is".into(),
+        }
+    }
+
     fn rebuild(&mut self, state: &State) -> Input {
         let ids: Vec<_> = state.builders().map(|builder| builder.id).collect();
         if ids.is_empty() {
@@ -253,7 +305,12 @@ impl Inputs {
         }
         let assignment = state.assignment(*self.rng.pick(&active))?;
         let build = assignment.build.id;
-        let step = assignment.step?.id;
+        let step = assignment.step?;
+        // Nobody speaks for a step that waits for its locks; if somebody does, he is refused.
+        if step.locks_acquired_at.is_none() && self.rng.chance(85) {
+            return None;
+        }
+        let step = step.id;
         self.old_steps.push((build, step));
         if self.rng.chance(12) {
             return Some(self.trigger(&assignment.build, step));

@@ -4,13 +4,15 @@
 //! The one thing it does not foresee is which of several workers is taken. It is told, and checks that the worker would do.
 
 mod builds;
+mod locks;
+mod pipelines;
 mod time;
 mod trigger;
 
 use std::sync::Arc;
 
 use ironmaster_engine::Input;
-use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerKind};
+use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerDef, SchedulerKind};
 use serde_json::Value;
 
 use super::facts::{Fact, Placements};
@@ -41,6 +43,9 @@ struct Scheduler {
     enabled: bool,
     timers: Vec<Timer>,
     next_fire: Option<i64>,
+    /// Changes that one which is set off by time keeps, and whether there is an important one.
+    kept: Vec<u64>,
+    changed: bool,
 }
 
 /// Branch, revision and code base: the rest is always the same here.
@@ -82,6 +87,12 @@ struct Build {
     machine_gone: bool,
     stopped: bool,
     wait: Option<Wait>,
+    plan: Arc<Plan>,
+    /// Locks that it holds for itself, and those of its step.
+    locks: Vec<locks::Use>,
+    step_locks: Vec<locks::Use>,
+    /// Place of the step if it waits for `step_locks`.
+    lock_place: Option<locks::Place>,
 }
 
 /// What a build waits for.
@@ -108,8 +119,14 @@ pub(crate) struct Model {
     schedulers: Vec<Scheduler>,
     stamps_of_changes: Vec<Stamp>,
     requests: Vec<Request>,
-    /// Buildsets that have succeeded and nobody has followed yet: one of their requests.
-    succeeded: Vec<Request>,
+    /// Buildsets that are over and nobody has followed yet: one of their requests, and their results.
+    completed: Vec<(Request, Results)>,
+    runs: Vec<pipelines::Run>,
+    /// What follows in pipelines.
+    work: Vec<pipelines::Work>,
+    last_run: u64,
+    last_job: u64,
+    files_of_changes: Vec<Vec<String>>,
     builds: Vec<Build>,
     buildsets: u64,
     /// Whether a build waits for the buildset that is being made.
@@ -161,7 +178,7 @@ impl Model {
                         worker.gone_at = now;
                     }
                     if worker.instance.is_some() && !worker.resumes {
-                        self.lose(id, None, out);
+                        self.lose(id, None, now, out);
                     }
                 }
             }
@@ -232,7 +249,7 @@ impl Model {
                     Some(Request { done: Some(_), .. }) | None => {}
                     Some(Request {
                         build: Some(build), ..
-                    }) => self.stop(build, out)?,
+                    }) => self.stop(build, now, out)?,
                     Some(_) => self.complete(request.0, Results::Cancelled, out),
                 }
             }
@@ -243,10 +260,18 @@ impl Model {
                     .find(|other| other.id == request.0 && other.build.is_none() && other.done.is_none());
                 queued.ok_or(())?.priority = *priority;
             }
-            Input::StopBuild { build, .. } => self.stop(build.0, out)?,
+            Input::StopBuild { build, .. } => self.stop(build.0, now, out)?,
             Input::EnableScheduler { scheduler, enabled } => {
                 let found = self.schedulers.get_mut(scheduler.0 as usize - 1);
-                found.filter(|scheduler| scheduler.active).ok_or(())?.enabled = *enabled;
+                let found = found.filter(|scheduler| scheduler.active).ok_or(())?;
+                if *enabled
+                    && !found.enabled
+                    && found.next_fire.is_some_and(|due| due <= now)
+                    && let SchedulerKind::Nightly(nightly) = &self.plan.schedulers[&found.name].kind
+                {
+                    found.next_fire = Some(time::next_nightly(&found.name, nightly, now));
+                }
+                found.enabled = *enabled;
             }
             Input::PauseWorker { worker, paused, .. } => self.worker(worker.0)?.paused = *paused,
             Input::StopWorker { worker } => self.worker(worker.0)?.graceful = true,
@@ -261,7 +286,7 @@ impl Model {
                 worker.graceful = false;
                 worker.instance = Some(connected.connection.instance.clone());
                 worker.resumes = connected.connection.resumes;
-                self.lose(at as u64 + 1, Some(&connected.connection.instance), out);
+                self.lose(at as u64 + 1, Some(&connected.connection.instance), now, out);
             }
             Input::WorkerDisconnected { worker, instance, .. } => {
                 let known = self.worker(worker.0)?;
@@ -269,7 +294,7 @@ impl Model {
                     known.connected = false;
                     known.gone_at = now;
                     if !known.resumes {
-                        self.lose(worker.0, None, out);
+                        self.lose(worker.0, None, now, out);
                     }
                 }
             }
@@ -281,7 +306,9 @@ impl Model {
                     .ok_or(())?;
                 if !build.machine_gone {
                     build.machine_gone = true;
-                    out.push(Fact::Lost { build: build.id });
+                    let id = build.id;
+                    out.push(Fact::Lost { build: id });
+                    self.give_up_waiting(id, now, out);
                 }
             }
             Input::OpenLog { build, step, .. } => {
@@ -316,9 +343,22 @@ impl Model {
                 build.halted |= [Results::Exception, Results::Retry, Results::Cancelled].contains(&part);
                 build.machine_gone |= part == Results::Retry;
                 build.overall = worse(build.overall, part);
-                self.go_on(report.build.0, out);
+                self.go_on(report.build.0, now, out);
             }
             Input::Trigger(trigger) => self.trigger(trigger, now, out)?,
+            Input::StartRun {
+                pipeline,
+                sourcestamps,
+                ..
+            } => self.start_by_hand(pipeline, sourcestamps, out)?,
+            Input::StopRun { run, by, .. } => {
+                if !self.runs.iter().any(|other| other.id == run.0) {
+                    return Err(());
+                }
+                self.stop_run(run.0, by, now, out);
+            }
+            Input::ApproveJob { job, approved, .. } => self.approve(job.0, *approved, now, out)?,
+            Input::RetryRun { .. } | Input::AddJobs { .. } => unreachable!("these are not generated"),
             Input::Tick => self.tick(now, out),
         }
         Ok(())
@@ -326,22 +366,64 @@ impl Model {
 
     /// Dependent schedulers build what another one's builds have made sure of.
     pub(super) fn follow(&mut self, now: i64, out: &mut Vec<Fact>) {
-        while !self.succeeded.is_empty() {
-            let over = self.succeeded.remove(0);
-            for (name, definition) in &Arc::clone(&self.plan).schedulers {
-                let on = self
-                    .scheduler(name)
-                    .is_some_and(|at| self.schedulers[at].active && self.schedulers[at].enabled);
-                if on
-                    && let SchedulerKind::Dependent { upstream } = &definition.kind
-                    && *upstream == over.scheduler
-                {
-                    let builders = self.ids(&definition.builders);
-                    let (stamp, changes) = (&over.stamp, &over.changes);
-                    self.buildset(name, &builders, definition.priority, stamp, changes, "", now, out);
+        loop {
+            if self.completed.is_empty() {
+                self.follow_pipelines(now, out);
+                if self.completed.is_empty() {
+                    return;
                 }
             }
+            let (over, results) = self.completed.remove(0);
+            if !self.job_buildset_over(over.buildset, results)
+                && [Results::Success, Results::Warnings].contains(&results)
+            {
+                self.dependents(&over.scheduler, &over.stamp, &over.changes, now, out);
+            }
         }
+    }
+
+    fn dependents(&mut self, scheduler: &str, stamp: &Stamp, changes: &[u64], now: i64, out: &mut Vec<Fact>) {
+        for (name, definition) in &Arc::clone(&self.plan).schedulers {
+            let on = self
+                .scheduler(name)
+                .is_some_and(|at| self.schedulers[at].active && self.schedulers[at].enabled);
+            if on
+                && let SchedulerKind::Dependent { upstream } = &definition.kind
+                && upstream == scheduler
+            {
+                // Files of changes are known when they are heard of, and not any more.
+                self.launch(definition, stamp, changes, None, now, out);
+            }
+        }
+    }
+
+    /// What a scheduler starts: builds, or a run of a pipeline.
+    fn launch(
+        &mut self,
+        definition: &SchedulerDef,
+        stamp: &Stamp,
+        changes: &[u64],
+        files: Option<Vec<String>>,
+        now: i64,
+        out: &mut Vec<Fact>,
+    ) {
+        let Some(pipeline) = &definition.pipeline else {
+            let builders = self.ids(&definition.builders);
+            let (name, priority) = (&definition.name, definition.priority);
+            return self.buildset(name, &builders, priority, stamp, changes, "", now, out);
+        };
+        let Some(pipeline) = Arc::clone(&self.plan).pipelines.get(pipeline).cloned() else {
+            return;
+        };
+        let new = pipelines::New {
+            stamp: stamp.clone(),
+            changes: changes.to_vec(),
+            files,
+            priority: definition.priority,
+            parent: None,
+            scheduler: definition.name.clone(),
+        };
+        self.make_run(&pipeline, new, out);
     }
 
     fn worker(&mut self, id: u64) -> Result<&mut Worker, ()> {
@@ -371,7 +453,7 @@ impl Model {
     fn running(&mut self, build: u64, step: u64) -> Result<&mut Build, ()> {
         self.builds
             .iter_mut()
-            .find(|other| other.id == build && other.step.0 == step)
+            .find(|other| other.id == build && other.step.0 == step && other.lock_place.is_none())
             .ok_or(())
     }
 
@@ -410,18 +492,42 @@ impl Model {
                     enabled: true,
                     timers: Vec::new(),
                     next_fire: None,
+                    kept: Vec::new(),
+                    changed: false,
                 });
             }
             let at = self.scheduler(name).unwrap();
-            if let SchedulerKind::Periodic { interval, .. } = &definition.kind {
-                let before = match old.schedulers.get(name).map(|old| &old.kind) {
-                    Some(SchedulerKind::Periodic { interval, .. }) => *interval,
-                    _ => *interval,
-                };
-                let next = self.schedulers[at]
-                    .next_fire
-                    .map_or(now, |next| next - before.0 + interval.0);
-                self.schedulers[at].next_fire = Some(next);
+            let before = old.schedulers.get(name).map(|old| &old.kind);
+            let changes = match &definition.kind {
+                SchedulerKind::Periodic {
+                    interval, changes, ..
+                } => {
+                    let before = match before {
+                        Some(SchedulerKind::Periodic { interval, .. }) => *interval,
+                        _ => *interval,
+                    };
+                    let next = self.schedulers[at]
+                        .next_fire
+                        .map_or(now, |next| next - before.0 + interval.0);
+                    self.schedulers[at].next_fire = Some(next);
+                    changes
+                }
+                SchedulerKind::Nightly(nightly) => {
+                    let same = matches!(before, Some(SchedulerKind::Nightly(old))
+                        if old.cron == nightly.cron
+                            && old.zone == nightly.zone
+                            && old.jitter == nightly.jitter
+                            && old.force_at == nightly.force_at);
+                    if !same {
+                        self.schedulers[at].next_fire = Some(time::next_nightly(name, nightly, now));
+                    }
+                    &nightly.changes
+                }
+                _ => continue,
+            };
+            if changes.is_none() {
+                self.schedulers[at].kept.clear();
+                self.schedulers[at].changed = false;
             }
         }
         for scheduler in &mut self.schedulers {
@@ -464,19 +570,21 @@ impl Model {
             };
             let name = &self.builders[*builder as usize - 1].0;
             let mut merged = Vec::new();
-            if self.plan.builders[name].collapse == CollapseRule::SameBranch {
+            let rule = self.plan.builders[name].collapse;
+            if rule != CollapseRule::Never {
                 for old in &self.requests {
                     let same = old.builder == *builder
                         && !old.waited_for
                         && !new.waited_for
                         && old.build.is_none()
                         && old.done.is_none()
-                        && old.stamp.0 == new.stamp.0
+                        && (rule == CollapseRule::Newest || old.stamp.0 == new.stamp.0)
                         && old.stamp.2 == new.stamp.2
-                        && ((!old.changes.is_empty() && !new.changes.is_empty())
+                        && (rule == CollapseRule::Newest
+                            || (!old.changes.is_empty() && !new.changes.is_empty())
                             || old.stamp.1 == new.stamp.1)
                         && old.wish == new.wish;
-                    if same {
+                    if same && wish != pipelines::JOB {
                         new.priority = new.priority.max(old.priority);
                         new.since = new.since.min(old.since);
                         merged.push(old.id);

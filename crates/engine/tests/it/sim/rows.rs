@@ -20,6 +20,9 @@ pub(crate) fn fold(rows: &mut Snapshot, events: &[Sequenced]) {
     for buildset in &rows.buildsets {
         stamps.extend(&buildset.sourcestamps);
     }
+    for run in &rows.runs {
+        stamps.extend(&run.sourcestamps);
+    }
     rows.sourcestamps.retain(|stamp| stamps.contains(&stamp.id));
     let used: Vec<_> = rows.builds.iter().map(|build| build.config.clone()).collect();
     let current = rows.config.clone();
@@ -27,6 +30,7 @@ pub(crate) fn fold(rows: &mut Snapshot, events: &[Sequenced]) {
         .retain(|digest, _| *digest == current || used.contains(digest));
     rows.steps.sort_by_key(|step| (step.build, step.number));
     rows.logs.sort_by_key(|log| (log.build, log.id));
+    rows.jobs.sort_by_key(|job| (job.run, job.number));
 }
 
 fn took(rows: &mut Snapshot, counter: Counter, id: u64) {
@@ -85,6 +89,16 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
         Event::ChangeSourceSet { change_source } => {
             if put(&mut rows.change_sources, change_source, |source| source.id) {
                 took(rows, Counter::ChangeSource, change_source.id.0);
+            }
+        }
+        Event::ProjectSet { project } => {
+            if put(&mut rows.projects, project, |project| project.id) {
+                took(rows, Counter::Project, project.id.0);
+            }
+        }
+        Event::CodebaseSet { codebase } => {
+            if put(&mut rows.codebases, codebase, |codebase| codebase.id) {
+                took(rows, Counter::Codebase, codebase.id.0);
             }
         }
         Event::SchedulerMoved { scheduler, state } => {
@@ -212,6 +226,14 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 rows.logs.push(log.clone());
             }
         }
+        Event::StepLocksAcquired {
+            step, state_string, ..
+        } => {
+            for row in rows.steps.iter_mut().filter(|row| row.id == *step) {
+                row.locks_acquired_at = Some(at);
+                row.state_string.clone_from(state_string);
+            }
+        }
         Event::StepUpdated {
             step,
             state_string,
@@ -267,6 +289,40 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             rows.builds.retain(|row| row.id != *build);
             rows.steps.retain(|row| row.build != *build);
             rows.logs.retain(|row| row.build != *build);
+        }
+        Event::PipelineSet { pipeline } => {
+            if put(&mut rows.pipelines, pipeline, |pipeline| pipeline.id) {
+                took(rows, Counter::Pipeline, pipeline.id.0);
+            }
+        }
+        Event::RunCreated { run } => {
+            took(rows, Counter::Run, run.id.0);
+            rows.runs.push(run.clone());
+        }
+        Event::JobsAdded { jobs, needs, .. } => {
+            for job in jobs {
+                took(rows, Counter::Job, job.id.0);
+                rows.jobs.push(job.clone());
+            }
+            for (job, needs) in needs {
+                for row in rows.jobs.iter_mut().filter(|row| row.id == *job) {
+                    row.needs.clone_from(needs);
+                }
+            }
+        }
+        Event::JobMoved { job, progress, .. } => {
+            for row in rows.jobs.iter_mut().filter(|row| row.id == *job) {
+                row.progress = progress.clone();
+            }
+        }
+        Event::RunMoved { run, progress } => {
+            for row in rows.runs.iter_mut().filter(|row| row.id == *run) {
+                row.progress = progress.clone();
+            }
+            if progress.complete_at.is_some() {
+                rows.runs.retain(|row| row.id != *run);
+                rows.jobs.retain(|row| row.run != *run);
+            }
         }
     }
 }

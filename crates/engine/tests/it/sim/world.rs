@@ -1,12 +1,12 @@
 //! One seed's world: the engine, what was committed, and those who watch it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use ironmaster_engine::{Input, Refusal, State, Tx, decide, invariant::Checker, snapshot_difference};
-use ironmaster_model::{Duration, Event, Results, Sequenced, Snapshot, Timestamp};
+use ironmaster_model::{Duration, Event, JobId, JobState, Results, RunState, Sequenced, Snapshot, Timestamp};
 
 use super::{
-    facts::facts,
+    facts::{Jobs, facts},
     inputs::{self, Inputs},
     model::Model,
     plans::WORKERS,
@@ -31,9 +31,18 @@ pub(crate) struct Tally {
     followed: u64,
     waited: u64,
     resumed: u64,
+    runs: u64,
+    children: u64,
+    skipped: u64,
+    expired: u64,
+    approved: u64,
+    job_retries: u64,
+    run_results: [u64; 7],
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
+    locks: u64,
+    given_up: u64,
 }
 
 impl Tally {
@@ -50,12 +59,23 @@ impl Tally {
         self.followed += other.followed;
         self.waited += other.waited;
         self.resumed += other.resumed;
+        self.runs += other.runs;
+        self.children += other.children;
+        self.skipped += other.skipped;
+        self.expired += other.expired;
+        self.approved += other.approved;
+        self.job_retries += other.job_retries;
+        for (mine, theirs) in std::iter::zip(&mut self.run_results, other.run_results) {
+            *mine += theirs;
+        }
         self.stopped += other.stopped;
         self.restarts += other.restarts;
         self.failed_commits += other.failed_commits;
+        self.locks += other.locks;
+        self.given_up += other.given_up;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 24] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -66,9 +86,21 @@ impl Tally {
             ("a buildset that follows another", self.followed),
             ("a build that waits for others", self.waited),
             ("a build that has waited and goes on", self.resumed),
+            ("a run of a pipeline", self.runs),
+            ("a run that another one started", self.children),
+            ("a skipped job", self.skipped),
+            ("an expired job", self.expired),
+            ("an approved job", self.approved),
+            ("a job that is tried again", self.job_retries),
+            ("a run that succeeds", self.run_results[0]),
+            ("a run that fails", self.run_results[2]),
+            ("a run that ends with an exception", self.run_results[4]),
+            ("a run that is cancelled", self.run_results[6]),
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
+            ("locks of a step", self.locks),
+            ("a step that is given up while it waits for locks", self.given_up),
         ]
     }
 
@@ -82,9 +114,29 @@ impl Tally {
                 }
                 Event::BuildWaits { .. } => self.waited += 1,
                 Event::BuildResumed { .. } => self.resumed += 1,
+                Event::RunCreated { run } => {
+                    self.runs += 1;
+                    self.children += u64::from(run.parent.is_some());
+                }
+                Event::RunMoved { progress, .. } if progress.state == RunState::Complete => {
+                    if let Some(results) = progress.results {
+                        self.run_results[usize::from(results.code())] += 1;
+                    }
+                }
+                Event::JobMoved { progress, .. } => match progress.state {
+                    JobState::Skipped => self.skipped += 1,
+                    JobState::Expired => self.expired += 1,
+                    JobState::Queued if progress.attempts > 1 => self.job_retries += 1,
+                    JobState::Complete => self.approved += u64::from(progress.approved_by.is_some()),
+                    _ => {}
+                },
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,
+                Event::StepLocksAcquired { .. } => self.locks += 1,
+                Event::StepFinished { state_string, .. } if state_string.contains("waited for locks") => {
+                    self.given_up += 1;
+                }
                 Event::RequestCompleted {
                     results: Results::Skipped,
                     ..
@@ -102,7 +154,7 @@ impl Tally {
 
 /// See the [module](self).
 pub(crate) struct World {
-    pub(crate) inputs: Inputs,
+    inputs: Inputs,
     now: Timestamp,
     state: State,
     /// What was committed.
@@ -111,6 +163,10 @@ pub(crate) struct World {
     checker: Checker,
     last: VecDeque<(Timestamp, Input)>,
     batches: u64,
+    /// Every job that ever was.
+    jobs: Jobs,
+    /// Places of everything that was ever triggered.
+    triggered: BTreeSet<u32>,
     pub(crate) tally: Tally,
     pub(crate) keep_feed: bool,
     pub(crate) feed: Vec<Sequenced>,
@@ -129,6 +185,8 @@ impl World {
             checker: Checker::new(),
             last: VecDeque::new(),
             batches: 0,
+            jobs: Jobs::new(),
+            triggered: BTreeSet::new(),
             tally: Tally::default(),
             keep_feed: false,
             feed: Vec::new(),
@@ -241,11 +299,28 @@ impl World {
         self.batch(inputs, committed)
     }
 
+    /// Whether a step asks again for what it has triggered, after it was told what came of that. No runner does: a replay is
+    /// answered from the record then.
+    fn asks_in_vain(triggered: &mut BTreeSet<u32>, input: &Input, state: &State) -> bool {
+        let Input::Trigger(trigger) = input else {
+            return false;
+        };
+        let waits = state
+            .build(trigger.build)
+            .is_some_and(|build| build.waits.is_some());
+        !triggered.insert(trigger.ordinal) && !waits
+    }
+
     /// Decides a batch of inputs and commits it, or fails to.
     fn batch(&mut self, inputs: Vec<Input>, committed: bool) -> Result<(), String> {
         let saved = (!committed).then(|| self.model.clone());
         let mut tx = Tx::new(&mut self.state, self.now);
         for input in inputs {
+            let input = if Self::asks_in_vain(&mut self.triggered, &input, tx.state()) {
+                Input::Tick
+            } else {
+                input
+            };
             self.tally.inputs += 1;
             if self.last.len() == 25 {
                 self.last.pop_front();
@@ -253,7 +328,18 @@ impl World {
             self.last.push_back((self.now, input.clone()));
             let before = tx.len();
             let answer = decide(&mut tx, input.clone());
-            let (happened, placed) = facts(&tx.events()[before..]);
+            // Numbers of a batch that was not committed are given again: what is there now goes over what was.
+            let jobs = std::mem::take(&mut self.jobs)
+                .into_iter()
+                .chain(
+                    tx.state()
+                        .active_runs()
+                        .flat_map(|run| tx.state().jobs_of(run.id))
+                        .map(|job| (job.id.0, (job.run.0, job.number as usize))),
+                )
+                .collect();
+            let (happened, placed) = facts(&tx.events()[before..], &jobs);
+            self.jobs = jobs;
             let expected = if self.without_model {
                 answer.as_ref().map(|_| happened.clone()).map_err(|_| ())
             } else {
@@ -335,10 +421,25 @@ impl World {
         for _ in 0..2000 {
             let active: Vec<_> = self.state.active_builds().map(|build| build.id).collect();
             let deadline = self.state.next_deadline();
-            if active.is_empty() && deadline.is_none() {
+            let asked: Vec<JobId> = self
+                .state
+                .active_runs()
+                .flat_map(|run| self.state.jobs_of(run.id))
+                .filter(|job| job.progress.state == JobState::AwaitingApproval)
+                .map(|job| job.id)
+                .collect();
+            if active.is_empty() && deadline.is_none() && asked.is_empty() {
                 return self.at_rest();
             }
-            let mut batch = Vec::new();
+            let mut batch: Vec<Input> = asked
+                .into_iter()
+                .map(|job| Input::ApproveJob {
+                    job,
+                    by: "eve".into(),
+                    approved: true,
+                    reason: String::new(),
+                })
+                .collect();
             if let Some(at) = deadline {
                 self.now = self.now.max(at);
                 batch.push(Input::Tick);
@@ -352,6 +453,9 @@ impl World {
                     continue;
                 }
                 let step = assignment.step.ok_or("an active build without a running step")?;
+                if step.locks_acquired_at.is_none() {
+                    continue;
+                }
                 let results = match (&assignment.build.lost, &assignment.build.stop) {
                     (Some(_), _) => Results::Retry,
                     (None, Some(_)) => Results::Cancelled,
@@ -359,9 +463,21 @@ impl World {
                 };
                 batch.push(inputs::ended(inputs::report(build, step.id), results));
             }
+            if batch.is_empty() {
+                return Err(format!("deadlock: {}", self.why_locks_wait()));
+            }
             self.batch(batch, true)?;
         }
         Err("with all faults healed it does not come to rest".into())
+    }
+
+    /// What each step that waits for its locks waits for.
+    fn why_locks_wait(&self) -> String {
+        let builds = self.state.active_builds();
+        let lines: Vec<String> = builds
+            .map(|build| format!("build {}: {:?}", build.id, self.state.why_step_waits(build.id)))
+            .collect();
+        lines.join("; ")
     }
 
     fn at_rest(&mut self) -> Result<(), String> {

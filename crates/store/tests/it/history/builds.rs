@@ -196,6 +196,8 @@ impl History {
             definition: number,
             name: format!("step-{number}"),
             started_at: self.at(),
+            // Some have no locks, some get theirs, some end before that.
+            locks_acquired_at: number.is_multiple_of(3).then(|| self.at()),
             complete_at: None,
             results: None,
             cause: None,
@@ -217,6 +219,13 @@ impl History {
                 raw_bytes: 0,
             }],
         });
+        if number % 3 == 1 {
+            self.emit(Event::StepLocksAcquired {
+                step: id,
+                build,
+                state_string: "running".into(),
+            });
+        }
         self.builds[index].step = Some((id, 0));
         self.builds[index].logs = vec![(log, false)];
     }

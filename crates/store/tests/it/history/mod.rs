@@ -1,6 +1,7 @@
 //! Plausible histories from a seed: what an engine might have decided, without one.
 
 mod builds;
+mod pipelines;
 mod requests;
 mod site;
 
@@ -8,8 +9,8 @@ use std::collections::BTreeMap;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuilderRecord, BuildsetId, ChangeId, Counter, Event, LogId, MasterId,
-    Properties, Results, SchedulerRecord, Sequenced, SourceStampId, StepId, Timestamp, WorkerId,
-    WorkerRecord,
+    PipelineRecord, ProjectId, Properties, Results, SchedulerRecord, Sequenced, SourceStampId, StepId,
+    Timestamp, WorkerId, WorkerRecord,
 };
 
 /// Events that were committed together, with the counters after them.
@@ -31,6 +32,7 @@ pub(crate) struct History {
     builders: Vec<BuilderRecord>,
     workers: Vec<WorkerRecord>,
     schedulers: Vec<SchedulerRecord>,
+    project: Option<ProjectId>,
     /// Source stamps of open buildsets: an engine shares those, and makes a new one of any other.
     stamps: BTreeMap<BuildsetId, SourceStampId>,
     changes: Vec<ChangeId>,
@@ -38,6 +40,8 @@ pub(crate) struct History {
     requests: BTreeMap<BuildRequestId, (BuilderId, u32, Option<BuildId>, Option<Results>)>,
     builds: Vec<Running>,
     finished: Vec<BuildId>,
+    pipelines: Vec<PipelineRecord>,
+    runs: Vec<pipelines::Going>,
 }
 
 struct Running {
@@ -66,12 +70,15 @@ impl History {
             builders: Vec::new(),
             workers: Vec::new(),
             schedulers: Vec::new(),
+            project: None,
             stamps: BTreeMap::new(),
             changes: Vec::new(),
             buildsets: Vec::new(),
             requests: BTreeMap::new(),
             builds: Vec::new(),
             finished: Vec::new(),
+            pipelines: Vec::new(),
+            runs: Vec::new(),
         };
         history.counters.insert(Counter::Master, 2);
         history.start();
@@ -222,9 +229,10 @@ impl History {
             14..17 => self.worker_state(),
             17..33 => self.add_change(),
             33..43 => self.add_work(),
-            43..46 => self.move_scheduler(),
+            43..45 => self.move_scheduler(),
+            45 | 49..55 => self.pipelines(),
             46..49 => self.request_changes(),
-            49..60 => self.begin_build(),
+            55..66 => self.begin_build(),
             _ => self.work_on_build(),
         }
     }

@@ -1,8 +1,9 @@
 //! The master, its configuration, and workers that come and go.
 
 use ironmaster_model::{
-    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, Counter, Duration, Event, MasterRecord,
-    Plan, SchedulerId, SchedulerRecord, SchedulerState, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord, Counter,
+    Duration, Event, MasterRecord, Plan, ProjectId, ProjectRecord, SchedulerId, SchedulerRecord,
+    SchedulerState, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 use serde_json::json;
 
@@ -81,6 +82,7 @@ impl History {
                 tags,
                 active: true,
                 next_number: 1,
+                project: None,
             });
         }
         if self.workers.len() < 4 {
@@ -114,9 +116,25 @@ impl History {
                 active: self.chance(70),
             };
             self.emit(Event::ChangeSourceSet { change_source });
+            let project = ProjectRecord {
+                id: ProjectId(self.id(Counter::Project)),
+                name: format!("project-{id}"),
+                description: self.chance(50).then(|| format!("about *{id}*")),
+                active: self.chance(70),
+            };
+            let codebase = CodebaseRecord {
+                id: CodebaseId(self.id(Counter::Codebase)),
+                name: format!("codebase-{id}"),
+                project: project.id,
+                active: self.chance(70),
+            };
+            self.project = Some(project.id);
+            self.emit(Event::ProjectSet { project });
+            self.emit(Event::CodebaseSet { codebase });
         }
         for index in 0..self.builders.len() {
             self.builders[index].active = index == 0 || self.chance(80);
+            self.builders[index].project = self.project.filter(|_| index % 2 == 0);
             let builder = self.builders[index].clone();
             self.emit(Event::BuilderSet { builder });
         }

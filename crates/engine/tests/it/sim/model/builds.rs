@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ironmaster_model::{Results, WorkerSelector};
+use ironmaster_model::{JobState, Results, WorkerSelector};
 
-use super::{Build, Fact, Model, Placements, worse};
+use super::{Build, Fact, Model, Placements, Request, locks, worse};
 
 impl Model {
     pub(super) fn complete(&mut self, id: u64, results: Results, out: &mut Vec<Fact>) {
@@ -24,23 +24,22 @@ impl Model {
         });
         self.requests.retain(|other| other.buildset != buildset);
         self.child_is_over(buildset);
-        if [Results::Success, Results::Warnings].contains(&worst) {
-            self.succeeded.push(over);
-        }
+        self.completed.push((over, worst));
     }
 
-    pub(super) fn stop(&mut self, build: u64, out: &mut Vec<Fact>) -> Result<(), ()> {
-        let build = self.builds.iter_mut().find(|other| other.id == build).ok_or(())?;
+    pub(super) fn stop(&mut self, id: u64, now: i64, out: &mut Vec<Fact>) -> Result<(), ()> {
+        let build = self.builds.iter_mut().find(|other| other.id == id).ok_or(())?;
         if !build.stopped {
             build.stopped = true;
-            out.push(Fact::Stopped { build: build.id });
+            out.push(Fact::Stopped { build: id });
             let wait = build.wait.clone();
-            self.cancel_children(wait.as_ref(), out);
+            self.cancel_children(wait.as_ref(), now, out);
         }
+        self.give_up_waiting(id, now, out);
         Ok(())
     }
 
-    pub(super) fn lose(&mut self, worker: u64, surviving: Option<&str>, out: &mut Vec<Fact>) {
+    pub(super) fn lose(&mut self, worker: u64, surviving: Option<&str>, now: i64, out: &mut Vec<Fact>) {
         let mut lost: Vec<&mut Build> = self
             .builds
             .iter_mut()
@@ -49,16 +48,24 @@ impl Model {
             })
             .collect();
         lost.sort_by_key(|build| build.slot);
+        let lost: Vec<u64> = lost
+            .into_iter()
+            .map(|build| {
+                build.machine_gone = true;
+                build.id
+            })
+            .collect();
         for build in lost {
-            build.machine_gone = true;
-            out.push(Fact::Lost { build: build.id });
+            out.push(Fact::Lost { build });
+            self.give_up_waiting(build, now, out);
         }
     }
 
     /// The next step of a build, or its end.
-    pub(super) fn go_on(&mut self, id: u64, out: &mut Vec<Fact>) {
+    pub(super) fn go_on(&mut self, id: u64, now: i64, out: &mut Vec<Fact>) {
         let at = self.builds.iter().position(|build| build.id == id).unwrap();
         let build = &mut self.builds[at];
+        build.step_locks.clear();
         let mut next = build.next_index;
         while next < build.definition.steps.len()
             && (build.halted || build.stopped)
@@ -75,6 +82,7 @@ impl Model {
                 build: id,
                 definition: next,
             });
+            self.wait_for_locks(at, now);
             return;
         }
         let build = self.builds.remove(at);
@@ -90,16 +98,19 @@ impl Model {
             results = Results::Exception;
         }
         out.push(Fact::Ended { build: id, results });
-        self.cancel_children(build.wait.as_ref(), out);
+        self.cancel_children(build.wait.as_ref(), now, out);
         if again {
             let request = self
                 .requests
                 .iter_mut()
-                .find(|request| request.id == build.request);
-            request.unwrap().build = None;
+                .find(|request| request.id == build.request)
+                .unwrap();
+            request.build = None;
+            let buildset = request.buildset;
             out.push(Fact::Requeued {
                 request: build.request,
             });
+            self.job_build(buildset, JobState::Queued, now, out);
         } else {
             self.complete(build.request, results, out);
         }
@@ -131,6 +142,10 @@ impl Model {
         builder.workers.iter().any(|selector| match selector {
             WorkerSelector::Name(name) => *name == known.name,
             WorkerSelector::Label(label) => definition.labels.contains(label),
+            WorkerSelector::Labels { all, not } => {
+                all.iter().all(|label| definition.labels.contains(label))
+                    && not.iter().all(|label| !definition.labels.contains(label))
+            }
         })
     }
 
@@ -143,28 +158,27 @@ impl Model {
             if self.resume_one(out) {
                 continue;
             }
-            if self.master.as_ref().is_some_and(|master| master.draining) {
-                return;
-            }
             let free: Vec<u64> = (1..=self.workers.len() as u64)
                 .filter(|id| self.has_room(*id))
                 .collect();
+            let lines = self.lines(&free);
+            if let Some(at) = self.next_step_with_locks(&lines) {
+                self.builds[at].lock_place = None;
+                out.push(Fact::Acquired {
+                    build: self.builds[at].id,
+                });
+                continue;
+            }
+            if self.master.as_ref().is_some_and(|master| master.draining) {
+                return;
+            }
             if free.is_empty() {
                 return;
             }
             let first = self
-                .requests
-                .iter()
-                .filter(|request| request.build.is_none() && request.done.is_none())
-                .filter(|request| {
-                    let (name, active) = &self.builders[request.builder as usize - 1];
-                    let running = self.count(|build| build.builder == request.builder);
-                    *active
-                        && self.plan.builders[name]
-                            .builds_max
-                            .is_none_or(|max| running < max as usize)
-                        && free.iter().any(|worker| self.would_do(*worker, request.builder))
-                })
+                .startable(&free)
+                .into_iter()
+                .filter(|request| free.iter().any(|worker| self.locks_let(request, *worker, &lines)))
                 .min_by_key(|request| (-request.priority, request.since, request.id));
             let Some(request) = first.map(|request| request.id) else {
                 return;
@@ -184,6 +198,7 @@ impl Model {
                 request: request.id,
                 attempt: request.attempts,
             });
+            self.job_build(request.buildset, JobState::Running, now, out);
             // Not started: the comparison will say so.
             let Some((worker, slot)) = placed.get(&id).copied() else {
                 return;
@@ -204,7 +219,13 @@ impl Model {
                 .builds
                 .iter()
                 .any(|build| build.worker == worker && build.slot == slot);
-            if !free.contains(&worker) || !self.would_do(worker, request.builder) || taken || slot >= slots {
+            let mut as_queued = request.clone();
+            as_queued.build = None;
+            if !free.contains(&worker)
+                || !self.locks_let(&as_queued, worker, &lines)
+                || taken
+                || slot >= slots
+            {
                 out.push(Fact::BadPlacement {
                     build: id,
                     worker,
@@ -228,8 +249,29 @@ impl Model {
                 machine_gone: false,
                 stopped: false,
                 wait: None,
+                locks: locks::uses(&self.plan, &self.plan.builders[name].locks, worker),
+                plan: Arc::clone(&self.plan),
+                step_locks: Vec::new(),
+                lock_place: None,
             });
-            self.go_on(id, out);
+            self.go_on(id, now, out);
         }
+    }
+
+    /// Requests that wait for nothing but locks, and for those only if they do.
+    pub(super) fn startable(&self, free: &[u64]) -> Vec<&Request> {
+        self.requests
+            .iter()
+            .filter(|request| request.build.is_none() && request.done.is_none())
+            .filter(|request| {
+                let (name, active) = &self.builders[request.builder as usize - 1];
+                let running = self.count(|build| build.builder == request.builder);
+                *active
+                    && self.plan.builders[name]
+                        .builds_max
+                        .is_none_or(|max| running < max as usize)
+                    && free.iter().any(|worker| self.would_do(*worker, request.builder))
+            })
+            .collect()
     }
 }

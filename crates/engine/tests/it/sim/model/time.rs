@@ -1,7 +1,7 @@
 //! Changes and time.
 
 use ironmaster_engine::NewChange;
-use ironmaster_model::{ChangeFilter, SchedulerKind};
+use ironmaster_model::{ChangeFilter, Duration, NightlyDef, SchedulerKind, Timestamp, Zone, calendar};
 
 use super::{Fact, Model, Timer};
 
@@ -13,6 +13,7 @@ impl Model {
             change.codebase.clone(),
         );
         self.stamps_of_changes.push(stamp);
+        self.files_of_changes.push(change.files.clone());
         let id = self.stamps_of_changes.len() as u64;
         for at in 0..self.schedulers.len() {
             let scheduler = &self.schedulers[at];
@@ -23,6 +24,20 @@ impl Model {
                 SchedulerKind::SingleBranch { filter, tree_stable } => (filter, *tree_stable, String::new()),
                 SchedulerKind::AnyBranch { filter, tree_stable } => {
                     (filter, *tree_stable, format!("{:?}", change.branch))
+                }
+                SchedulerKind::Periodic {
+                    changes: Some(filter),
+                    ..
+                }
+                | SchedulerKind::Nightly(NightlyDef {
+                    changes: Some(filter),
+                    ..
+                }) => {
+                    let important = heard(filter, change);
+                    let scheduler = &mut self.schedulers[at];
+                    scheduler.kept.extend(important.map(|_| id));
+                    scheduler.changed |= important == Some(true);
+                    continue;
                 }
                 _ => continue,
             };
@@ -54,25 +69,16 @@ impl Model {
         let index = timers.iter().position(|timer| timer.key == key).unwrap();
         let timer = timers.remove(index);
         let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
-        let builders = self.ids(&definition.builders);
         let stamp = self.stamps_of_changes[*timer.changes.last().unwrap() as usize - 1].clone();
-        self.buildset(
-            &definition.name,
-            &builders,
-            definition.priority,
-            &stamp,
-            &timer.changes,
-            "",
-            now,
-            out,
-        );
+        let files = self.files(&timer.changes);
+        self.launch(&definition, &stamp, &timer.changes, files, now, out);
     }
 
     pub(super) fn tick(&mut self, now: i64, out: &mut Vec<Fact>) {
         loop {
-            // The earliest deadline of all, schedulers before workers.
-            let mut first: Option<(i64, bool, usize)> = None;
-            let mut consider = |due: (i64, bool, usize)| {
+            // The earliest deadline of all: schedulers before workers, runs, jobs.
+            let mut first: Option<(i64, u8, usize)> = None;
+            let mut consider = |due: (i64, u8, usize)| {
                 if due.0 <= now && first.is_none_or(|first| due < first) {
                     first = Some(due);
                 }
@@ -83,11 +89,11 @@ impl Model {
                 }
                 for timer in &scheduler.timers {
                     if let Some(fire_at) = timer.fire_at {
-                        consider((fire_at, false, at));
+                        consider((fire_at, 0, at));
                     }
                 }
                 if let Some(next) = scheduler.next_fire {
-                    consider((next, false, at));
+                    consider((next, 0, at));
                 }
             }
             if let Some(master) = &self.master {
@@ -97,14 +103,26 @@ impl Model {
                         .iter()
                         .any(|build| build.worker == at as u64 + 1 && !build.machine_gone);
                     if worker.instance.is_some() && !worker.connected && open {
-                        consider((worker.gone_at.max(master.since) + master.lease, true, at));
+                        consider((worker.gone_at.max(master.since) + master.lease, 1, at));
+                    }
+                }
+            }
+            for run in &self.runs {
+                if let Some(due) = run.due() {
+                    consider((due, 2, run.id as usize));
+                }
+                for job in &run.jobs {
+                    if let Some(due) = job.due() {
+                        consider((due, 3, job.id as usize));
                     }
                 }
             }
             match first {
                 None => return,
-                Some((_, true, at)) => self.lose(at as u64 + 1, None, out),
-                Some((_, false, at)) => {
+                Some((_, 3, id)) => self.job_due(id as u64, now, out),
+                Some((_, 2, id)) => self.stop_run(id as u64, "timeout", now, out),
+                Some((_, 1, at)) => self.lose(at as u64 + 1, None, now, out),
+                Some((_, _, at)) => {
                     let due: Vec<String> = self.schedulers[at]
                         .timers
                         .iter()
@@ -115,17 +133,66 @@ impl Model {
                         self.fire(at, &key, now, out);
                     }
                     let definition = self.plan.schedulers[&self.schedulers[at].name].clone();
-                    if let SchedulerKind::Periodic { interval, source } = &definition.kind
-                        && self.schedulers[at].next_fire.is_some_and(|next| next <= now)
-                    {
-                        self.schedulers[at].next_fire = Some(now + interval.0);
-                        let builders = self.ids(&definition.builders);
-                        let stamp = (source.branch.clone(), None, String::new());
-                        let (name, priority) = (&definition.name, definition.priority);
-                        self.buildset(name, &builders, priority, &stamp, &[], "", now, out);
+                    let Some(due) = self.schedulers[at].next_fire.filter(|due| *due <= now) else {
+                        continue;
+                    };
+                    let (source, changes, forced) = match &definition.kind {
+                        SchedulerKind::Periodic {
+                            interval,
+                            source,
+                            changes,
+                        } => {
+                            self.schedulers[at].next_fire = Some(now + interval.0);
+                            (source, changes, false)
+                        }
+                        SchedulerKind::Nightly(nightly) => {
+                            let name = &definition.name;
+                            self.schedulers[at].next_fire = Some(next_nightly(name, nightly, now));
+                            let forced = nightly
+                                .force_at
+                                .as_ref()
+                                .is_some_and(|cron| next_due(name, nightly, cron, due - 1) == due);
+                            (&nightly.source, &nightly.changes, forced)
+                        }
+                        _ => continue,
+                    };
+                    let mut kept = Vec::new();
+                    if changes.is_some() {
+                        if !self.schedulers[at].changed && !forced {
+                            continue;
+                        }
+                        kept = std::mem::take(&mut self.schedulers[at].kept);
+                        self.schedulers[at].changed = false;
                     }
+                    let stamp = match kept.last() {
+                        Some(newest) => self.stamps_of_changes[*newest as usize - 1].clone(),
+                        None => (source.branch.clone(), None, String::new()),
+                    };
+                    let files = if kept.is_empty() { None } else { self.files(&kept) };
+                    self.launch(&definition, &stamp, &kept, files, now, out);
                 }
             }
+        }
+    }
+}
+
+/// When a nightly one fires next: every due time from long enough ago on is looked at, put off as it is.
+pub(super) fn next_nightly(name: &str, nightly: &NightlyDef, now: i64) -> i64 {
+    let plain = next_due(name, nightly, &nightly.cron, now);
+    match &nightly.force_at {
+        Some(cron) => plain.min(next_due(name, nightly, cron, now)),
+        None => plain,
+    }
+}
+
+fn next_due(name: &str, nightly: &NightlyDef, cron: &calendar::Cron, now: i64) -> i64 {
+    let zone = Zone::named(&nightly.zone).unwrap();
+    let mut at = Timestamp(now - Duration::from_secs(1000).0);
+    loop {
+        at = cron.next(&zone, at).unwrap();
+        let fires = at + calendar::jitter(name, at, nightly.jitter);
+        if fires.0 > now {
+            return fires.0;
         }
     }
 }

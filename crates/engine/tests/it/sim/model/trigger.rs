@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// Nobody waits for these any more.
-    pub(super) fn cancel_children(&mut self, wait: Option<&Wait>, out: &mut Vec<Fact>) {
+    pub(super) fn cancel_children(&mut self, wait: Option<&Wait>, now: i64, out: &mut Vec<Fact>) {
         for buildset in wait.map(|wait| wait.open.clone()).unwrap_or_default() {
             let children: Vec<u64> = self
                 .requests
@@ -92,7 +92,7 @@ impl Model {
             for id in children {
                 let request = self.requests.iter().find(|request| request.id == id);
                 match request.map(|request| (request.done, request.build)) {
-                    Some((None, Some(build))) => self.stop(build, out).unwrap(),
+                    Some((None, Some(build))) => self.stop(build, now, out).unwrap(),
                     Some((None, None)) => self.complete(id, Results::Cancelled, out),
                     _ => {}
                 }
@@ -119,7 +119,10 @@ impl Model {
                 .and_then(|builder| builder.builds_max);
             let on_worker = self.count(|other| other.worker == build.worker);
             let of_builder = self.count(|other| other.builder == build.builder);
-            if on_worker < slots as usize && max.is_none_or(|max| of_builder < max as usize) {
+            if on_worker < slots as usize
+                && max.is_none_or(|max| of_builder < max as usize)
+                && self.can_take_again(build)
+            {
                 let build = self.builds.iter_mut().find(|build| build.id == id).unwrap();
                 build.wait = None;
                 out.push(Fact::Resumed { build: id });

@@ -1,0 +1,42 @@
+//! Keys of `[[project]]` and `[[codebase]]`.
+
+use super::{SectionKeys, Type, optional, required};
+
+/// `[[project]]`.
+pub static PROJECT: SectionKeys = SectionKeys {
+    header: "[[project]]",
+    doc: "What builders and code bases belong to, for finding them.",
+    keys: &[
+        required("name", Type::Identifier, "Its name, an identifier.", "\"zlib\""),
+        optional(
+            "description",
+            Type::Text,
+            "none",
+            "For people; Markdown.",
+            "\"Compression.\"",
+        ),
+    ],
+};
+
+/// `[[codebase]]`.
+pub static CODEBASE: SectionKeys = SectionKeys {
+    header: "[[codebase]]",
+    doc: "A repository under a name of its own, so that several can be built together. A change that names no code base belongs to the one with its repository.",
+    keys: &[
+        required("name", Type::Identifier, "Its name, an identifier.", "\"lib\""),
+        required(
+            "repository",
+            Type::Text,
+            "The repository, as change sources spell it. `.git` and `/` at the end make no difference.",
+            "\"https://git.example.org/zlib.git\"",
+        ),
+        optional(
+            "branch",
+            Type::Text,
+            "the repository's default",
+            "Its main branch: what of it is built along with other code bases.",
+            "\"main\"",
+        ),
+        required("project", Type::Text, "Name of its project.", "\"zlib\""),
+    ],
+};
