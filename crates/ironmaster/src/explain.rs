@@ -11,7 +11,8 @@ pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> 
     let item = |path: &str, plural: &str| {
         client
             .get(path)
-            .map(|mut answer| answer[plural][0].take())
+            // Of what does not wait the list is empty.
+            .map(|mut answer| answer[plural].get_mut(0).map(Value::take).unwrap_or_default())
             .map_err(|error| client.failure(error))
     };
     match what {
@@ -50,7 +51,12 @@ pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> 
             }
             let waiting = item(&format!("buildrequests/{id}/waiting"), "waiting")?;
             match waiting["why"].as_str() {
-                Some(why) => println!("request {id} of builder {builder} waits: {why}"),
+                Some(why) => {
+                    println!("request {id} of builder {builder} waits: {why}");
+                    if let Some(remedy) = waiting["remedy"].as_str().filter(|remedy| !remedy.is_empty()) {
+                        println!("what would help: {remedy}");
+                    }
+                }
                 None => println!("request {id} of builder {builder} is being built"),
             }
         }

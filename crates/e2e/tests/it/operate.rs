@@ -194,14 +194,19 @@ async fn a_stop_waits_for_a_running_build() {
     let mut waits = StopWaits::spawn(&fleet, "first.log");
     waits.until_said(&fleet, "waiting for held #1 on w1").await;
     let queued = force(&fleet, "quick").await;
-    let said = text(&run(
-        &fleet,
-        &["explain", "ci.toml", "request", &queued.to_string()],
-    ));
+    let explained = |request: u64| {
+        text(&run(
+            &fleet,
+            &["explain", "ci.toml", "request", &request.to_string()],
+        ))
+    };
+    let said = explained(queued);
     assert!(
-        said.contains("of builder quick waits: the master is stopping"),
+        said.contains("of builder quick waits: the master is stopping") && said.contains("what would help: "),
         "{said}"
     );
+    let said = explained(held);
+    assert!(said.contains("of builder held is being built"), "{said}");
     let cancelled = run(&fleet, &["stop", "--cancel", "ci.toml"]);
     assert!(cancelled.status.success(), "{}", text(&cancelled));
     assert_eq!(waits.ended(&fleet).await, Some(1));
