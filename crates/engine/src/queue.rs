@@ -138,6 +138,11 @@ impl Queue {
         self.publish_head(id);
     }
 
+    /// The builders that a worker serves, in order of id.
+    pub(crate) fn builders_of(&self, worker: WorkerId) -> &[BuilderId] {
+        self.workers.get(&worker).map_or(&[], |worker| &worker.builders)
+    }
+
     /// A worker exists, with so many slots and for these builders (in order of id).
     pub(crate) fn set_worker(&mut self, id: WorkerId, slots: u32, builders: &[BuilderId], available: bool) {
         let worker = self.workers.entry(id).or_insert_with(|| {

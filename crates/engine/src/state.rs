@@ -202,6 +202,11 @@ impl State {
         self.workers.values()
     }
 
+    /// The builders that may run on a worker, by id.
+    pub fn builders_of(&self, worker: WorkerId) -> impl Iterator<Item = BuilderId> {
+        self.queue.builders_of(worker).iter().copied()
+    }
+
     /// The builder with that id.
     pub fn builder(&self, id: BuilderId) -> Option<&BuilderRecord> {
         self.builders.get(&id)

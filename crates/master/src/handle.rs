@@ -244,7 +244,7 @@ impl Master {
         let _tracked = self.inner.tasks.token();
         self.inner
             .sessions
-            .serve(self.plan(), peer, incoming, outgoing)
+            .serve_native(self.plan(), peer, incoming, outgoing)
             .await;
     }
 

@@ -13,11 +13,14 @@ use std::{
 };
 
 use ironmaster_model::BuildId;
-use ironmaster_wire::{CommandId, CommandReport, Exited, MasterSession, OutputChunk, ProtocolError, Verb};
+use ironmaster_wire::{CommandId, CommandReport, Exited, OutputChunk, Verb};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::crash;
+use crate::{
+    crash,
+    session::{Carrier, CarrierError},
+};
 
 /// Output that may wait in one inbox, in chunks: a worker that cuts its output into crumbs is disconnected.
 const CHUNKS_MAX: usize = 64 * 1024;
@@ -350,7 +353,7 @@ impl WorkerLink {
     }
 
     /// Hands what there is to say to the session of the open connection.
-    pub(crate) fn pump(&self, session: &mut MasterSession) -> Result<(), ProtocolError> {
+    pub(crate) fn pump(&self, session: &mut dyn Carrier) -> Result<(), CarrierError> {
         let mut state = self.state();
         let LinkState {
             connection,
@@ -383,9 +386,9 @@ impl WorkerLink {
             if !command.attached {
                 match begin(session, id, command, reports.remove(&id)) {
                     Ok(()) => command.attached = true,
-                    Err(ProtocolError::Closed) => return Ok(()),
-                    Err(error @ (ProtocolError::TooLarge { .. } | ProtocolError::CannotResume { .. })) => {
-                        command.inbox.end(CommandEnd::Lost(error.to_string()));
+                    Err(CarrierError::Closed) => return Ok(()),
+                    Err(CarrierError::Unfit(reason)) => {
+                        command.inbox.end(CommandEnd::Lost(reason));
                         command.forget = true;
                         continue;
                     }
@@ -465,11 +468,11 @@ impl Command {
 
 /// Attaches a command to a connection: resumes it if the worker has it, starts it otherwise.
 fn begin(
-    session: &mut MasterSession,
+    session: &mut dyn Carrier,
     id: CommandId,
     command: &mut Command,
     report: Option<CommandReport>,
-) -> Result<(), ProtocolError> {
+) -> Result<(), CarrierError> {
     let Some(report) = report else {
         session.start(id, command.digest.clone(), command.verb.clone())?;
         command.known_there = true;

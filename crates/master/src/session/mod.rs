@@ -1,5 +1,7 @@
-//! One connection of a native worker: carries frames between the WebSocket (which `api` owns), the sans-I/O
-//! session of `wire`, and the worker's link.
+//! One connection of a worker: carries frames between the socket, the sans-I/O session of its protocol (a
+//! [`Carrier`]), and the worker's link.
+
+mod carrier;
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ironmaster_engine::{ConnectedWorker, Input, Reply};
+use ironmaster_engine::{ConnectedWorker, Input, Reply, State, build::workdir};
 use ironmaster_model::{Plan, WorkerConnection, WorkerId, WorkerInfo};
 use ironmaster_wire::{Frame, Hello, Limits, MasterEvent, MasterSession, Welcome};
 use sha2::{Digest, Sha256};
@@ -16,6 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::carrier::{Carrier, CarrierError};
 use crate::{
     committer::{Committer, SubmitError},
     workers::{WorkerLink, Workers},
@@ -40,7 +43,7 @@ enum End {
     #[error("the worker said goodbye: {0}")]
     Goodbye(String),
     #[error("{0}")]
-    Protocol(#[from] ironmaster_wire::ProtocolError),
+    Protocol(#[from] CarrierError),
     #[error("the connection does not take what is sent")]
     Stuck,
     #[error("another connection of the same worker took its place, or the master ended it")]
@@ -66,10 +69,23 @@ struct Greeted {
 }
 
 impl Sessions {
+    /// Runs one connection of a native worker until it ends.
+    pub(crate) async fn serve_native(
+        &self,
+        plan: Arc<Plan>,
+        peer: String,
+        incoming: mpsc::Receiver<Box<Frame>>,
+        outgoing: mpsc::Sender<Box<Frame>>,
+    ) {
+        let session = Box::new(MasterSession::new(Limits::default(), Duration::ZERO));
+        self.serve(session, plan, peer, incoming, outgoing).await;
+    }
+
     /// Runs one connection until it ends. What its beginning and its end need room for is not kept while it lasts: there are
     /// many of them.
-    pub(crate) async fn serve(
+    async fn serve(
         &self,
+        session: Box<dyn Carrier>,
         plan: Arc<Plan>,
         peer: String,
         incoming: mpsc::Receiver<Box<Frame>>,
@@ -77,7 +93,7 @@ impl Sessions {
     ) {
         let mut connection = Running {
             epoch: Instant::now(),
-            session: MasterSession::new(Limits::default(), Duration::ZERO),
+            session,
             incoming,
             outgoing,
             send_within: self.heartbeat * 3,
@@ -97,7 +113,12 @@ impl Sessions {
         let hello = connection.hello().await?;
         let name = hello.name.clone();
         let instance = hello.instance.clone();
-        if let Err(reason) = authenticate(&plan, &hello) {
+        let known = connection.session.is_known();
+        if let Err(reason) = if known {
+            Ok(())
+        } else {
+            authenticate(&plan, &hello)
+        } {
             self.refusals.note(peer, &name, &reason);
             // Wrong credentials do not become right by trying again; the configuration may change, though.
             connection.refuse(&reason, false).await;
@@ -128,7 +149,7 @@ impl Sessions {
     /// The end of a connection.
     async fn part(&self, greeted: Greeted, peer: &str, mut connection: Running) {
         let end = greeted.ended.unwrap_or(End::Closed);
-        connection.session.goodbye(end.to_string());
+        connection.session.goodbye(&end.to_string());
         connection.flush_last().await;
         tracing::info!(worker = greeted.name, peer, reason = %end, "worker disconnected");
         if greeted.link.detach(greeted.serial)
@@ -171,14 +192,17 @@ impl Sessions {
             }
         }
         let instance = hello.instance.clone();
-        let live = self
+        let id = worker.expect("it was just set");
+        let wants_dirs = connection.session.wants_dirs();
+        let (live, dirs) = self
             .committer
             .look(move |state| {
-                state
+                let live = state
                     .active_builds()
                     .filter(|build| build.instance == instance)
                     .map(|build| build.id)
-                    .collect()
+                    .collect();
+                (live, if wants_dirs { dirs(state, id) } else { Vec::new() })
             })
             .await?;
         let welcome = Welcome {
@@ -190,7 +214,8 @@ impl Sessions {
                 &hello.instance.get(..8).unwrap_or_default()
             ))
         };
-        connection.session.welcome(welcome, connection.now())?;
+        let now = connection.now();
+        connection.session.welcome(welcome, dirs, now)?;
         tracing::info!(
             worker = hello.name,
             commands = hello.commands.len(),
@@ -204,7 +229,7 @@ impl Sessions {
 /// One connection.
 struct Running {
     epoch: Instant,
-    session: MasterSession,
+    session: Box<dyn Carrier>,
     /// A queue has room for 32 frames from its first one on, so boxes.
     incoming: mpsc::Receiver<Box<Frame>>,
     outgoing: mpsc::Sender<Box<Frame>>,
@@ -226,7 +251,7 @@ impl Running {
                 }
             }
             if let Err(end) = self.turn(None).await {
-                self.session.goodbye(end.to_string());
+                self.session.goodbye(&end.to_string());
                 self.flush_last().await;
                 return None;
             }
@@ -249,7 +274,7 @@ impl Running {
                     MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
                 }
             }
-            if let Err(error) = link.pump(&mut self.session) {
+            if let Err(error) = link.pump(self.session.as_mut()) {
                 return error.into();
             }
             if let Err(end) = self.turn(Some(link)).await {
@@ -306,6 +331,19 @@ impl Running {
     async fn flush_last(&mut self) {
         let _ = self.flush().await;
     }
+}
+
+/// The directories of all builds that may run on a worker.
+fn dirs(state: &State, id: WorkerId) -> Vec<String> {
+    let slots = state
+        .worker(id)
+        .and_then(|worker| state.plan().workers.get(&worker.name))
+        .map_or(1, |worker| worker.slots);
+    state
+        .builders_of(id)
+        .filter_map(|builder| state.plan().builders.get(&state.builder(builder)?.name))
+        .flat_map(|builder| (0..slots).map(move |slot| workdir(builder, slot)))
+        .collect()
 }
 
 /// Whether the worker is configured, and its token right. The reason does not tell which of both is wrong.
