@@ -52,7 +52,7 @@ def main() -> int:
     if arguments.only != "buildbot":
         systems.append(Ironmaster(folder / "ironmaster", generator, programs=programs))
     if arguments.only != "ironmaster":
-        systems.append(Buildbot(folder / "buildbot", generator, programs=install(ROOT / ".tools")))
+        systems.append(Buildbot(folder / "buildbot", generator, programs=install(ROOT)))
     # What was started is ended, also when somebody stops us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = Options(arguments.full, arguments.quick)

@@ -27,6 +27,7 @@ stage "compilers" scripts/setup.sh rust cc
 stage "cargo-nextest" scripts/tool.sh cargo-nextest
 stage "cargo-deny" scripts/tool.sh cargo-deny
 stage "Python packages" scripts/python.sh
+stage "stock Buildbot" scripts/buildbot.sh
 stage "formatting" cargo fmt --all --check
 stage "dependencies" cargo deny --locked --log-level error check --hide-inclusion-graph bans licenses sources
 stage "pages: lint, types" scripts/web.sh run lint check

@@ -6,27 +6,17 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import procfs
 from bench.systems.base import System, free_port, simple
 
-PACKAGES = ["buildbot==4.3.0", "buildbot-www==4.3.0", "buildbot-worker==4.3.0"]
 
-
-def install(tools: Path) -> Path:
-    """Sees to it that Buildbot is there, in a virtual environment below `tools`; returns its programs' folder."""
-    environment = tools / "buildbot-4.3.0"
-    programs = environment / "bin"
-    if not (environment / "complete").exists():
-        print("installing Buildbot 4.3.0 into", environment, file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PACKAGES], check=True)
-        (environment / "complete").touch()
-    return programs.resolve()
+def install(root: Path) -> Path:
+    """Sees to it that Buildbot is there, in a virtual environment below `.tools`; returns its programs' folder."""
+    said = subprocess.run([root / "scripts/buildbot.sh", "4.3.0"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(said.stdout.strip()).resolve()
 
 
 @dataclass
