@@ -27,9 +27,10 @@ pub(crate) fn read(checker: &mut Checker<'_>, text: &str) -> Table {
     table(document.get_ref())
 }
 
-/// The tree of a TOML table. Its depth is bounded by the parser.
+/// The tree of a TOML table, in the order of the text: the parser sorts by name, and the order of a matrix' axes is seen in the
+/// names of its jobs. Its depth is bounded by the parser.
 fn table(table: &DeTable<'_>) -> Table {
-    let entries = table
+    let mut entries: Vec<Entry> = table
         .iter()
         .map(|(name, value)| Entry {
             name: name.get_ref().to_string(),
@@ -37,6 +38,7 @@ fn table(table: &DeTable<'_>) -> Table {
             node: node(value),
         })
         .collect();
+    entries.sort_by_key(|entry| entry.name_span.start);
     Table { entries }
 }
 

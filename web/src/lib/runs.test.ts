@@ -38,10 +38,12 @@ describe('runs and jobs', () => {
     const jobs = [
       aJob(0, 'test (linux, 3)', { group: 'test', matrix: { os: 'linux', python: 3 } }),
       aJob(1, 'docs'),
-      aJob(2, 'test (mac, 3)', { group: 'test', matrix: { os: 'mac', python: 3 } }),
+      // The order of the axes is that of the name.
+      aJob(2, 'test (mac, 3)', { group: 'test', matrix: { a: 3, os: 'mac' } }),
+      aJob(3, 'mac test', { group: 'test', matrix: { os: 'mac' } }),
     ]
     expect(groupJobs(jobs).map(({ name, jobs }) => [name, jobs.map(shortName)])).toEqual([
-      ['test', ['linux, 3', 'mac, 3']],
+      ['test', ['linux, 3', 'mac, 3', 'mac']],
       ['docs', ['docs']],
     ])
   })

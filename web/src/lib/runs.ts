@@ -75,9 +75,11 @@ export function groupJobs(jobs: readonly Job[]): JobGroup[] {
   return [...groups.values()]
 }
 
-/** What a job of a matrix is called below the name of its group. */
+/** What a job of a matrix is called below the name of its group: its values, in the order of the axes if the name has them. */
 export function shortName(job: Pick<Job, 'name' | 'group' | 'matrix'>): string {
   const values = Object.values(job.matrix)
   if (values.length === 0) return job.name
+  const before = `${job.group} (`
+  if (job.name.startsWith(before) && job.name.endsWith(')')) return job.name.slice(before.length, -1)
   return values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(', ')
 }

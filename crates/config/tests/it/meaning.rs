@@ -325,3 +325,15 @@ fn directories_of_builders_are_distinct() {
     assert_eq!(dirs.len(), 5, "{dirs:?}");
     assert!(dirs.iter().all(|dir| dir.is_ascii()), "{dirs:?}");
 }
+
+/// It is seen in the names of the jobs.
+#[test]
+fn a_matrix_keeps_the_order_of_its_axes() {
+    let plan = loaded(
+        "[[pipeline]]\nname = \"p\"\n[[pipeline.job]]\nname = \"j\"\nmatrix = { os = [\"a\"], cc = [\"b\"], arch = [\"c\"] }\n",
+    )
+    .plan;
+    let axes = &plan.pipelines["p"].jobs[0].matrix;
+    let names: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
+    assert_eq!(names, ["os", "cc", "arch"]);
+}

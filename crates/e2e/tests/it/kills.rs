@@ -61,6 +61,30 @@ async fn request(
     }
 }
 
+/// How many kills there are to be, and the chance that says when: `IRONMASTER_KILLS` and `IRONMASTER_KILL_SEED`.
+pub(crate) fn asked_for(kills: u64) -> (u64, Rng) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    (
+        number("IRONMASTER_KILLS").unwrap_or(kills),
+        Rng::new(number("IRONMASTER_KILL_SEED").unwrap_or(1)),
+    )
+}
+
+/// Lets the master live for a moment more, kills it, sometimes again while it starts, and starts it. Returns the number of kills.
+pub(crate) async fn kill_at_random(fleet: &mut Fleet, rng: &mut Rng) -> u64 {
+    tokio::time::sleep(Duration::from_millis(rng.between(1, 400))).await;
+    fleet.kill_master();
+    let mut kills = 1;
+    if rng.between(0, 4) == 0 {
+        fleet.spawn_master(None);
+        tokio::time::sleep(Duration::from_millis(rng.between(1, 120))).await;
+        fleet.kill_master();
+        kills += 1;
+    }
+    fleet.start_master().await;
+    kills
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_survive_kills_at_random_moments() {
     kills_at_random_moments(Kind::Sqlite).await;
@@ -72,15 +96,7 @@ async fn builds_survive_kills_at_random_moments_on_postgresql() {
 }
 
 async fn kills_at_random_moments(database: Kind) {
-    let wanted = std::env::var("IRONMASTER_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(KILLS);
-    let seed = std::env::var("IRONMASTER_KILL_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
-    let mut rng = Rng::new(seed);
+    let (wanted, mut rng) = asked_for(KILLS);
     let mut fleet = fleet(database).await;
     let mut accepted = Vec::new();
     let mut kills = 0;
@@ -89,17 +105,7 @@ async fn kills_at_random_moments(database: Kind) {
             let builder = BUILDERS[rng.between(0, BUILDERS.len() as u64) as usize];
             request(&fleet, &mut rng, builder, &mut accepted).await;
         }
-        tokio::time::sleep(Duration::from_millis(rng.between(1, 400))).await;
-        fleet.kill_master();
-        kills += 1;
-        if rng.between(0, 4) == 0 {
-            // While it starts, too.
-            fleet.spawn_master(None);
-            tokio::time::sleep(Duration::from_millis(rng.between(1, 120))).await;
-            fleet.kill_master();
-            kills += 1;
-        }
-        fleet.start_master().await;
+        kills += kill_at_random(&mut fleet, &mut rng).await;
     }
     assert!(
         accepted.len() as u64 >= wanted,

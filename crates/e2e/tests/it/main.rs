@@ -8,6 +8,7 @@ mod main_job;
 mod minimal_worker;
 mod network;
 mod operate;
+mod pipelines;
 mod proxy;
 mod refusals;
 mod rng;

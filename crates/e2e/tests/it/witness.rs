@@ -15,9 +15,7 @@ pub(crate) const BUILDERS: [&str; 4] = ["small", "large", "steps", "clone"];
 
 /// The builders, and a force scheduler for each, over these workers.
 pub(crate) fn configuration(dir: &Path, workers: &[&str], slots: u32) -> String {
-    let script = dir.join("witness.sh");
-    fs::write(&script, SCRIPT.replace("@DIR@", word(dir))).expect("the directory is ours");
-    let script = word(&script);
+    let script = script(dir);
     let repository = dir.join("repository");
     fs::create_dir(&repository).expect("the directory is ours");
     git(&repository, &["init", "--quiet"]);
@@ -61,6 +59,13 @@ pub(crate) fn configuration(dir: &Path, workers: &[&str], slots: u32) -> String 
         );
     }
     toml
+}
+
+/// Writes the script of the witnesses; returns its path. Its arguments are a tag, the step and a number of lines.
+pub(crate) fn script(dir: &Path) -> String {
+    let script = dir.join("witness.sh");
+    fs::write(&script, SCRIPT.replace("@DIR@", word(dir))).expect("the directory is ours");
+    word(&script).to_owned()
 }
 
 /// Writes numbered lines in bursts, so that a kill can hit at any place of a log.

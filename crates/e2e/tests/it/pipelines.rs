@@ -1,0 +1,254 @@
+//! Runs of pipelines through kills of the master: with a matrix, a fan-in, an approval, a second try, a pipeline in the
+//! pipeline, and properties that go from job to job. Every attempt of a job runs its command exactly once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    database::Kind,
+    fleet::{Fleet, worker_sections},
+    kills::{asked_for, kill_at_random},
+    rng::Rng,
+    witness::{script, witness},
+};
+
+/// Kills at random moments; `IRONMASTER_KILLS` asks for more.
+const KILLS: u64 = 30;
+const WORKERS: [&str; 2] = ["w1", "w2"];
+const SETTINGS: &str = "heartbeat = \"1s\"\ndead_after = \"3s\"";
+
+/// Builders for the jobs, and the pipelines `whole` and `inner`. What a command is called in its witness has the properties in
+/// it that should have reached it.
+fn configuration(fleet: &Fleet) -> String {
+    let dir = fleet.path("ci.toml");
+    let dir = dir.parent().expect("a directory");
+    let script = script(dir);
+    let dir = dir.display();
+    let builder = |name: &str, witness: &str, more: &str| {
+        format!(
+            "[[builder]]\nname = \"{name}\"\nworkers = [\"label:any\"]\n\
+             [[builder.step]]\ntype = \"shell\"\nname = \"run\"\nhalt_on_failure = true\n\
+             command = \"sh {script} %(prop:tag)s {witness} 20\"\n{more}"
+        )
+    };
+    let output = |name: &str| {
+        format!(
+            "[[builder.step]]\ntype = \"set_property\"\nproperty = \"{name}\"\ncommand = \"echo {name}-%(prop:tag)s\"\n"
+        )
+    };
+    [
+        worker_sections(&WORKERS, 2),
+        builder("prepare", "prepare", &output("made")),
+        builder("unit", "unit-%(prop:os)s-%(prop:n)s-%(prop:made)s", ""),
+        // Fails the first time.
+        builder(
+            "flaky",
+            "flaky",
+            &format!(
+                "[[builder.step]]\ntype = \"shell\"\nname = \"again\"\ncommand = \"mkdir {dir}/%(prop:tag)s.tried && exit 3; true\"\n"
+            ),
+        ),
+        builder("ship", "ship-%(prop:made)s", &output("shipped")),
+        builder("report", "report-%(prop:made)s-%(prop:shipped)s", ""),
+        PIPELINES.into(),
+    ]
+    .concat()
+}
+
+const PIPELINES: &str = r#"
+[[pipeline]]
+name = "whole"
+[[pipeline.job]]
+name = "prepare"
+builder = "prepare"
+outputs = ["made"]
+[[pipeline.job]]
+name = "unit"
+builder = "unit"
+needs = ["prepare"]
+matrix = { os = ["linux", "bsd"], n = [1, 2] }
+[[pipeline.job]]
+name = "flaky"
+builder = "flaky"
+retry = { limit = 1, on = ["exit_code"] }
+[[pipeline.job]]
+name = "join"
+needs = ["unit", "flaky"]
+[[pipeline.job]]
+name = "allow"
+needs = ["join"]
+approval = { prompt = "Ship it?" }
+[[pipeline.job]]
+name = "ship"
+pipeline = "inner"
+needs = ["prepare", "allow"]
+outputs = ["shipped"]
+[[pipeline.job]]
+name = "report"
+builder = "report"
+needs = ["prepare", "ship"]
+
+[[pipeline]]
+name = "inner"
+[[pipeline.job]]
+name = "send"
+builder = "ship"
+outputs = ["shipped"]
+"#;
+
+/// Jobs of `whole`, with the number of their builds.
+const JOBS: [(&str, usize); 10] = [
+    ("prepare", 1),
+    ("unit (linux, 1)", 1),
+    ("unit (linux, 2)", 1),
+    ("unit (bsd, 1)", 1),
+    ("unit (bsd, 2)", 1),
+    ("flaky", 2),
+    ("join", 0),
+    ("allow", 0),
+    ("ship", 0),
+    ("report", 1),
+];
+
+async fn fleet(database: Kind) -> Fleet {
+    let mut fleet = Fleet::on(database, "", "");
+    fleet.configure(SETTINGS, &configuration(&fleet));
+    fleet.start_master().await;
+    for worker in WORKERS {
+        fleet.spawn_worker(worker);
+    }
+    fleet.workers_connected(&WORKERS).await;
+    fleet
+}
+
+/// Starts a run of `whole`; its id once that is acknowledged.
+async fn start(fleet: &Fleet, tag: &str) -> Option<u64> {
+    let pipelines = fleet.list("/api/v2/pipelines?name=whole", "pipelines").await;
+    let pipeline = &pipelines[0]["pipelineid"];
+    let params = json!({"branch": "main", "reason": "a test", "properties": {"tag": tag}});
+    let (status, answer) = fleet
+        .call(&format!("/api/v2/pipelines/{pipeline}"), "start", params)
+        .await?;
+    assert_eq!(status, 200, "start: {answer}\n{}", fleet.evidence());
+    let run = answer["result"]["runid"].as_u64();
+    assert!(run.is_some(), "start: {answer}");
+    run
+}
+
+/// Approves whatever waits for it.
+async fn approve_all(fleet: &Fleet) {
+    let Some(waiting) = fleet.get("/api/v2/jobs?state=awaiting_approval").await else {
+        return;
+    };
+    for job in waiting["jobs"].as_array().expect("a list") {
+        let id = job["jobid"].as_u64().expect("a job has an id");
+        if let Some((status, answer)) = fleet
+            .call(&format!("/api/v2/jobs/{id}"), "approve", json!({}))
+            .await
+        {
+            assert_eq!(status, 200, "{answer}\n{}", fleet.evidence());
+        }
+    }
+}
+
+async fn completed(fleet: &Fleet, run: u64) -> Value {
+    let mut found = Value::Null;
+    fleet
+        .until(&format!("run {run} is complete"), async |fleet| {
+            approve_all(fleet).await;
+            if let Some(answer) = fleet.get(&format!("/api/v2/runs/{run}")).await {
+                found = answer["runs"][0].clone();
+            }
+            found["complete"] == true
+        })
+        .await;
+    found
+}
+
+async fn jobs_of(fleet: &Fleet, run: u64) -> BTreeMap<String, Value> {
+    fleet
+        .list(&format!("/api/v2/runs/{run}/jobs"), "jobs")
+        .await
+        .into_iter()
+        .map(|job| (job["name"].as_str().expect("a job has a name").to_owned(), job))
+        .collect()
+}
+
+/// Demands that a run has ended well, and that every attempt of its jobs was one build, whose command ran once.
+async fn ran_exactly_once(fleet: &Fleet, tag: &str, run: u64) {
+    let done = completed(fleet, run).await;
+    assert_eq!(done["results"], 0, "{done}\n{}", fleet.evidence());
+    let jobs = jobs_of(fleet, run).await;
+    assert_eq!(jobs.len(), JOBS.len(), "{jobs:?}");
+    for (name, builds) in JOBS {
+        let job = &jobs[name];
+        assert_eq!(job["results"], 0, "{job}\n{}", fleet.evidence());
+        assert_eq!(job["attempts"], builds.max(1), "{job}\n{}", fleet.evidence());
+    }
+    assert_eq!(
+        jobs["prepare"]["outputs"]["made"][0],
+        json!(format!("made-{tag}"))
+    );
+    let child = jobs["ship"]["child_runid"].as_u64().expect("it started a run");
+    let inner = jobs_of(fleet, child).await;
+    assert_eq!(inner["send"]["attempts"], 1, "{inner:?}");
+    let (once, twice) = ("begin\nend\n", "begin\nend\nbegin\nend\n");
+    for (name, expected) in [
+        ("prepare".to_owned(), once),
+        (format!("unit-linux-1-made-{tag}"), once),
+        (format!("unit-linux-2-made-{tag}"), once),
+        (format!("unit-bsd-1-made-{tag}"), once),
+        (format!("unit-bsd-2-made-{tag}"), once),
+        ("flaky".to_owned(), twice),
+        (format!("ship-made-{tag}"), once),
+        (format!("report-made-{tag}-shipped-{tag}"), once),
+    ] {
+        assert_eq!(
+            witness(fleet, tag, &name),
+            expected,
+            "{tag} {name}: commands ran otherwise than they should\n{}",
+            fleet.evidence()
+        );
+    }
+}
+
+async fn kills_amid_runs(database: Kind) {
+    let (wanted, mut rng) = asked_for(KILLS);
+    let mut fleet = fleet(database).await;
+    let mut accepted = Vec::new();
+    let mut kills = 0;
+    while kills < wanted {
+        begin_one(&fleet, &mut rng, &mut accepted).await;
+        approve_all(&fleet).await;
+        kills += kill_at_random(&mut fleet, &mut rng).await;
+    }
+    assert!(
+        accepted.len() as u64 >= wanted / 2,
+        "too few runs were accepted for this to mean anything"
+    );
+    for (tag, run) in &accepted {
+        ran_exactly_once(&fleet, tag, *run).await;
+    }
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+    println!("{kills} kills, {} runs", accepted.len());
+    println!("kills amid runs: {kills} histories checked");
+}
+
+async fn begin_one(fleet: &Fleet, rng: &mut Rng, accepted: &mut Vec<(String, u64)>) {
+    let tag = format!("t{:x}", rng.next());
+    if let Some(run) = start(fleet, &tag).await {
+        accepted.push((tag, run));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_survive_kills_at_random_moments() {
+    kills_amid_runs(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_survive_kills_at_random_moments_on_postgresql() {
+    kills_amid_runs(Kind::Postgres).await;
+}
