@@ -282,7 +282,7 @@ fn yaml(text: &str) -> Result<Datum, Wrong> {
                     *key = Some(scalar.into_owned());
                     continue;
                 }
-                match scalar_of(&scalar, style) {
+                match self::scalar(&scalar, style) {
                     Ok(datum) => datum,
                     Err(message) => return wrong(message),
                 }
@@ -303,7 +303,8 @@ fn yaml(text: &str) -> Result<Datum, Wrong> {
     Ok(whole.unwrap_or(Datum::Null))
 }
 
-fn scalar_of(text: &str, style: ScalarStyle) -> Result<Datum, &'static str> {
+/// A scalar by YAML's core schema.
+pub(crate) fn scalar(text: &str, style: ScalarStyle) -> Result<Datum, &'static str> {
     const LARGE: &str = "this number has more than 64 bits";
     if style != ScalarStyle::Plain {
         return Ok(Datum::Text(text.to_owned()));

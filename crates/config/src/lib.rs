@@ -9,7 +9,7 @@
 //! How it is laid out: `toml_form` and `starlark_form` make the same `tree` of a text, over `sources`; `checker`,
 //! `values` and `grammar` are the typed, reporting access to it; `master`, `worker`, `builder`, `pipeline` and `scheduler` read one
 //! kind of section each; `fields` reads what the catalogue describes; `plan` puts it together and looks at what
-//! concerns several sections. To add a key: a line in `keys`, and the reading of it in its section.
+//! concerns several sections. [`read_jobs`] reads a file of jobs that a running build adds. To add a key: a line in `keys`, and the reading of it in its section.
 //!
 //! **Invariant:** a token never leaves this crate, neither in a definition nor in a message: definitions hold
 //! its SHA-256, and the excerpts that reports show are masked. (The database's password does, in a type that does not
@@ -19,6 +19,7 @@ mod builder;
 mod callbacks;
 mod checker;
 mod data;
+mod data_form;
 mod database;
 pub mod diff;
 mod fields;
@@ -59,6 +60,7 @@ use std::{
 use ironmaster_model::{Catalogue, Plan};
 
 pub use database::{DatabaseSettings, Password};
+pub use pipeline::{JOBS_FILE_BYTES_MAX, read_jobs};
 pub use report::{Finding, Place, Related, Report, Severity};
 pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings};
 

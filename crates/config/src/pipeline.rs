@@ -1,5 +1,6 @@
 //! The sections `[[pipeline]]` and `[[pipeline.job]]`.
 
+mod added;
 mod cycles;
 mod matrix;
 
@@ -14,6 +15,7 @@ use ironmaster_model::{
 };
 use serde_json::Value;
 
+pub use added::{JOBS_FILE_BYTES_MAX, read_jobs};
 use cycles::cycles;
 use matrix::{exclude, matrix};
 
@@ -142,31 +144,7 @@ fn jobs(
             ),
         );
     }
-    let mut places: Vec<Section<'_>> = Vec::new();
-    let mut defs: Vec<JobDef> = Vec::new();
-    let mut complete = true;
-    for (index, mut section) in sections.into_iter().enumerate() {
-        section.what = format!("job {} of {}", index + 1, pipeline.what);
-        let name = checker.text(&section, "name");
-        if let Some(name) = &name {
-            checker.any_name("a job", name);
-            section.what = format!("job `{}` of {}", name.value, pipeline.what);
-        } else {
-            complete = false;
-            if !section.has("name") {
-                checker.missing(&section, "name", "write `name = \"test\"`");
-            }
-        }
-        checker.unknown_keys(&section, &[]);
-        let def = job(checker, &section);
-        if let Some(name) = name {
-            defs.push(JobDef {
-                name: name.value,
-                ..def
-            });
-            places.push(section);
-        }
-    }
+    let (defs, places, complete) = named(checker, sections, &format!(" of {}", pipeline.what));
     if !complete {
         return defs;
     }
@@ -218,6 +196,41 @@ fn jobs(
         }
     }
     defs
+}
+
+/// Reads jobs with their names: those that have one, with their places, and whether that is all of them. `of` is said behind
+/// `job 1`.
+fn named<'t>(
+    checker: &mut Checker<'_>,
+    sections: Vec<Section<'t>>,
+    of: &str,
+) -> (Vec<JobDef>, Vec<Section<'t>>, bool) {
+    let mut places: Vec<Section<'t>> = Vec::new();
+    let mut defs: Vec<JobDef> = Vec::new();
+    let mut complete = true;
+    for (index, mut section) in sections.into_iter().enumerate() {
+        section.what = format!("job {}{of}", index + 1);
+        let name = checker.text(&section, "name");
+        if let Some(name) = &name {
+            checker.any_name("a job", name);
+            section.what = format!("job `{}`{of}", name.value);
+        } else {
+            complete = false;
+            if !section.has("name") {
+                checker.missing(&section, "name", "write `name = \"test\"`");
+            }
+        }
+        checker.unknown_keys(&section, &[]);
+        let def = job(checker, &section);
+        if let Some(name) = name {
+            defs.push(JobDef {
+                name: name.value,
+                ..def
+            });
+            places.push(section);
+        }
+    }
+    (defs, places, complete)
 }
 
 /// Reports what is wrong with the jobs taken together.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ironmaster_model::{BuildsetId, Results, StepUrl, Triggered};
+use ironmaster_model::{BuildsetId, JobDef, Results, StepUrl, Triggered};
 use ironmaster_wire::Verb;
 use serde_json::Value;
 
@@ -40,6 +40,23 @@ impl<'a> StepContext<'a> {
         let mut text = line.replace('\n', " ");
         text.push('\n');
         self.host.write_log(ordinal, log, LogStream::Header, &text).await
+    }
+
+    /// Writes lines of errors to a log, at most 64 KiB of them.
+    pub async fn errors(&mut self, log: &str, text: &str) -> Result<(), HostError> {
+        const BYTES_MAX: usize = 64 * 1024;
+        let ordinal = self.ordinal();
+        let mut shown = text[..text.floor_char_boundary(BYTES_MAX)].to_owned();
+        if shown.len() < text.len() {
+            shown.push_str("\n…\n");
+        }
+        self.host.write_log(ordinal, log, LogStream::Stderr, &shown).await
+    }
+
+    /// Adds jobs to the run that the build is a job of; gives their number. Refused, none is added.
+    pub async fn add_jobs(&mut self, jobs: Vec<JobDef>) -> Result<usize, HostError> {
+        let ordinal = self.ordinal();
+        self.host.add_jobs(ordinal, jobs).await
     }
 
     /// Has triggerable schedulers start builds. Gives the number under which their results can be waited for.

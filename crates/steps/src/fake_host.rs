@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
 
 use async_trait::async_trait;
-use ironmaster_model::{BuildRequestId, BuilderId, BuildsetId, Results, StepUrl, Triggered, Wanted};
+use ironmaster_model::{BuildRequestId, BuilderId, BuildsetId, JobDef, Results, StepUrl, Triggered, Wanted};
 use ironmaster_wire::{FailureKind, Outcome, Verb};
 use serde_json::Value;
 
@@ -20,6 +20,9 @@ pub(crate) struct FakeHost {
     pub(crate) triggered: Vec<Wanted>,
     /// How what was triggered ends.
     pub(crate) results: BTreeMap<BuildsetId, Results>,
+    pub(crate) added: Vec<JobDef>,
+    /// Why jobs are refused, if they are.
+    pub(crate) refuses: Option<&'static str>,
     /// Called with each pause, so that a test can mend what was broken.
     pub(crate) on_pause: fn(&std::path::Path),
 }
@@ -38,6 +41,8 @@ impl FakeHost {
             urls: Vec::new(),
             triggered: Vec::new(),
             results: BTreeMap::new(),
+            added: Vec::new(),
+            refuses: None,
             on_pause: |_| (),
         }
     }
@@ -96,6 +101,22 @@ impl StepHost for FakeHost {
                     self.basedir.join(put.path),
                     put.content,
                 )));
+            }
+            Verb::Get { path, max_bytes } => {
+                return Ok(match std::fs::read(self.basedir.join(&path)) {
+                    Ok(bytes) if bytes.len() as u64 > max_bytes => Self::done(Outcome::Failed {
+                        kind: FailureKind::Invalid,
+                        message: format!(
+                            "{path} has {} bytes, more than the limit of {max_bytes}",
+                            bytes.len()
+                        ),
+                    }),
+                    Ok(captured) => CommandDone {
+                        captured,
+                        ..Self::file_result(Ok(()))
+                    },
+                    Err(error) => Self::file_result(Err(error)),
+                });
             }
             other => unreachable!("no step uses {other:?} yet"),
         };
@@ -162,6 +183,16 @@ impl StepHost for FakeHost {
 
     async fn triggered_results(&mut self, _ordinal: u32) -> Result<BTreeMap<BuildsetId, Results>, HostError> {
         Ok(self.results.clone())
+    }
+
+    async fn add_jobs(&mut self, _ordinal: u32, jobs: Vec<JobDef>) -> Result<usize, HostError> {
+        if let Some(reason) = self.refuses {
+            return Err(HostError::Refused {
+                reason: reason.to_owned(),
+            });
+        }
+        self.added.extend(jobs);
+        Ok(self.added.len())
     }
 
     async fn pause(&mut self, time: Duration) -> Result<(), HostError> {

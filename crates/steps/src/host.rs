@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use ironmaster_model::{
-    BuildsetId, NewSourceStamp, Properties, Results, StepUrl, Triggered, Wanted, WorkerInfo,
+    BuildsetId, JobDef, NewSourceStamp, Properties, Results, StepUrl, Triggered, Wanted, WorkerInfo,
 };
 use ironmaster_wire::{Outcome, Verb};
 use serde::Serialize;
@@ -123,6 +123,10 @@ pub trait StepHost: Send {
     /// Waits for what was triggered under that ordinal, in a request that waits. A stop of the build stops what was triggered, and
     /// ends the waiting with it.
     async fn triggered_results(&mut self, ordinal: u32) -> Result<BTreeMap<BuildsetId, Results>, HostError>;
+
+    /// Adds jobs to the run of a pipeline that the build is a job of; gives their number. Asked again after a restart, it answers the
+    /// same and adds nothing.
+    async fn add_jobs(&mut self, ordinal: u32, jobs: Vec<JobDef>) -> Result<usize, HostError>;
 
     /// Waits; a stop ends it early with [`HostError::Stopped`]. Not recorded: a replay may skip it.
     async fn pause(&mut self, time: std::time::Duration) -> Result<(), HostError>;

@@ -11,6 +11,7 @@
 //! **Invariant:** no sockets, no version control or platform knowledge on the worker: a step is made of the
 //! worker's verbs alone.
 
+mod add_jobs;
 mod command;
 mod context;
 mod git;

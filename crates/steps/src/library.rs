@@ -2,16 +2,23 @@
 
 use ironmaster_model::{KindSpec, StepDef};
 
-use crate::{Step, git, set_property, shell, trigger};
+use crate::{Step, add_jobs, git, set_property, shell, trigger};
 
 /// Descriptions of all kinds, for the configuration's catalogue.
 pub fn step_kinds() -> Vec<KindSpec> {
-    vec![git::kind(), set_property::kind(), shell::kind(), trigger::kind()]
+    vec![
+        add_jobs::kind(),
+        git::kind(),
+        set_property::kind(),
+        shell::kind(),
+        trigger::kind(),
+    ]
 }
 
 /// The step that a definition describes; none if its kind is unknown (an older configuration named it).
 pub fn make_step(definition: &StepDef) -> Option<Box<dyn Step>> {
     Some(match definition.kind.as_str() {
+        "add_jobs" => Box::new(add_jobs::AddJobs::new(definition)),
         "git" => Box::new(git::Git::new(definition)),
         "set_property" => Box::new(set_property::SetProperty::new(definition)),
         "shell" => Box::new(shell::Shell::new(definition)),

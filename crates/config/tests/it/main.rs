@@ -4,6 +4,7 @@ mod catalogue;
 mod diff;
 mod format;
 mod hostile;
+mod jobs_file;
 mod json_schema;
 mod load;
 mod meaning;

@@ -49,12 +49,26 @@ fn configuration(fleet: &Fleet) -> String {
                 "[[builder.step]]\ntype = \"shell\"\nname = \"again\"\ncommand = \"mkdir {dir}/%(prop:tag)s.tried && exit 3; true\"\n"
             ),
         ),
+        builder("find", "find", FIND),
+        builder("part", "part-%(prop:n)s", ""),
         builder("ship", "ship-%(prop:made)s", &output("shipped")),
         builder("report", "report-%(prop:made)s-%(prop:shipped)s", ""),
         PIPELINES.into(),
     ]
     .concat()
 }
+
+/// Two jobs more, for which `join` waits, too.
+const FIND: &str = r#"
+[[builder.step]]
+type = "shell"
+name = "write"
+command = '''printf 'jobs:\n- name: part\n  builder: part\n  matrix: {n: [1, 2]}\n  needed_by: [join]\n' > jobs.yaml'''
+[[builder.step]]
+type = "add_jobs"
+name = "add"
+file = "jobs.yaml"
+"#;
 
 const PIPELINES: &str = r#"
 [[pipeline]]
@@ -73,8 +87,11 @@ name = "flaky"
 builder = "flaky"
 retry = { limit = 1, on = ["exit_code"] }
 [[pipeline.job]]
+name = "find"
+builder = "find"
+[[pipeline.job]]
 name = "join"
-needs = ["unit", "flaky"]
+needs = ["unit", "flaky", "find"]
 [[pipeline.job]]
 name = "allow"
 needs = ["join"]
@@ -98,13 +115,16 @@ outputs = ["shipped"]
 "#;
 
 /// Jobs of `whole`, with the number of their builds.
-const JOBS: [(&str, usize); 10] = [
+const JOBS: [(&str, usize); 13] = [
     ("prepare", 1),
     ("unit (linux, 1)", 1),
     ("unit (linux, 2)", 1),
     ("unit (bsd, 1)", 1),
     ("unit (bsd, 2)", 1),
     ("flaky", 2),
+    ("find", 1),
+    ("part (1)", 1),
+    ("part (2)", 1),
     ("join", 0),
     ("allow", 0),
     ("ship", 0),
@@ -201,6 +221,9 @@ async fn ran_exactly_once(fleet: &Fleet, tag: &str, run: u64) {
         (format!("unit-bsd-1-made-{tag}"), once),
         (format!("unit-bsd-2-made-{tag}"), once),
         ("flaky".to_owned(), twice),
+        ("find".to_owned(), once),
+        ("part-1".to_owned(), once),
+        ("part-2".to_owned(), once),
         (format!("ship-made-{tag}"), once),
         (format!("report-made-{tag}-shipped-{tag}"), once),
     ] {
@@ -251,4 +274,95 @@ async fn runs_survive_kills_at_random_moments() {
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_survive_kills_at_random_moments_on_postgresql() {
     kills_amid_runs(Kind::Postgres).await;
+}
+
+/// Dies in the moment between the commit and the step's hearing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_were_added_are_not_added_again() {
+    let mut fleet = fleet(Kind::Sqlite).await;
+    fleet.kill_master();
+    fleet.spawn_master(Some("jobs_added"));
+    fleet
+        .until("the master serves", async |fleet| {
+            fleet.get("/api/v2/builders").await.is_some()
+        })
+        .await;
+    let run = start(&fleet, "added").await.expect("the master answers");
+    assert!(!fleet.master_ended().await.success());
+    fleet.start_master().await;
+    ran_exactly_once(&fleet, "added", run).await;
+    let job = &jobs_of(&fleet, run).await["find"];
+    let build = job["buildid"].as_u64().expect("it was built");
+    let said = fleet
+        .text(&format!("/api/v2/builds/{build}/steps/add/logs/stdio/raw"))
+        .await;
+    assert!(said.contains("added 2 jobs: 'part'"), "{said}");
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+}
+
+/// Jobs that make no sense, or come too late: none is added, and the step's log says what is wrong and where.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_cannot_be_added_are_refused_with_their_places() {
+    let mut fleet = Fleet::new("", "");
+    let toml = r#"
+[[builder]]
+name = "add"
+workers = ["label:any"]
+[[builder.step]]
+type = "shell"
+name = "write"
+command = "printf '%(prop:text)s' > jobs.toml"
+[[builder.step]]
+type = "add_jobs"
+name = "add"
+file = "jobs.toml"
+[[pipeline]]
+name = "whole"
+[[pipeline.job]]
+name = "first"
+[[pipeline.job]]
+name = "add"
+builder = "add"
+needs = ["first"]
+"#;
+    fleet.configure("", &format!("{}{toml}", worker_sections(&["w1"], 1)));
+    fleet.start_master().await;
+    fleet.spawn_worker("w1");
+    fleet.workers_connected(&["w1"]).await;
+    for (text, said) in [
+        (
+            "[[job]]\\nname = \"a\"\\nbilder = \"add\"\\n",
+            &["jobs.toml:3:1", "has no key `bilder`", "did you mean `builder`"][..],
+        ),
+        (
+            "[[job]]\\nname = \"a\"\\nneeds = [\"b\"]\\n",
+            &["job `a`", "`needs` names `b`, and there is no such job"],
+        ),
+        (
+            "[[job]]\\nname = \"a\"\\nneeded_by = [\"first\"]\\n",
+            &["`needed_by` names `first`, which does not wait any more"],
+        ),
+    ] {
+        let params = json!({"branch": "main", "properties": {"text": text}});
+        let (status, answer) = fleet
+            .call("/api/v2/pipelines/1", "start", params)
+            .await
+            .expect("the master answers");
+        assert_eq!(status, 200, "{answer}");
+        let run = answer["result"]["runid"].as_u64().expect("a run");
+        let done = completed(&fleet, run).await;
+        assert_eq!(done["results"], 2, "{done}");
+        let jobs = jobs_of(&fleet, run).await;
+        assert_eq!(jobs.len(), 2, "{jobs:?}");
+        let build = jobs["add"]["buildid"].as_u64().expect("it was built");
+        let log = fleet
+            .text(&format!("/api/v2/builds/{build}/steps/add/logs/stdio/raw"))
+            .await;
+        for part in said {
+            assert!(log.contains(part), "no {part:?} in\n{log}");
+        }
+    }
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
 }

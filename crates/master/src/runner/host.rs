@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use ironmaster_engine::{Input, Reply, StepReport, Trigger};
 use ironmaster_logs::{LogError, LogWriter, PendingSync, Position, Stream};
 use ironmaster_model::{
-    BuildsetId, EffectRecord, LogId, LogKind, LogRecord, Properties, Results, StepRecord, StepUrl,
+    BuildsetId, EffectRecord, JobDef, LogKind, LogRecord, Properties, Results, StepRecord, StepUrl,
     TriggerOutcome, Triggered,
 };
 use ironmaster_steps::{
@@ -26,8 +26,8 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Control, Runner,
-    record::{Recorded, answer, on_record, request_digest},
-    step_logs::{Size, StepLogs, Syncing, stream_of},
+    record::{Recorded, answer, jobs_digest, on_record, request_digest},
+    step_logs::{FinishedLogs, Size, StepLogs, Syncing, stream_of},
 };
 use crate::{
     committer::{SubmitError, chain},
@@ -63,18 +63,6 @@ pub(super) struct Host {
     heeds_stop: bool,
     /// Why an earlier process's part of the step cannot be taken up.
     broken: Option<String>,
-}
-
-/// The logs of a finished step: readers find them here until its outcome is committed, in their rows from then on.
-#[derive(Debug)]
-pub(super) struct FinishedLogs(Arc<Runner>, Vec<LogId>);
-
-impl Drop for FinishedLogs {
-    fn drop(&mut self) {
-        for log in &self.1 {
-            self.0.live.remove(*log);
-        }
-    }
 }
 
 impl Host {
@@ -183,7 +171,7 @@ impl Host {
         };
         (
             report,
-            FinishedLogs(self.runner.clone(), self.logs.ids().collect()),
+            FinishedLogs::new(self.runner.clone(), self.logs.ids().collect()),
             error,
         )
     }
@@ -256,6 +244,21 @@ impl Host {
             }),
             _ => None,
         }
+    }
+
+    /// Hands in what the step asks of the engine; `point` is the instant at which that is committed and the step does not know.
+    async fn ask(&self, input: Input, point: &'static str) -> Result<Reply, HostError> {
+        let answer = self.runner.committer.submit_fact(input).await;
+        crash::point(point);
+        answer.map_err(|error| match error {
+            // Most likely because of a stop, if there is one.
+            SubmitError::Refused(refusal) => self.ended().unwrap_or(HostError::Refused {
+                reason: refusal.to_string(),
+            }),
+            error => HostError::Lost {
+                reason: error.to_string(),
+            },
+        })
     }
 
     async fn ensure_log(&mut self, name: &str) -> Result<(), HostError> {
@@ -496,17 +499,9 @@ impl StepHost for Host {
             waits: request.waits,
             relationship: request.relationship,
         });
-        let answer = self.runner.committer.submit_fact(input).await;
-        crash::point("triggered");
-        match answer {
-            Ok(Reply::Triggered(triggered)) => Ok(triggered),
-            Ok(other) => unreachable!("a trigger is answered with what it started, not {other:?}"),
-            Err(SubmitError::Refused(refusal)) => Err(self.ended().unwrap_or(HostError::Refused {
-                reason: refusal.to_string(),
-            })),
-            Err(error) => Err(HostError::Lost {
-                reason: error.to_string(),
-            }),
+        match self.ask(input, "triggered").await? {
+            Reply::Triggered(triggered) => Ok(triggered),
+            other => unreachable!("a trigger is answered with what it started, not {other:?}"),
         }
     }
 
@@ -531,6 +526,24 @@ impl StepHost for Host {
                     reason: "the build is over".into(),
                 });
             }
+        }
+    }
+
+    async fn add_jobs(&mut self, ordinal: u32, jobs: Vec<JobDef>) -> Result<usize, HostError> {
+        if let Some(error) = self.ended() {
+            return Err(error);
+        }
+        // What the jobs were read from is on record before they are added: a replay asks for the same ones.
+        self.checkpoint().await?;
+        // Without the build's id: another attempt that asks for the same jobs finds them there.
+        let key = format!("{}.{ordinal} {}", self.step.number, jobs_digest(&jobs));
+        let build = self.step.build;
+        match self
+            .ask(Input::AddJobs { build, key, jobs }, "jobs_added")
+            .await?
+        {
+            Reply::Added { jobs } => Ok(jobs),
+            other => unreachable!("added jobs are answered with their number, not {other:?}"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is kept on record of a step's requests, so that a replay is answered from it.
 
-use ironmaster_model::EffectRecord;
+use ironmaster_model::{EffectRecord, JobDef};
 use ironmaster_steps::{CommandDone, HostError, TriggerRequest};
 use ironmaster_wire::Outcome;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,15 @@ pub(super) struct Recorded {
 
 /// Identifies a request to trigger.
 pub(super) fn request_digest(request: &TriggerRequest) -> String {
+    digest(request)
+}
+
+/// Identifies jobs.
+pub(super) fn jobs_digest(jobs: &[JobDef]) -> String {
+    digest(jobs)
+}
+
+fn digest<T: Serialize + ?Sized>(request: &T) -> String {
     // Fields have a fixed order and the maps are sorted, so that equal requests have equal texts.
     let json = serde_json::to_vec(request).expect("a request has only texts, numbers and JSON");
     hex::encode(Sha256::digest(json))

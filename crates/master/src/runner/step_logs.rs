@@ -1,12 +1,13 @@
 //! The logs of one running step.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_logs::{FinishedStorage, LogError, LogStore, LogWriter, PendingSync, Place, Position, Stream};
 use ironmaster_model::{LogContent, LogId, LogRecord, LogSave};
 use ironmaster_steps::HostError;
 use ironmaster_store::Reader;
 
+use super::Runner;
 use crate::{
     committer::chain,
     feed::{Feed, Hint},
@@ -20,6 +21,27 @@ const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct StepLogs {
     logs: BTreeMap<String, StepLog>,
+}
+
+/// The logs of a finished step: readers find them here until its outcome is committed, in their rows from then on.
+#[derive(Debug)]
+pub(super) struct FinishedLogs {
+    runner: Arc<Runner>,
+    logs: Vec<LogId>,
+}
+
+impl FinishedLogs {
+    pub(super) fn new(runner: Arc<Runner>, logs: Vec<LogId>) -> Self {
+        Self { runner, logs }
+    }
+}
+
+impl Drop for FinishedLogs {
+    fn drop(&mut self) {
+        for log in &self.logs {
+            self.runner.live.remove(*log);
+        }
+    }
 }
 
 /// A log that is being made durable.

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("logs", &[]),
     ("worker", &["wire"]),
-    ("steps", &["model", "wire"]),
+    ("steps", &["config", "model", "wire"]),
     ("changes", &["engine", "model"]),
     ("notify", &["model"]),
     ("latent", &["model"]),
