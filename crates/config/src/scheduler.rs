@@ -5,6 +5,8 @@ mod filter;
 mod force;
 mod timed;
 
+pub(crate) use timed::zone;
+
 use std::collections::BTreeMap;
 
 use ironmaster_model::{SchedulerDef, SchedulerKind, definition::FixedSource};

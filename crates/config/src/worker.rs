@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ironmaster_model::WorkerDef;
+use ironmaster_model::{Cron, DowntimeDef, Duration, WorkerDef};
 
 use crate::{
     checker::{Checker, Section, Span},
-    keys, token,
+    keys,
+    scheduler::zone,
+    token, units,
 };
 
 /// The workers, with the places of their names.
@@ -39,6 +41,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
             labels.insert(label.value);
         }
         let properties = checker.json_table(&section, "properties");
+        let downtime = downtime(checker, &section);
+        let time_zone = zone(checker, &section);
         let Some(name) = name else { continue };
         if let Some(first) = workers.places.get(&name.value) {
             let first = *first;
@@ -55,8 +59,42 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
                 // Only a section without errors gets out, and that has a token.
                 token_sha256: token.unwrap_or_default(),
                 properties,
+                downtime,
+                time_zone: time_zone.unwrap_or_default(),
             },
         );
     }
     workers
+}
+
+/// Windows of time, each written `CRON for DURATION`.
+fn downtime(checker: &mut Checker<'_>, section: &Section<'_>) -> Vec<DowntimeDef> {
+    const HOW: &str =
+        "a downtime is written `0 22 * * mon-fri for 8h`: when it begins, and how long it lasts";
+    let bounds = Duration::from_secs(60)..=Duration::from_secs(31 * 86_400);
+    let mut windows = Vec::new();
+    for text in checker.texts(section, "downtime").unwrap_or_default() {
+        let Some((begins, lasts)) = text.value.rsplit_once(" for ") else {
+            let message = format!("`{}` does not say how long it lasts", text.value);
+            checker.error_help("bad_downtime", text.span, message, Some(HOW.to_owned()));
+            continue;
+        };
+        let begins = Cron::parse(begins.trim());
+        let lasts = units::duration(lasts);
+        match (begins, lasts) {
+            (Err(error), _) => {
+                let message = format!("`{}` does not begin at a time: {error}", text.value);
+                checker.error_help("bad_downtime", text.span, message, Some(HOW.to_owned()));
+            }
+            (_, Err(problem)) => {
+                checker.error_help("bad_downtime", text.span, problem, Some(HOW.to_owned()));
+            }
+            (_, Ok(lasts)) if !bounds.contains(&lasts) => {
+                let message = format!("`{}` must last from 1m to 31d", text.value);
+                checker.error("out_of_range", text.span, message);
+            }
+            (Ok(begins), Ok(lasts)) => windows.push(DowntimeDef { begins, lasts }),
+        }
+    }
+    windows
 }

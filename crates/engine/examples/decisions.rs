@@ -136,7 +136,7 @@ fn plan(size: Size) -> Plan {
                 slots: if size.locks { 2 } else { 1 },
                 labels: BTreeSet::from([class(index)]),
                 token_sha256: String::new(),
-                properties: BTreeMap::new(),
+                ..WorkerDef::default()
             };
             (name, definition)
         })

@@ -96,6 +96,7 @@ impl State {
                     self.index_configuration();
                 }
                 self.update_lease(worker.id);
+                self.update_downtime(worker.id);
             }
             Event::SchedulerSet { scheduler } => self.set_scheduler(scheduler),
             Event::ChangeSourceSet { change_source } => {
@@ -144,13 +145,16 @@ impl State {
                 paused,
                 pause_reason,
                 graceful,
+                downtime,
             } => {
                 if let Some(record) = self.workers.get_mut(worker) {
                     record.paused = *paused;
                     record.pause_reason.clone_from(pause_reason);
                     record.graceful = *graceful;
+                    record.downtime = *downtime;
                 }
                 self.index_worker(*worker);
+                self.update_downtime(*worker);
             }
             Event::SourceStampAdded { sourcestamp } => {
                 self.took(Counter::SourceStamp, sourcestamp.id.0);

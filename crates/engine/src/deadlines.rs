@@ -11,6 +11,8 @@ pub(crate) enum Due {
     Scheduler(SchedulerId),
     /// The end of the lease of a worker that has gone away with builds.
     Lease(WorkerId),
+    /// The begin or the end of a worker's time off.
+    Downtime(WorkerId),
     /// The end of a run that may not take longer.
     Run(RunId),
     /// The end of a job's waiting or running.

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Event, LockAccess, LogId,
-    MasterId, Plan, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Downtime, Event, LockAccess,
+    LogId, MasterId, Plan, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -88,6 +88,8 @@ struct Worker {
     builders: Vec<BuilderId>,
     paused: bool,
     graceful: bool,
+    /// Whether it has time off.
+    down: bool,
     /// The connected process; none while there is none.
     instance: Option<String>,
     /// Whether its settings were seen; in a feed without its beginning they may not have been.
@@ -354,6 +356,7 @@ impl Checker {
                 entry.builders.clone_from(&worker.builders);
                 entry.paused = worker.paused;
                 entry.graceful = worker.graceful;
+                entry.down = matches!(worker.downtime, Some(Downtime::Until(_)));
                 entry.instance = connected.map(|connection| connection.instance.clone());
                 entry.known = true;
             }
@@ -385,11 +388,13 @@ impl Checker {
                 worker,
                 paused,
                 graceful,
+                downtime,
                 ..
             } => {
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.paused = *paused;
                     entry.graceful = *graceful;
+                    entry.down = matches!(downtime, Some(Downtime::Until(_)));
                 }
             }
             Event::SourceStampAdded { sourcestamp } => self.fresh(Counter::SourceStamp, sourcestamp.id.0),

@@ -4,10 +4,15 @@
 use std::fmt;
 
 use ironmaster_model::{
-    BuildId, BuildRequestId, BuilderId, RequestPhase, Results, Timestamp, WorkerId, WorkerRecord,
+    BuildId, BuildRequestId, BuilderId, Downtime, RequestPhase, Results, Timestamp, WorkerId, WorkerRecord,
+    Zone,
 };
 
-use crate::{State, queue::Obstacle};
+use crate::{
+    State,
+    planted::{Bug, planted},
+    queue::Obstacle,
+};
 
 /// Why a worker takes nothing, if it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub enum Unavailable {
     Paused(Option<String>),
     /// It is to finish what it runs and shut down.
     Graceful,
+    /// It has time off until then.
+    Downtime(Timestamp),
 }
 
 /// Why a worker takes no new build; none if it would, given a free slot.
@@ -34,7 +41,12 @@ pub fn unavailable(worker: &WorkerRecord) -> Option<Unavailable> {
         Some(connection) if !connection.connected => Some(Unavailable::Disconnected),
         Some(_) if worker.paused => Some(Unavailable::Paused(worker.pause_reason.clone())),
         Some(_) if worker.graceful => Some(Unavailable::Graceful),
-        Some(_) => None,
+        Some(_) => match worker.downtime {
+            Some(Downtime::Until(until)) if !planted(Bug::DowntimeIgnored) => {
+                Some(Unavailable::Downtime(until))
+            }
+            _ => None,
+        },
     }
 }
 
@@ -93,6 +105,8 @@ pub enum Waiting {
         paused: Vec<(String, Option<String>)>,
         /// Workers that are about to shut down.
         graceful: Vec<String>,
+        /// Workers that have time off, and until when.
+        downtime: Vec<(String, Timestamp)>,
     },
     /// It could start if it had its locks.
     Locks(LockWait),
@@ -187,6 +201,7 @@ impl fmt::Display for Waiting {
                 disconnected,
                 paused,
                 graceful,
+                downtime,
             } => {
                 let mut parts = Vec::new();
                 if !busy.is_empty() {
@@ -207,6 +222,13 @@ impl fmt::Display for Waiting {
                 }
                 if !graceful.is_empty() {
                     parts.push(format!("shutting down when idle: {}", list(graceful)));
+                }
+                if !downtime.is_empty() {
+                    let names: Vec<String> = downtime
+                        .iter()
+                        .map(|(name, until)| format!("{name} until {} UTC", Zone::utc().text(*until)))
+                        .collect();
+                    parts.push(format!("in a downtime: {}", list(&names)));
                 }
                 write!(f, "none of its workers has room ({})", parts.join("; "))
             }
@@ -254,6 +276,7 @@ impl Waiting {
                 disconnected,
                 paused,
                 graceful,
+                downtime,
             } => {
                 let mut ways = Vec::new();
                 if !busy.is_empty() {
@@ -268,6 +291,10 @@ impl Waiting {
                 }
                 if !graceful.is_empty() {
                     ways.push(format!("{} is started again", list(graceful)));
+                }
+                if let Some((name, until)) = downtime.iter().min_by_key(|(_, until)| *until) {
+                    let until = Zone::utc().text(*until);
+                    ways.push(format!("the downtime of {name} ends at {until} UTC"));
                 }
                 format!("it starts when {}", ways.join(", or "))
             }
@@ -339,6 +366,7 @@ impl State {
         }
         let mut obstacle = None;
         let (mut busy, mut disconnected, mut paused, mut graceful) = (vec![], vec![], vec![], vec![]);
+        let mut downtime = vec![];
         for worker in self.workers.values() {
             if worker.builders.binary_search(&builder.id).is_err() {
                 continue;
@@ -360,12 +388,18 @@ impl State {
                 Some(Unavailable::NeverConnected | Unavailable::Disconnected) => disconnected.push(name),
                 Some(Unavailable::Paused(reason)) => paused.push((name, reason)),
                 Some(Unavailable::Graceful) => graceful.push(name),
+                Some(Unavailable::Downtime(until)) => downtime.push((name, until)),
             }
         }
         if let Some(obstacle) = obstacle {
             return Waiting::Locks(self.lock_wait(obstacle));
         }
-        if busy.is_empty() && disconnected.is_empty() && paused.is_empty() && graceful.is_empty() {
+        if [&busy, &disconnected, &graceful]
+            .iter()
+            .all(|names| names.is_empty())
+            && paused.is_empty()
+            && downtime.is_empty()
+        {
             return Waiting::NoWorkers {
                 builder: builder.name.clone(),
             };
@@ -375,6 +409,7 @@ impl State {
             disconnected,
             paused,
             graceful,
+            downtime,
         }
     }
 

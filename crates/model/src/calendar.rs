@@ -56,6 +56,11 @@ impl Zone {
         }
     }
 
+    /// Date and time that the clocks show at `at`, to the minute.
+    pub fn text(&self, at: Timestamp) -> String {
+        self.civil(at).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     fn civil(&self, at: Timestamp) -> DateTime {
         self.0.to_datetime(instant(at))
     }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallbackSet, Cron, Duration, LockDef, LockUse, NewSourceStamp, PipelineDef, Properties};
+use crate::{
+    CallbackSet, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp, PipelineDef,
+    Properties, Timestamp, Zone,
+};
 
 /// Everything that decisions depend on, from one configuration bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,6 +76,23 @@ pub struct WorkerDef {
     pub token_sha256: String,
     /// Properties of every build on it (source `Worker`).
     pub properties: BTreeMap<String, Value>,
+    /// Times in which it takes no new build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub downtime: Vec<DowntimeDef>,
+    /// The time zone that they are meant in, by its name; empty = UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time_zone: String,
+}
+
+impl WorkerDef {
+    /// Where it stands between its times off.
+    pub fn downtime_at(&self, now: Timestamp) -> Option<Downtime> {
+        if self.downtime.is_empty() {
+            return None;
+        }
+        let zone = Zone::named(&self.time_zone).unwrap_or_else(Zone::utc);
+        Downtime::at(&self.downtime, &zone, now)
+    }
 }
 
 /// A named job.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
-    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, CodebaseRecord, EffectRecord, JobId,
+    BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, CodebaseRecord, Downtime, EffectRecord, JobId,
     JobProgress, LogRecord, LogSave, MasterRecord, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
     Plan, ProjectRecord, Properties, Results, RunId, RunProgress, SchedulerId, SchedulerRecord,
     SchedulerState, SourceStampRecord, StepId, StepRecord, StepUrl, Timestamp, Waits, WorkerConnection,
@@ -109,7 +109,7 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
-    /// A worker was paused, unpaused, or told to finish.
+    /// A worker was paused, unpaused, or told to finish, or its time off begins or ends.
     WorkerStateChanged {
         /// Which.
         worker: WorkerId,
@@ -119,6 +119,9 @@ pub enum Event {
         pause_reason: Option<String>,
         /// Whether it is to shut down when idle.
         graceful: bool,
+        /// Its time off: this one, or the next.
+        #[serde(default)]
+        downtime: Option<Downtime>,
     },
     /// A source stamp was first used.
     SourceStampAdded {

@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod callback;
 pub mod catalogue;
 pub mod definition;
+pub mod downtime;
 pub mod event;
 pub mod id;
 pub mod interpolate;
@@ -31,6 +32,7 @@ pub use definition::{
     CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan,
     ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
 };
+pub use downtime::{Downtime, DowntimeDef};
 pub use event::{Event, Sequenced};
 pub use id::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, ChangeSourceId, CodebaseId, Counter, JobId,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, CodebaseId, Duration,
-    LogId, MasterId, ProjectId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp, Waits,
-    WorkerId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, CodebaseId, Downtime,
+    Duration, LogId, MasterId, ProjectId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp,
+    Waits, WorkerId,
 };
 
 /// A master that uses this database.
@@ -92,6 +92,8 @@ pub struct WorkerRecord {
     pub pause_reason: Option<String>,
     /// Whether it is to shut down when idle.
     pub graceful: bool,
+    /// Its time off, if it has any: this one, or the next.
+    pub downtime: Option<Downtime>,
     /// The process behind it, as last seen; its fields outlive the connection.
     pub connection: Option<WorkerConnection>,
     /// Since when it has not been connected, if it is not.

@@ -108,14 +108,21 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             paused,
             pause_reason,
             graceful,
+            downtime,
         } => vec![RowOp::Update {
             table: Table::Workers,
-            set: &[workers::PAUSED, workers::PAUSE_REASON, workers::GRACEFUL],
+            set: &[
+                workers::PAUSED,
+                workers::PAUSE_REASON,
+                workers::GRACEFUL,
+                workers::DOWNTIME,
+            ],
             by: &[workers::ID],
             values: vec![
                 Value::Bool(*paused),
                 Value::opt_text(pause_reason.as_deref()),
                 Value::Bool(*graceful),
+                json(downtime),
                 Value::id(worker.0),
             ],
         }],

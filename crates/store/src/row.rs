@@ -154,7 +154,7 @@ tables! {
     /// Workers.
     Workers = "workers" mod workers key 1 {
         ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, BUILDERS "builders" Json, PAUSED "paused" Bool,
-        PAUSE_REASON "pause_reason" Text, GRACEFUL "graceful" Bool, INSTANCE "instance" Text, BOOT "boot" Text,
+        PAUSE_REASON "pause_reason" Text, GRACEFUL "graceful" Bool, DOWNTIME "downtime" Json, INSTANCE "instance" Text, BOOT "boot" Text,
         RESUMES "resumes" Bool, CONNECTED "connected" Bool, DISCONNECTED_AT "disconnected_at" Time,
         INFO "info" Json,
     }

@@ -309,7 +309,7 @@ pub(crate) fn plan() -> Plan {
         slots: 4,
         labels: BTreeSet::new(),
         token_sha256: hex::encode(Sha256::digest(WORKER_TOKEN)),
-        properties: BTreeMap::new(),
+        ..WorkerDef::default()
     };
     let job = |name: &str, builder: &str| JobDef {
         name: name.into(),

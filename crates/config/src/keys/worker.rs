@@ -59,5 +59,19 @@ pub static WORKER: SectionKeys = SectionKeys {
             "Properties of every build on it (source `Worker`).",
             "{ os = \"debian12\" }",
         ),
+        optional(
+            "downtime",
+            Type::Texts,
+            "[]",
+            "Times in which it takes no new build, each as `CRON for DURATION`: when it begins, as five fields of cron, and how long it lasts (`1m` to `31d`). Builds that run go on.",
+            "[\"0 22 * * mon-fri for 8h\"]",
+        ),
+        optional(
+            "time_zone",
+            Type::Text,
+            "\"UTC\"",
+            "The time zone that `downtime` is meant in, by its name in the IANA database.",
+            "\"Europe/Berlin\"",
+        ),
     ],
 };

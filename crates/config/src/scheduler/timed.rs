@@ -26,6 +26,23 @@ pub(super) fn periodic(checker: &mut Checker<'_>, section: &Section<'_>) -> Sche
 
 /// The keys of `nightly` and `nightly_triggerable`.
 pub(super) fn nightly(checker: &mut Checker<'_>, section: &Section<'_>) -> NightlyDef {
+    let zone = zone(checker, section);
+    let source = source(checker, section);
+    let daily = || Cron::parse("0 0 * * *").unwrap_or_else(|error| unreachable!("{error}"));
+    NightlyDef {
+        cron: times(checker, section).unwrap_or_else(daily),
+        zone: zone.unwrap_or_else(|| "UTC".to_owned()),
+        jitter: checker.duration(section, "jitter").unwrap_or(Duration::ZERO),
+        force_at: checker
+            .text(section, "force_at")
+            .and_then(|text| cron(checker, &text.value, text.span)),
+        changes: changes(checker, section, &source),
+        source,
+    }
+}
+
+/// The name of a time zone, as `time_zone` says it.
+pub(crate) fn zone(checker: &mut Checker<'_>, section: &Section<'_>) -> Option<String> {
     let zone = checker.text(section, "time_zone");
     if let Some(zone) = &zone
         && Zone::named(&zone.value).is_none()
@@ -42,18 +59,7 @@ pub(super) fn nightly(checker: &mut Checker<'_>, section: &Section<'_>) -> Night
             Some(help),
         );
     }
-    let source = source(checker, section);
-    let daily = || Cron::parse("0 0 * * *").unwrap_or_else(|error| unreachable!("{error}"));
-    NightlyDef {
-        cron: times(checker, section).unwrap_or_else(daily),
-        zone: zone.map_or_else(|| "UTC".to_owned(), |zone| zone.value),
-        jitter: checker.duration(section, "jitter").unwrap_or(Duration::ZERO),
-        force_at: checker
-            .text(section, "force_at")
-            .and_then(|text| cron(checker, &text.value, text.span)),
-        changes: changes(checker, section, &source),
-        source,
-    }
+    zone.map(|zone| zone.value)
 }
 
 /// Fields of a calendar that can be keys, too, with what they are where one of the others is given.

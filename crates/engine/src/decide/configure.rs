@@ -137,10 +137,12 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
         let mut builders = builders.remove(&definition.name).unwrap_or_default();
         builders.sort_unstable();
         let known = tx.state().worker_by_name(&definition.name);
+        let downtime = definition.downtime_at(tx.now());
         let worker = match known {
             Some(known) => WorkerRecord {
                 active: true,
                 builders,
+                downtime,
                 ..known.clone()
             },
             None => WorkerRecord {
@@ -151,6 +153,7 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
                 paused: false,
                 pause_reason: None,
                 graceful: false,
+                downtime,
                 connection: None,
                 disconnected_at: None,
                 info: WorkerInfo::default(),
@@ -169,6 +172,7 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
     for mut worker in removed {
         worker.active = false;
         worker.builders.clear();
+        worker.downtime = None;
         tx.emit(Event::WorkerSet { worker });
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Reply, Tx, deadlines::Due, schedulers};
 
-use super::{lifecycle, pipelines};
+use super::{lifecycle, pipelines, worker};
 
 pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
     while let Some((at, due)) = tx.state().deadlines.next()
@@ -18,6 +18,7 @@ pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
                 let reason = format!("worker \"{name}\" went away and did not come back in time");
                 lifecycle::lose_all_on(tx, id, None, &reason);
             }
+            Due::Downtime(id) => worker::downtime_due(tx, id),
             Due::Run(id) => pipelines::run_due(tx, id),
             Due::Job(id) => pipelines::job_due(tx, id),
         }

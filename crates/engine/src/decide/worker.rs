@@ -65,12 +65,13 @@ pub(super) fn pause(tx: &mut Tx<'_>, id: WorkerId, paused: bool, reason: String)
     let worker = find(tx, id)?;
     let pause_reason = paused.then_some(reason);
     if worker.paused != paused || worker.pause_reason != pause_reason {
-        let graceful = worker.graceful;
+        let (graceful, downtime) = (worker.graceful, worker.downtime);
         tx.emit(Event::WorkerStateChanged {
             worker: id,
             paused,
             pause_reason,
             graceful,
+            downtime,
         });
     }
     Ok(Reply::Done)
@@ -80,14 +81,33 @@ pub(super) fn stop(tx: &mut Tx<'_>, id: WorkerId) -> Result<Reply, Refusal> {
     let worker = find(tx, id)?;
     if !worker.graceful {
         let (paused, pause_reason) = (worker.paused, worker.pause_reason.clone());
+        let downtime = worker.downtime;
         tx.emit(Event::WorkerStateChanged {
             worker: id,
             paused,
             pause_reason,
             graceful: true,
+            downtime,
         });
     }
     Ok(Reply::Done)
+}
+
+/// A worker's time off begins or ends. The one that is due may have passed while no master ran.
+pub(super) fn downtime_due(tx: &mut Tx<'_>, id: WorkerId) {
+    let Some(worker) = tx.state().worker(id) else {
+        return;
+    };
+    let (paused, pause_reason, graceful) = (worker.paused, worker.pause_reason.clone(), worker.graceful);
+    let definition = tx.state().plan().workers.get(&worker.name);
+    let downtime = definition.and_then(|definition| definition.downtime_at(tx.now()));
+    tx.emit(Event::WorkerStateChanged {
+        worker: id,
+        paused,
+        pause_reason,
+        graceful,
+        downtime,
+    });
 }
 
 fn find<'a>(tx: &'a Tx<'_>, id: WorkerId) -> Result<&'a WorkerRecord, Refusal> {

@@ -110,6 +110,7 @@ impl Checker {
         let ready = worker.active
             && !worker.paused
             && !worker.graceful
+            && !worker.down
             && worker.instance.as_ref() == Some(&build.instance)
             && worker.builders.contains(&build.builder);
         if worker.known && !ready {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::{
-    BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord, LockUse,
-    NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord, StepRecord,
-    Timestamp, Waits, WorkerId, WorkerPreference,
+    BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord,
+    Downtime, LockUse, NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord,
+    StepRecord, Timestamp, Waits, WorkerId, WorkerPreference,
 };
 
 use super::{Held, Stamps, State};
@@ -279,6 +279,15 @@ impl State {
             })
             // A worker that was already away when this master started may have heard from the one before.
             .then(|| gone.max(master.last_active) + master.lease)
+    }
+
+    /// Takes note of when a worker's time off begins or ends.
+    pub(crate) fn update_downtime(&mut self, id: WorkerId) {
+        let worker = self.workers.get(&id);
+        let at = worker
+            .and_then(|worker| worker.downtime)
+            .map(Downtime::changes_at);
+        self.deadlines.set(Due::Downtime(id), at);
     }
 
     /// Computes anew when a scheduler wants to be looked at next.

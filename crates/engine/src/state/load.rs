@@ -197,6 +197,7 @@ impl State {
         );
         for worker in workers {
             state.update_lease(worker);
+            state.update_downtime(worker);
         }
         for scheduler in schedulers {
             state.update_timer(scheduler);

@@ -185,7 +185,7 @@ fn worker(name: &str, slots: u32) -> WorkerDef {
         slots,
         labels: ["all".to_owned()].into(),
         token_sha256: String::new(),
-        properties: BTreeMap::new(),
+        ..WorkerDef::default()
     }
 }
 

@@ -208,6 +208,7 @@ planted! { the_model_finds, false:
     a_job_that_is_tried_too_often: RetryOffByOne;
     a_concurrency_group_without_limit: ConcurrencyIgnored;
     an_expiry_that_is_forgotten: ExpiryForgotten;
+    a_worker_that_has_no_time_off: DowntimeIgnored;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -225,4 +226,5 @@ planted! { the_checker_alone_finds, true:
     a_share_that_is_rounded_down: ShareRoundsDown;
     a_job_that_is_tried_too_often: RetryOffByOne;
     a_concurrency_group_without_limit: ConcurrencyIgnored;
+    a_worker_that_has_no_time_off: DowntimeIgnored;
 }

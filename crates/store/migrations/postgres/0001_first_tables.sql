@@ -53,6 +53,7 @@ create table workers (
     paused          boolean not null,
     pause_reason    text collate "C",
     graceful        boolean not null,
+    downtime        text collate "C" not null,       -- JSON
     instance        text collate "C",                   -- with the next three null until it first connected
     boot            text collate "C",
     resumes         boolean,

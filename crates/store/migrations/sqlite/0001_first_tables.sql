@@ -31,6 +31,7 @@ create table workers (
     paused          integer not null,
     pause_reason    text,
     graceful        integer not null,
+    downtime        text    not null,       -- JSON
     instance        text,                   -- with the next three null until it first connected
     boot            text,
     resumes         integer,

@@ -94,6 +94,7 @@ pub(super) fn worker_row(worker: &WorkerRecord) -> Vec<Value<'_>> {
         Value::Bool(worker.paused),
         Value::opt_text(worker.pause_reason.as_deref()),
         Value::Bool(worker.graceful),
+        json(&worker.downtime),
         Value::opt_text(connection.map(|connection| connection.instance.as_str())),
         Value::opt_text(connection.map(|connection| connection.boot.as_str())),
         connection.map_or(Value::Null, |connection| Value::Bool(connection.resumes)),

@@ -235,6 +235,7 @@ pub(super) fn worker(fields: &mut Fields<'_>) -> Result<WorkerRecord, StoreError
     let paused = fields.bool()?;
     let pause_reason = fields.opt_text()?;
     let graceful = fields.bool()?;
+    let downtime = fields.json()?;
     let instance = fields.opt_text()?;
     let boot = fields.opt_text()?;
     let resumes = fields.opt_bool()?;
@@ -257,6 +258,7 @@ pub(super) fn worker(fields: &mut Fields<'_>) -> Result<WorkerRecord, StoreError
         paused,
         pause_reason,
         graceful,
+        downtime,
         connection,
         disconnected_at: fields.opt_time()?,
         info: fields.json()?,

@@ -116,11 +116,13 @@ impl World {
                 worker,
                 paused,
                 pause_reason,
+                downtime,
                 graceful,
             } => {
                 let worker = self.workers.get_mut(&worker).unwrap();
                 worker.paused = paused;
                 worker.pause_reason = pause_reason;
+                worker.downtime = downtime;
                 worker.graceful = graceful;
             }
             Event::SourceStampAdded { sourcestamp } => {

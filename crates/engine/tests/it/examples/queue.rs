@@ -1,7 +1,9 @@
 //! Who goes first, where, and why something waits.
 
 use ironmaster_engine::{Input, Refusal, Waiting};
-use ironmaster_model::{BuildRequestId, CollapseRule, Event, Results, WorkerId, WorkerSelector};
+use ironmaster_model::{
+    BuildRequestId, CollapseRule, Cron, DowntimeDef, Duration, Event, Results, WorkerId, WorkerSelector,
+};
 use serde_json::json;
 
 use super::{Bench, builder, force, names, scheduler, worker};
@@ -348,4 +350,39 @@ fn only_the_newest_request_is_built_where_the_builder_says_so() {
         bench.state.why_waiting(new),
         Waiting::WorkersOccupied { .. }
     ));
+}
+
+#[test]
+fn a_worker_takes_nothing_new_in_its_downtime() {
+    let mut bench = Bench::new();
+    // 1970-01-12 13:46:40 UTC.
+    let running = bench.force(json!({}));
+    let mut worker = worker("w", 1);
+    worker.downtime = vec![DowntimeDef {
+        begins: Cron::parse("0 14 * * *").expect("a good one"),
+        lasts: Duration::from_secs(3600),
+    }];
+    bench.plan.workers.insert("w".into(), worker);
+    bench.configure();
+    let begins = bench.state.next_deadline().expect("it begins");
+    assert_eq!(begins.as_secs(), 11 * 86_400 + 14 * 3600);
+    bench.now = begins;
+    assert_eq!(names(&bench.ok(Input::Tick)), ["worker_state_changed"]);
+    let build = bench.running()[0].clone();
+    assert_eq!(build.request, running, "what runs goes on");
+    let waits = bench.force(json!({}));
+    bench.end(build.id, Results::Success);
+    assert!(bench.running().is_empty());
+    let why = bench.state.why_waiting(waits);
+    assert_eq!(
+        why.to_string(),
+        "none of its workers has room (in a downtime: w until 1970-01-12 15:00 UTC)"
+    );
+    assert_eq!(
+        why.remedy(),
+        "it starts when the downtime of w ends at 1970-01-12 15:00 UTC"
+    );
+    bench.now = bench.state.next_deadline().expect("it ends");
+    bench.ok(Input::Tick);
+    assert_eq!(bench.running()[0].request, waits);
 }

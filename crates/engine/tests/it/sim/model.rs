@@ -27,6 +27,9 @@ struct Worker {
     resumes: bool,
     connected: bool,
     gone_at: i64,
+    /// Whether it has time off, and when that changes.
+    down: bool,
+    turns_at: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -478,11 +481,14 @@ impl Model {
                     resumes: false,
                     connected: false,
                     gone_at: 0,
+                    down: false,
+                    turns_at: None,
                 });
             }
         }
         for worker in &mut self.workers {
             worker.active = plan.workers.contains_key(&worker.name);
+            worker.look_at_the_clock(plan, now);
         }
         for (name, definition) in &plan.schedulers {
             if self.scheduler(name).is_none() {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, Duration, FixedSource, ForceDef, ForceField,
-    ForceFieldKind, JobDef, LockDef, LockScope, LockUse, NightlyDef, PipelineDef, Plan, ProjectDef,
-    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
+    BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource, ForceDef,
+    ForceField, ForceFieldKind, JobDef, LockDef, LockScope, LockUse, NightlyDef, PipelineDef, Plan,
+    ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
 };
 use serde_json::json;
 
@@ -32,7 +32,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
     };
     for name in WORKERS {
         if whole || rng.chance(85) {
-            plan.workers.insert((*name).into(), worker(rng, name));
+            plan.workers.insert((*name).into(), worker(rng, name, whole));
         }
     }
     for name in ["p1", "p2"] {
@@ -125,7 +125,16 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
     plan
 }
 
-fn worker(rng: &mut Rng, name: &str) -> WorkerDef {
+fn worker(rng: &mut Rng, name: &str, whole: bool) -> WorkerDef {
+    // Times off have no end of coming, and so no rest.
+    let windows = if whole { 0 } else { rng.below(6).saturating_sub(3) };
+    let downtime = (0..windows)
+        .map(|_| DowntimeDef {
+            begins: Cron::parse(rng.pick::<&str>(&["*/15 * * * *", "5 * * * *", "30 */2 * * *"]))
+                .expect("a good one"),
+            lasts: Duration::from_secs(60 * (1 + rng.below(13) as i64)),
+        })
+        .collect();
     let mut labels = BTreeSet::from(["all".to_owned()]);
     if rng.chance(50) {
         labels.insert("fast".into());
@@ -136,6 +145,8 @@ fn worker(rng: &mut Rng, name: &str) -> WorkerDef {
         labels,
         token_sha256: String::new(),
         properties: BTreeMap::new(),
+        downtime,
+        time_zone: (*rng.pick(&["", "Europe/Berlin", "Australia/Lord_Howe"])).into(),
     }
 }
 

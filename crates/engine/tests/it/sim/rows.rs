@@ -131,11 +131,13 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             paused,
             pause_reason,
             graceful,
+            downtime,
         } => {
             for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
                 row.paused = *paused;
                 row.pause_reason.clone_from(pause_reason);
                 row.graceful = *graceful;
+                row.downtime = *downtime;
             }
         }
         Event::SourceStampAdded { sourcestamp } => {

@@ -2,8 +2,8 @@
 
 use ironmaster_model::{
     BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord, Counter,
-    Duration, Event, MasterRecord, Plan, ProjectId, ProjectRecord, SchedulerId, SchedulerRecord,
-    SchedulerState, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
+    Downtime, Duration, Event, MasterRecord, Plan, ProjectId, ProjectRecord, SchedulerId, SchedulerRecord,
+    SchedulerState, Timestamp, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 use serde_json::json;
 
@@ -95,6 +95,7 @@ impl History {
                 paused: false,
                 pause_reason: None,
                 graceful: false,
+                downtime: None,
                 connection: None,
                 disconnected_at: None,
                 info: WorkerInfo::default(),
@@ -207,7 +208,11 @@ impl History {
         let paused = self.chance(50);
         let graceful = self.chance(20);
         let pause_reason = paused.then(|| "maintenance".to_owned());
+        let downtime = self
+            .chance(30)
+            .then_some(Downtime::Until(Timestamp::from_secs(9_000)));
         let record = &mut self.workers[index];
+        record.downtime = downtime;
         record.paused = paused;
         record.pause_reason.clone_from(&pause_reason);
         record.graceful = graceful;
@@ -217,6 +222,7 @@ impl History {
             paused,
             pause_reason,
             graceful,
+            downtime,
         });
     }
 }

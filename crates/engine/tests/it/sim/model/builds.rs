@@ -127,6 +127,7 @@ impl Model {
             known.connected
                 && !known.paused
                 && !known.graceful
+                && !known.down
                 && self.count(|build| build.worker == worker) < slots
         })
     }

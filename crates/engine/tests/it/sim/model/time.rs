@@ -1,9 +1,11 @@
 //! Changes and time.
 
 use ironmaster_engine::NewChange;
-use ironmaster_model::{ChangeFilter, Duration, NightlyDef, SchedulerKind, Timestamp, Zone, calendar};
+use std::sync::Arc;
 
-use super::{Fact, Model, Timer};
+use ironmaster_model::{ChangeFilter, Duration, NightlyDef, Plan, SchedulerKind, Timestamp, Zone, calendar};
+
+use super::{Fact, Model, Timer, Worker};
 
 impl Model {
     pub(super) fn change(&mut self, change: &NewChange, now: i64, out: &mut Vec<Fact>) {
@@ -107,20 +109,29 @@ impl Model {
                     }
                 }
             }
+            for (at, worker) in self.workers.iter().enumerate() {
+                if let Some(due) = worker.turns_at {
+                    consider((due, 2, at));
+                }
+            }
             for run in &self.runs {
                 if let Some(due) = run.due() {
-                    consider((due, 2, run.id as usize));
+                    consider((due, 3, run.id as usize));
                 }
                 for job in &run.jobs {
                     if let Some(due) = job.due() {
-                        consider((due, 3, job.id as usize));
+                        consider((due, 4, job.id as usize));
                     }
                 }
             }
             match first {
                 None => return,
-                Some((_, 3, id)) => self.job_due(id as u64, now, out),
-                Some((_, 2, id)) => self.stop_run(id as u64, "timeout", now, out),
+                Some((_, 4, id)) => self.job_due(id as u64, now, out),
+                Some((_, 2, at)) => {
+                    let plan = Arc::clone(&self.plan);
+                    self.workers[at].look_at_the_clock(&plan, now);
+                }
+                Some((_, 3, id)) => self.stop_run(id as u64, "timeout", now, out),
                 Some((_, 1, at)) => self.lose(at as u64 + 1, None, now, out),
                 Some((_, _, at)) => {
                     let due: Vec<String> = self.schedulers[at]
@@ -173,6 +184,41 @@ impl Model {
                 }
             }
         }
+    }
+}
+
+impl Worker {
+    /// Whether it has time off now, and the first minute at which that is not so any more.
+    pub(super) fn look_at_the_clock(&mut self, plan: &Plan, now: i64) {
+        const MINUTE: i64 = 60_000_000;
+        let definition = plan.workers.get(&self.name);
+        let windows = definition.map_or(&[][..], |definition| &definition.downtime);
+        let zone = match definition.map(|definition| definition.time_zone.as_str()) {
+            None | Some("") => Zone::utc(),
+            Some(name) => Zone::named(name).unwrap(),
+        };
+        let covered = |at: i64| {
+            windows.iter().any(|window| {
+                let mut begin = Timestamp(at - window.lasts.0 - MINUTE);
+                loop {
+                    begin = window.begins.next(&zone, begin).unwrap();
+                    if begin.0 > at {
+                        return false;
+                    }
+                    if at < begin.0 + window.lasts.0 {
+                        return true;
+                    }
+                }
+            })
+        };
+        self.down = covered(now);
+        self.turns_at = (!windows.is_empty()).then(|| {
+            let mut minute = now - now % MINUTE + MINUTE;
+            while covered(minute) == self.down {
+                minute += MINUTE;
+            }
+            minute
+        });
     }
 }
 
