@@ -24,6 +24,10 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Projects {
         let def = ProjectDef {
             name: name.value.clone(),
             description: checker.text(&section, "description").map(|text| text.value),
+            share: checker
+                .integer(&section, "share")
+                .and_then(|share| u32::try_from(share).ok())
+                .unwrap_or(1),
         };
         out.projects.insert(name.value, def);
     }

@@ -110,6 +110,7 @@ impl State {
             Event::ProjectSet { project } => {
                 self.took(Counter::Project, project.id.0);
                 self.projects.insert(project.id, project.clone());
+                self.index_project(project.id);
             }
             Event::CodebaseSet { codebase } => {
                 self.took(Counter::Codebase, codebase.id.0);

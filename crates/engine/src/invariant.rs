@@ -16,7 +16,7 @@ use std::fmt;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Downtime, Event, LockAccess,
-    LogId, MasterId, Plan, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    LogId, MasterId, Plan, ProjectId, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -76,6 +76,7 @@ struct Builder {
     name: String,
     active: bool,
     number: u64,
+    project: Option<ProjectId>,
     running: u32,
     /// Priority (negated), time and id of each queued request.
     queued: BTreeSet<(std::cmp::Reverse<i64>, Timestamp, BuildRequestId)>,
@@ -343,6 +344,7 @@ impl Checker {
                 let entry = self.builders.entry(builder.id).or_default();
                 entry.name.clone_from(&builder.name);
                 entry.active = builder.active;
+                entry.project = builder.project;
             }
             Event::WorkerSet { worker } => {
                 self.named(Counter::Worker, worker.id.0, &worker.name);

@@ -46,6 +46,8 @@ pub enum Bug {
     ConcurrencyIgnored,
     /// What waits for too long goes on waiting.
     ExpiryForgotten,
+    /// Projects have no shares.
+    ShareIgnored,
     /// Workers take builds in their time off.
     DowntimeIgnored,
 }

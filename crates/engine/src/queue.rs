@@ -9,8 +9,10 @@
 //!   room, the idlest first. A new request looks at one entry.
 //! - Builders that need locks are kept apart from the others: of each such group only the first request can start, and only if it is
 //!   the first in line for each of its locks. See `line`.
+//! - Of equal priority it is the turn of the project with the fewest builds running for its share. See `fair`.
 //! - Only what changed since the last look is looked at: everything else had no match before and has none now.
 
+mod fair;
 mod groups;
 mod line;
 mod locks;
@@ -21,17 +23,20 @@ use std::{
     sync::Arc,
 };
 
-use ironmaster_model::{BuildId, BuildRequestId, BuilderId, LockScope, Timestamp, WorkerId};
+use ironmaster_model::{BuildId, BuildRequestId, BuilderId, LockScope, ProjectId, Timestamp, WorkerId};
 
-use self::groups::Group;
 pub(crate) use self::locks::{Limit, LockKey, Locks, Need, Obstacle, Uses};
+use self::{
+    fair::{Fair, Projects, Rank},
+    groups::Group,
+};
 use crate::planted::{Bug, planted};
 
 /// How many workers a builder remembers as having a warm checkout.
 const WARM_MAX: usize = 8;
 
 /// A request's place in its builder's queue: higher priority first, then the longest waiting, then the
-/// lower id. The heads of all queues are compared the same way.
+/// lower id. The heads of all queues are compared the same way, but between priority and time by the share of their projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) priority: Reverse<i64>,
@@ -59,6 +64,7 @@ struct BuilderQueue {
     waiting: BTreeSet<Place>,
     running: u32,
     max: Option<u32>,
+    project: Option<ProjectId>,
     locks: Vec<Need>,
     /// Whether one of the workers that ran it last is taken rather than the idlest.
     goes_by_warmth: bool,
@@ -93,6 +99,8 @@ struct WorkerSlots {
 pub(crate) struct Wishes {
     /// How many builds of it may run at once.
     pub(crate) max: Option<u32>,
+    /// Its project.
+    pub(crate) project: Option<ProjectId>,
     /// Its locks, in order of name.
     pub(crate) locks: Vec<Need>,
     /// Whether a worker with a warm checkout is taken rather than the idlest.
@@ -107,13 +115,13 @@ pub(crate) struct Queue {
     builders: BTreeMap<BuilderId, BuilderQueue>,
     workers: BTreeMap<WorkerId, WorkerSlots>,
     /// Heads by worker group, of builders that need no locks.
-    heads: Vec<BTreeSet<Head>>,
+    heads: Vec<Fair<Head>>,
     /// By builder group.
     groups: Vec<Group>,
     /// Who serves whom has changed; the groups must be made anew.
     stale: bool,
     /// Heads that nobody has tried to start since they became heads.
-    fresh_heads: BTreeSet<Head>,
+    fresh_heads: Fair<Head>,
     /// Workers that had no room when last looked at, and have some now.
     fresh_workers: BTreeSet<WorkerId>,
     locks: Locks,
@@ -122,7 +130,8 @@ pub(crate) struct Queue {
     /// Groups that need a lock of a worker.
     sharing: BTreeMap<Arc<str>, Vec<usize>>,
     /// Groups with locks for which something has changed, with their first heads.
-    fresh_groups: BTreeSet<(Head, usize)>,
+    fresh_groups: Fair<(Head, usize)>,
+    projects: Projects,
 }
 
 impl Queue {
@@ -131,10 +140,16 @@ impl Queue {
         let known = self.builders.contains_key(&id);
         let builder = self.builders.entry(id).or_default();
         self.stale |= !known || builder.locks != wishes.locks || builder.ranks != wishes.ranks;
+        let (project, running) = (builder.project, builder.running);
+        self.stale |= project != wishes.project;
+        builder.project = wishes.project;
         builder.max = wishes.max;
         builder.locks = wishes.locks;
         builder.ranks = wishes.ranks;
         builder.goes_by_warmth = wishes.goes_by_warmth;
+        if project != wishes.project {
+            self.move_load(project, wishes.project, running);
+        }
         self.publish_head(id);
     }
 
@@ -192,12 +207,11 @@ impl Queue {
         locks: Uses,
     ) {
         if let Some(queue) = self.builders.get_mut(&builder) {
-            queue.running += 1;
             queue.warm.retain(|(other, _)| *other != worker);
             queue.warm.push_front((worker, slot));
             queue.warm.truncate(WARM_MAX);
-            self.publish_head(builder);
         }
+        self.runs(builder, true);
         if let Some(slots) = self.workers.get_mut(&worker) {
             slots.used.insert(slot, build);
             slots.last_used = seq;
@@ -210,10 +224,7 @@ impl Queue {
 
     /// A build gave its slot and its locks back.
     pub(crate) fn give_back(&mut self, builder: BuilderId, worker: WorkerId, slot: u32, build: BuildId) {
-        if let Some(queue) = self.builders.get_mut(&builder) {
-            queue.running = queue.running.saturating_sub(1);
-            self.publish_head(builder);
-        }
+        self.runs(builder, false);
         if let Some(slots) = self.workers.get_mut(&worker) {
             slots.used.remove(&slot);
             self.publish_room(worker);
@@ -249,10 +260,7 @@ impl Queue {
         };
         if slots.parked.insert(slot) {
             self.publish_room(worker);
-            if let Some(queue) = self.builders.get_mut(&builder) {
-                queue.running = queue.running.saturating_sub(1);
-                self.publish_head(builder);
-            }
+            self.runs(builder, false);
         }
     }
 
@@ -266,10 +274,7 @@ impl Queue {
         };
         if slots.parked.remove(&slot) {
             self.publish_room(worker);
-            if let Some(queue) = self.builders.get_mut(&builder) {
-                queue.running += 1;
-                self.publish_head(builder);
-            }
+            self.runs(builder, true);
         }
     }
 
@@ -328,9 +333,11 @@ impl Queue {
         }
         let locked = self.next_locked();
         loop {
-            let mut best: Option<Head> = None;
-            let heads = &self.heads;
-            let workers = &self.workers;
+            let mut best: Option<Rank> = None;
+            let (heads, workers, builders, projects) =
+                (&self.heads, &self.workers, &self.builders, &self.projects);
+            let rank =
+                |head: Head| projects.rank(builders.get(&head.1).and_then(|queue| queue.project), head);
             // A worker without room, or without work, needs no second look until something changes.
             self.fresh_workers.retain(|id| {
                 let Some(worker) = workers.get(id).filter(|worker| worker.room.is_some()) else {
@@ -339,23 +346,26 @@ impl Queue {
                 let Some(head) = heads[worker.group].first() else {
                     return false;
                 };
-                if best.is_none_or(|best| *head < best) {
-                    best = Some(*head);
+                let rank = rank(head);
+                if best.is_none_or(|best| rank < best) {
+                    best = Some(rank);
                 }
                 true
             });
             let mut fresh = false;
             if let Some(head) = self.fresh_heads.first()
-                && best.is_none_or(|best| *head <= best)
+                && best.is_none_or(|best| rank(head) <= best)
             {
-                best = Some(*head);
+                best = Some(rank(head));
                 fresh = true;
             }
-            let Some((place, builder)) = best else {
+            let Some(best) = best else {
                 return locked;
             };
+            let (place, builder) = best.head;
             if let Some(locked) = locked
-                && self.place_of_head(locked.builder) < Some(place)
+                && let Some(place) = self.place_of_head(locked.builder)
+                && self.rank((place, locked.builder)) < best
             {
                 return Some(locked);
             }
@@ -368,7 +378,8 @@ impl Queue {
                 });
             }
             debug_assert!(fresh, "a worker with room serves the builder of its group's head");
-            self.fresh_heads.remove(&(place, builder));
+            self.fresh_heads
+                .remove(self.project_of(builder), &(place, builder), &self.projects);
             if !fresh {
                 return locked;
             }
@@ -439,20 +450,24 @@ impl Queue {
             self.publish_group(index);
             return;
         }
-        for group in &queue.worker_groups {
-            let heads = &mut self.heads[*group];
+        let project = queue.project;
+        let groups = std::mem::take(&mut queue.worker_groups);
+        for group in &groups {
             if let Some(old) = old {
-                heads.remove(&(old, id));
+                self.head_out(*group, project, &(old, id));
             }
             if let Some(head) = head {
-                heads.insert((head, id));
+                self.head_in(*group, project, (head, id));
             }
         }
+        if let Some(queue) = self.builders.get_mut(&id) {
+            queue.worker_groups = groups;
+        }
         if let Some(old) = old {
-            self.fresh_heads.remove(&(old, id));
+            self.fresh_heads.remove(project, &(old, id), &self.projects);
         }
         if let Some(head) = head {
-            self.fresh_heads.insert((head, id));
+            self.fresh_heads.insert(project, (head, id), &self.projects);
         }
     }
 

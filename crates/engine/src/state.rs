@@ -59,8 +59,8 @@ pub struct State {
     pub(crate) builds: BTreeMap<BuildId, BuildEntry>,
     /// Who waits for a buildset.
     pub(crate) waiters: BTreeMap<BuildsetId, BuildId>,
-    /// Builds that waited, and could go on if they had a slot.
-    pub(crate) ready: BTreeSet<BuildId>,
+    /// Builds that waited, and could go on if they had a slot, by their worker.
+    pub(crate) ready: BTreeMap<WorkerId, BTreeSet<BuildId>>,
     /// Pipelines, and their runs that are not complete.
     pub(crate) runs: Runs,
     pub(crate) queue: Queue,

@@ -107,6 +107,9 @@ pub enum Waiting {
         graceful: Vec<String>,
         /// Workers that have time off, and until when.
         downtime: Vec<(String, Timestamp)>,
+        /// Whose turn it is when one of those that are busy has room again, if it is another project's although this request
+        /// has waited for longer.
+        turn: Option<Turn>,
     },
     /// It could start if it had its locks.
     Locks(LockWait),
@@ -115,6 +118,41 @@ pub enum Waiting {
         /// A worker that could run it.
         worker: WorkerId,
     },
+}
+
+/// It is another project's turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The other project.
+    pub other: ProjectUse,
+    /// The project of the request that waits.
+    pub own: ProjectUse,
+}
+
+/// What a project has running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectUse {
+    /// Its name; none for builders that belong to none.
+    pub project: Option<String>,
+    /// How many builds.
+    pub running: u32,
+    /// Its share.
+    pub share: u32,
+}
+
+impl fmt::Display for ProjectUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.project {
+            Some(name) => write!(f, "project \"{name}\"")?,
+            None => f.write_str("what has no project")?,
+        }
+        let s = if self.running == 1 { "" } else { "s" };
+        write!(f, " runs {} build{s}", self.running)?;
+        if self.share != 1 {
+            write!(f, " for its share of {}", self.share)?;
+        }
+        Ok(())
+    }
 }
 
 /// A lock that is waited for.
@@ -202,6 +240,7 @@ impl fmt::Display for Waiting {
                 paused,
                 graceful,
                 downtime,
+                turn,
             } => {
                 let mut parts = Vec::new();
                 if !busy.is_empty() {
@@ -230,7 +269,13 @@ impl fmt::Display for Waiting {
                         .collect();
                     parts.push(format!("in a downtime: {}", list(&names)));
                 }
-                write!(f, "none of its workers has room ({})", parts.join("; "))
+                write!(f, "none of its workers has room ({})", parts.join("; "))?;
+                match turn {
+                    None => Ok(()),
+                    Some(Turn { other, own }) => {
+                        write!(f, "; another project is served first: {other}, and {own}")
+                    }
+                }
             }
             Waiting::Locks(lock) => lock.fmt(f),
             Waiting::Ready { worker } => write!(f, "nothing; worker {worker} could run it"),
@@ -277,6 +322,7 @@ impl Waiting {
                 paused,
                 graceful,
                 downtime,
+                turn,
             } => {
                 let mut ways = Vec::new();
                 if !busy.is_empty() {
@@ -296,7 +342,10 @@ impl Waiting {
                     let until = Zone::utc().text(*until);
                     ways.push(format!("the downtime of {name} ends at {until} UTC"));
                 }
-                format!("it starts when {}", ways.join(", or "))
+                let turn = turn.as_ref().map_or("", |_| {
+                    "; a higher priority lets it go first, and `share` of the projects says how much is whose"
+                });
+                format!("it starts when {}{turn}", ways.join(", or "))
             }
             Waiting::Locks(lock) => lock.remedy(),
             Waiting::Ready { .. } => "nothing is missing".into(),
@@ -404,13 +453,32 @@ impl State {
                 builder: builder.name.clone(),
             };
         }
+        let turn = if busy.is_empty() {
+            None
+        } else {
+            self.turn(builder.id)
+        };
         Waiting::WorkersOccupied {
             busy,
             disconnected,
             paused,
             graceful,
             downtime,
+            turn,
         }
+    }
+
+    /// Whose turn it is before a builder's, if that is another project's.
+    fn turn(&self, builder: BuilderId) -> Option<Turn> {
+        let [other, own] = self
+            .queue
+            .whose_turn(builder)?
+            .map(|(project, running)| ProjectUse {
+                project: project.and_then(|id| Some(self.projects.get(&id)?.name.clone())),
+                running: running.builds,
+                share: running.share,
+            });
+        Some(Turn { other, own })
     }
 
     /// What the step of a build waits for, if it waits for locks.

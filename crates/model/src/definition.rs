@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    CallbackSet, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp, PipelineDef,
-    Properties, Timestamp, Zone,
+    CallbackSet, CodebaseDef, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp,
+    PipelineDef, ProjectDef, Properties, Timestamp, Zone,
 };
 
 /// Everything that decisions depend on, from one configuration bundle.
@@ -39,28 +39,6 @@ pub struct Plan {
     /// stored.
     #[serde(skip)]
     pub callbacks: CallbackSet,
-}
-
-/// What builders and code bases belong to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProjectDef {
-    /// Its name, an identifier.
-    pub name: String,
-    /// For people; Markdown.
-    pub description: Option<String>,
-}
-
-/// A repository that builds are made from, under a name of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CodebaseDef {
-    /// Its name, an identifier.
-    pub name: String,
-    /// Name of its project.
-    pub project: String,
-    /// The repository, as change sources spell it.
-    pub repository: String,
-    /// Its main branch; none = the repository's default.
-    pub branch: Option<String>,
 }
 
 /// A machine that may connect, and what it may run.

@@ -17,6 +17,7 @@ pub mod id;
 pub mod interpolate;
 pub mod lock;
 pub mod pipeline;
+pub mod project;
 pub mod properties;
 pub mod record;
 pub mod results;
@@ -28,9 +29,9 @@ pub use calendar::{Cron, Zone};
 pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
-    BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseDef, CodebaseUse,
-    CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan,
-    ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
+    BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseUse, CollapseRule,
+    FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan, SchedulerDef,
+    SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
 };
 pub use downtime::{Downtime, DowntimeDef};
 pub use event::{Event, Sequenced};
@@ -44,6 +45,7 @@ pub use pipeline::{
     JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
     RunProgress, RunState,
 };
+pub use project::{CodebaseDef, ProjectDef};
 pub use properties::{Properties, Property};
 pub use record::{
     Asked, BuildRecord, BuildRequestRecord, BuilderRecord, BuildsetRecord, ChangeRecord, ChangeSourceRecord,

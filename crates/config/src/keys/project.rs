@@ -5,7 +5,7 @@ use super::{SectionKeys, Type, optional, required};
 /// `[[project]]`.
 pub static PROJECT: SectionKeys = SectionKeys {
     header: "[[project]]",
-    doc: "What builders and code bases belong to, for finding them.",
+    doc: "What builders and code bases belong to, for finding them and for sharing the workers.",
     keys: &[
         required("name", Type::Identifier, "Its name, an identifier.", "\"zlib\""),
         optional(
@@ -14,6 +14,13 @@ pub static PROJECT: SectionKeys = SectionKeys {
             "none",
             "For people; Markdown.",
             "\"Compression.\"",
+        ),
+        optional(
+            "share",
+            Type::Integer(1, 1_000_000, ""),
+            "1",
+            "How much of the workers is its where several projects want them: with twice the share of another it runs twice as many builds.",
+            "3",
         ),
     ],
 };

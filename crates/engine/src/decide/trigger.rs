@@ -251,18 +251,21 @@ pub(super) fn child_is_over(tx: &mut Tx<'_>, completed: &Completed) {
 /// The next build that can go on, if there is one.
 pub(super) fn resume_one(tx: &mut Tx<'_>) -> bool {
     let state = tx.state();
-    let next = state.ready.iter().find_map(|id| {
-        let entry = state.builds.get(id)?;
-        let waits = entry.record.waits.as_ref()?;
-        let step = entry.steps.last()?.id;
-        let free = state
-            .queue
-            .can_resume(entry.record.builder, entry.record.worker, *id);
-        free.then(|| (*id, step, waits.clone()))
+    // A worker without room is passed over with all who wait for it.
+    let with_room = state.ready.iter().filter(|(worker, _)| {
+        let (running, slots) = state.queue.slots(**worker);
+        running < slots
     });
-    let Some((build, step, waits)) = next else {
+    let next = with_room
+        .filter_map(|(_, builds)| builds.iter().copied().find(|id| state.can_resume(*id)))
+        .min();
+    let Some(entry) = next.and_then(|id| state.builds.get(&id)) else {
         return false;
     };
+    let (Some(waits), Some(step)) = (entry.record.waits.clone(), entry.steps.last()) else {
+        return false;
+    };
+    let (build, step) = (entry.record.id, step.id);
     resume(tx, build, step, waits);
     true
 }
@@ -301,6 +304,13 @@ pub(super) fn cancel_children(tx: &mut Tx<'_>, children: &[BuildsetId], by: &str
 }
 
 impl State {
+    fn can_resume(&self, id: BuildId) -> bool {
+        self.builds.get(&id).is_some_and(|entry| {
+            let build = &entry.record;
+            self.queue.can_resume(build.builder, build.worker, id)
+        })
+    }
+
     /// How many builds wait, one for the other, for this one.
     fn depth_of(&self, build: BuildId) -> usize {
         let mut depth = 0;

@@ -1,8 +1,9 @@
-//! Who goes first: higher priority, then longer waiting, among all that could have had the worker.
+//! Who goes first: higher priority, then the project with the least running for its share, then longer waiting, among all that could
+//! have had the worker. As it holds for every single start, no project can keep another from its share.
 
 use std::cmp::Reverse;
 
-use ironmaster_model::{BuildRecord, BuildRequestId};
+use ironmaster_model::{BuildRecord, BuildRequestId, BuilderId, Counter, Plan};
 
 use super::{Checker, Request};
 
@@ -35,6 +36,22 @@ impl Checker {
         }
     }
 
+    /// What the builder's project has running for its share: two of these are compared crosswise.
+    fn load(&self, plan: &Plan, builder: BuilderId) -> (u64, u64) {
+        let project = self.builders.get(&builder).and_then(|builder| builder.project);
+        let running = self
+            .builders
+            .values()
+            .filter(|other| other.project == project)
+            .map(|other| u64::from(other.running))
+            .sum();
+        let share = project
+            .and_then(|id| self.names.get(&(Counter::Project, id.0)))
+            .and_then(|name| plan.projects.get(name))
+            .map_or(1, |project| project.share);
+        (running, share.into())
+    }
+
     /// Called before the build takes its slot and its request leaves the queue.
     pub(super) fn check_order(&mut self, build: &BuildRecord) {
         let Some(request) = self.requests.get(&build.request) else {
@@ -60,8 +77,16 @@ impl Checker {
                             && max.is_none_or(|max| builder.running < max)
                     })
                 })
-                .filter_map(|id| head(*id))
-                .filter(|head| *head < place)
+                .filter_map(|id| Some((*id, head(*id)?)))
+                .filter(|(id, head)| {
+                    let by_share = || {
+                        let (theirs, mine) = (self.load(plan, *id), self.load(plan, build.builder));
+                        (theirs.0 * mine.1).cmp(&(mine.0 * theirs.1))
+                    };
+                    let order = head.0.cmp(&place.0).then_with(by_share);
+                    order.then_with(|| head.cmp(&place)).is_lt()
+                })
+                .map(|(_, head)| head)
                 .min();
         }
         if let Some((.., better)) = better {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{BuilderId, LockScope, WorkerId};
 
-use super::{Head, Need, Queue, Room};
+use super::{Fair, Head, Need, Queue, Room};
 
 /// Builders that run on the same workers and need the same locks.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +56,7 @@ impl Queue {
         self.fresh_workers.clear();
         self.fresh_heads.clear();
         self.fresh_groups.clear();
+        self.projects.forget_places();
         self.lines.clear();
         self.sharing.clear();
         let mut workers_of: BTreeMap<BuilderId, Vec<WorkerId>> = BTreeMap::new();
@@ -95,7 +96,7 @@ impl Queue {
                 groups_of_builder.entry(*builder).or_default().push(*group);
             }
         }
-        self.heads = vec![BTreeSet::new(); worker_groups.len()];
+        self.heads = vec![Fair::default(); worker_groups.len()];
         self.groups = vec![Group::default(); builder_groups.len()];
         for ((workers, locks, ranks), index) in builder_groups {
             self.groups[index].workers = workers;
@@ -107,6 +108,7 @@ impl Queue {
         }
         self.locks
             .set_builder_uses(self.builders.values().flat_map(|builder| &builder.locks));
+        let mut heads = Vec::new();
         for (id, queue) in &mut self.builders {
             queue.group = group_of_builder[id];
             queue.worker_groups = groups_of_builder.remove(id).unwrap_or_default();
@@ -116,9 +118,13 @@ impl Queue {
                 self.groups[queue.group].heads.insert((head, *id));
                 continue;
             }
-            self.fresh_heads.insert((head, *id));
-            for group in &queue.worker_groups {
-                self.heads[*group].insert((head, *id));
+            self.fresh_heads
+                .insert(queue.project, (head, *id), &self.projects);
+            heads.push((queue.project, (head, *id), queue.worker_groups.clone()));
+        }
+        for (project, head, groups) in heads {
+            for group in groups {
+                self.head_in(group, project, head);
             }
         }
         for (id, worker) in &mut self.workers {
@@ -168,6 +174,12 @@ impl Queue {
             format!("builders {:?}\nis not {:?}", left.builders, right.builders)
         } else if left.workers != right.workers {
             format!("workers {:?}\nis not {:?}", left.workers, right.workers)
+        } else if left.all_running() != right.all_running() {
+            format!(
+                "running {:?}\nis not {:?}",
+                left.all_running(),
+                right.all_running()
+            )
         } else if left.heads != right.heads {
             format!("heads {:?}\nis not {:?}", left.heads, right.heads)
         } else if left.groups != right.groups {

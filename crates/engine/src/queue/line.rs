@@ -13,13 +13,14 @@ use super::{Head, LockKey, Locks, Need, Obstacle, Place, Queue, Start, Uses};
 impl Queue {
     /// The first request of builders with locks that can start.
     pub(super) fn next_locked(&mut self) -> Option<Start> {
-        while let Some((head, index)) = self.fresh_groups.first().copied() {
+        while let Some((head, index)) = self.fresh_groups.first() {
             if self.groups[index].first == Some(head)
                 && let Some(start) = self.start_of(index, &head)
             {
                 return Some(start);
             }
-            self.fresh_groups.pop_first();
+            self.fresh_groups
+                .remove(self.project_of(head.1), &(head, index), &self.projects);
         }
         None
     }
@@ -124,11 +125,12 @@ impl Queue {
         if first == group.first {
             return;
         }
+        let locks = group.locks.clone();
         let old = std::mem::replace(&mut group.first, first);
         if let Some(old) = old {
-            self.fresh_groups.remove(&(old, index));
+            self.fresh_groups
+                .remove(self.project_of(old.1), &(old, index), &self.projects);
         }
-        let locks = group.locks.clone();
         for need in &locks {
             match need.scope {
                 LockScope::Master => {
@@ -158,7 +160,8 @@ impl Queue {
 
     pub(super) fn try_group(&mut self, index: usize) {
         if let Some(first) = self.groups[index].first {
-            self.fresh_groups.insert((first, index));
+            self.fresh_groups
+                .insert(self.project_of(first.1), (first, index), &self.projects);
         }
     }
 
@@ -168,7 +171,8 @@ impl Queue {
         if key.1.is_none()
             && let Some((head, index)) = self.lines.get(&key.0).and_then(|line| line.first())
         {
-            self.fresh_groups.insert((*head, *index));
+            self.fresh_groups
+                .insert(self.project_of(head.1), (*head, *index), &self.projects);
         }
     }
 

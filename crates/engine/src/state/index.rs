@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderDef, BuilderId, BuildsetRecord,
-    Downtime, LockUse, NewSourceStamp, Plan, SchedulerId, SchedulerKind, SourceStampId, SourceStampRecord,
-    StepRecord, Timestamp, Waits, WorkerId, WorkerPreference,
+    Downtime, LockUse, NewSourceStamp, Plan, ProjectId, SchedulerId, SchedulerKind, SourceStampId,
+    SourceStampRecord, StepRecord, Timestamp, Waits, WorkerId, WorkerPreference,
 };
 
 use super::{Held, Stamps, State};
@@ -54,6 +54,10 @@ impl State {
     /// Tells the indexes what the rows and the plan say about builders and workers.
     pub(crate) fn index_configuration(&mut self) {
         self.index_locks();
+        let projects: Vec<_> = self.projects.keys().copied().collect();
+        for id in projects {
+            self.index_project(id);
+        }
         let builders: Vec<_> = self.builders.keys().copied().collect();
         for id in builders {
             self.index_builder(id);
@@ -64,12 +68,27 @@ impl State {
         }
     }
 
+    /// Tells the index the share of a project.
+    pub(crate) fn index_project(&mut self, id: ProjectId) {
+        let Some(record) = self.projects.get(&id) else {
+            return;
+        };
+        let share = self.plan.projects.get(&record.name).map_or(1, |def| def.share);
+        self.queue.set_share(id, share);
+    }
+
     pub(crate) fn index_builder(&mut self, id: BuilderId) {
         let Some(record) = self.builders.get(&id) else {
             return;
         };
         let def = self.plan.builders.get(&record.name);
-        let wishes = def.map_or_else(Wishes::default, |def| Wishes {
+        let project = record.project;
+        let gone = Wishes {
+            project,
+            ..Wishes::default()
+        };
+        let wishes = def.map_or(gone, |def| Wishes {
+            project,
             max: def.builds_max,
             locks: needs(&self.plan, &def.locks),
             goes_by_warmth: def.prefer == WorkerPreference::Warm,
@@ -212,7 +231,7 @@ impl State {
             }
         }
         if waits.open().next().is_none() {
-            self.ready.insert(id);
+            self.ready.entry(entry.record.worker).or_default().insert(id);
         }
         entry.record.waits = Some(waits);
         let build = &entry.record;
@@ -252,8 +271,13 @@ impl State {
         for buildset in waits.open() {
             self.waiters.remove(&buildset);
         }
-        self.ready.remove(&id);
         let build = &entry.record;
+        if let Some(ready) = self.ready.get_mut(&build.worker) {
+            ready.remove(&id);
+            if ready.is_empty() {
+                self.ready.remove(&build.worker);
+            }
+        }
         self.queue
             .unpark(build.builder, build.worker, build.slot, build.id);
     }

@@ -70,7 +70,7 @@ impl State {
             requests: BTreeMap::new(),
             builds: BTreeMap::new(),
             waiters: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: BTreeMap::new(),
             runs: Runs {
                 names: snapshot
                     .pipelines

@@ -190,6 +190,7 @@ planted! { the_model_finds, false:
     a_slot_given_away_twice: DoubleStart;
     a_lost_requeue: LostRequeue;
     an_ignored_priority: PriorityIgnored;
+    an_ignored_share: ShareIgnored;
     merging_that_drops_both: CollapseDropsBoth;
     one_attempt_too_many: AttemptsOffByOne;
     a_timer_that_fires_early: TimerFiresEarly;
@@ -216,6 +217,7 @@ planted! { the_checker_alone_finds, true:
     a_slot_given_away_twice: DoubleStart;
     a_lost_requeue: LostRequeue;
     an_ignored_priority: PriorityIgnored;
+    an_ignored_share: ShareIgnored;
     merging_that_drops_both: CollapseDropsBoth;
     one_attempt_too_many: AttemptsOffByOne;
     an_ignored_halt: HaltIgnored;

@@ -2,7 +2,8 @@
 
 use ironmaster_engine::{Input, Refusal, Waiting};
 use ironmaster_model::{
-    BuildRequestId, CollapseRule, Cron, DowntimeDef, Duration, Event, Results, WorkerId, WorkerSelector,
+    BuildRequestId, CollapseRule, Cron, DowntimeDef, Duration, Event, ProjectDef, Results, WorkerId,
+    WorkerSelector,
 };
 use serde_json::json;
 
@@ -385,4 +386,107 @@ fn a_worker_takes_nothing_new_in_its_downtime() {
     bench.now = bench.state.next_deadline().expect("it ends");
     bench.ok(Input::Tick);
     assert_eq!(bench.running()[0].request, waits);
+}
+
+/// Projects `big` (builder `a`) and `small` (builder `b`), with these shares, on one worker with four slots.
+fn two_projects(shares: [u32; 2]) -> Bench {
+    let mut bench = Bench::new();
+    bench.plan.workers.insert("w".into(), worker("w", 4));
+    for (project, builder_name, share) in [("big", "a", shares[0]), ("small", "b", shares[1])] {
+        let mut builder = builder(builder_name, &["make"]);
+        builder.project = Some(project.into());
+        bench.plan.builders.insert(builder_name.into(), builder);
+        let project = ProjectDef {
+            name: project.into(),
+            description: None,
+            share,
+        };
+        bench.plan.projects.insert(project.name.clone(), project);
+    }
+    let form = scheduler("force", &["a", "b"], super::force_form());
+    bench.plan.schedulers.insert("force".into(), form);
+    bench.configure();
+    bench
+}
+
+/// How many builds of each builder run.
+fn running_of(bench: &Bench) -> [usize; 2] {
+    [1, 2].map(|id| {
+        bench
+            .running()
+            .iter()
+            .filter(|build| build.builder.0 == id)
+            .count()
+    })
+}
+
+#[test]
+fn a_project_with_many_requests_leaves_others_their_share() {
+    let mut bench = two_projects([1, 1]);
+    for _ in 0..50 {
+        bench.force(json!({"builderid": 1}));
+    }
+    let waits = bench.force(json!({"builderid": 2}));
+    assert_eq!(running_of(&bench), [4, 0]);
+    let old = bench
+        .state
+        .requests()
+        .map(|request| request.id)
+        .nth(4)
+        .expect("one waits");
+    assert_eq!(
+        bench.state.why_waiting(old).to_string(),
+        "none of its workers has room (busy: w); another project is served first: project \"small\" runs 0 \
+         builds, and project \"big\" runs 4 builds"
+    );
+    assert!(bench.state.why_waiting(old).remedy().contains("`share`"));
+    let first = bench.running()[0].id;
+    bench.end(first, Results::Success);
+    assert!(bench.running().iter().any(|build| build.request == waits));
+    for _ in 0..10 {
+        bench.force(json!({"builderid": 2}));
+    }
+    for _ in 0..10 {
+        let first = bench.running()[0].id;
+        bench.end(first, Results::Success);
+    }
+    assert_eq!(running_of(&bench), [2, 2]);
+}
+
+#[test]
+fn a_larger_share_is_more_builds_and_priority_comes_before_it() {
+    let mut bench = two_projects([3, 1]);
+    for _ in 0..20 {
+        bench.force(json!({"builderid": 2}));
+    }
+    for _ in 0..20 {
+        bench.force(json!({"builderid": 1}));
+    }
+    for _ in 0..8 {
+        let first = bench.running()[0].id;
+        bench.end(first, Results::Success);
+    }
+    assert_eq!(running_of(&bench), [3, 1]);
+    let urgent = bench.force(json!({"builderid": 2, "priority": 1}));
+    let of_big = bench
+        .running()
+        .iter()
+        .find(|build| build.builder.0 == 1)
+        .expect("one")
+        .id;
+    bench.end(of_big, Results::Success);
+    assert!(bench.running().iter().any(|build| build.request == urgent));
+    // A new share counts from the moment it is loaded.
+    bench.plan.projects.get_mut("small").expect("it is there").share = 9;
+    bench.configure();
+    for _ in 0..6 {
+        let of_big = bench
+            .running()
+            .iter()
+            .find(|build| build.builder.0 == 1)
+            .map(|build| build.id);
+        let Some(of_big) = of_big else { break };
+        bench.end(of_big, Results::Success);
+    }
+    assert_eq!(running_of(&bench), [1, 3]);
 }

@@ -9,7 +9,7 @@ mod pipelines;
 mod time;
 mod trigger;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_engine::Input;
 use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerDef, SchedulerKind};
@@ -118,6 +118,8 @@ pub(crate) struct Model {
     plan: Arc<Plan>,
     master: Option<Master>,
     builders: Vec<(String, bool)>,
+    /// The project that each builder belongs to, or belonged to last.
+    projects_of: BTreeMap<String, Option<String>>,
     workers: Vec<Worker>,
     schedulers: Vec<Scheduler>,
     stamps_of_changes: Vec<Stamp>,
@@ -462,6 +464,10 @@ impl Model {
 
     fn configure(&mut self, plan: &Arc<Plan>, now: i64) {
         let old = std::mem::replace(&mut self.plan, Arc::clone(plan));
+        for builder in plan.builders.values() {
+            self.projects_of
+                .insert(builder.name.clone(), builder.project.clone());
+        }
         for name in plan.builders.keys() {
             if !self.builders.iter().any(|(known, _)| known == name) {
                 self.builders.push((name.clone(), true));

@@ -40,6 +40,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
             let project = ProjectDef {
                 name: name.into(),
                 description: rng.chance(50).then(|| "some".into()),
+                share: 1 + rng.below(4) as u32,
             };
             let codebase = CodebaseDef {
                 name: format!("of-{name}"),

@@ -116,6 +116,17 @@ impl Model {
         }
     }
 
+    /// How much the builder's project has running, in twelfths of its share.
+    fn load(&self, builder: u64) -> usize {
+        let project = |builder: u64| &self.projects_of[&self.builders[builder as usize - 1].0];
+        let own = project(builder);
+        let share = own
+            .as_ref()
+            .and_then(|name| self.plan.projects.get(name))
+            .map_or(1, |project| project.share as usize);
+        self.count(|build| project(build.builder) == own) * 12 / share
+    }
+
     /// Whether a worker takes anything at all now.
     pub(super) fn has_room(&self, worker: u64) -> bool {
         self.workers.get(worker as usize - 1).is_some_and(|known| {
@@ -180,7 +191,10 @@ impl Model {
                 .startable(&free)
                 .into_iter()
                 .filter(|request| free.iter().any(|worker| self.locks_let(request, *worker, &lines)))
-                .min_by_key(|request| (-request.priority, request.since, request.id));
+                .min_by_key(|request| {
+                    let load = self.load(request.builder);
+                    (-request.priority, load, request.since, request.id)
+                });
             let Some(request) = first.map(|request| request.id) else {
                 return;
             };
