@@ -17,6 +17,7 @@ const SHOWN = [
   ['build-failed', 'build', { viewport: WIDE }],
   ['build-running', 'build-running-dark', { viewport: WIDE, colorScheme: 'dark' }],
   ['force', 'force', { viewport: WIDE }],
+  ['run', 'run', { viewport: WIDE }],
   ['overview', 'overview-narrow', { viewport: NARROW }],
 ]
 

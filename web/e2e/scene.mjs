@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { builder, button, gate, step } from './commands.mjs'
-import { Fleet, workerSection } from './fleet.mjs'
+import { Fleet, until, workerSection } from './fleet.mjs'
 
 /** The programs of that company, as shell scripts on the workers' path. */
 const PROGRAMS = {
@@ -36,6 +36,41 @@ exit 1`,
 const ANY = '["*"]'
 
 const REVISION = 'env = { REVISION = "%(src::revision)s" }'
+
+const RELEASE = `[[pipeline]]
+name = "release train"
+description = "From a commit to what customers get."
+[[pipeline.job]]
+name = "compile"
+builder = "forge-linux"
+[[pipeline.job]]
+name = "test"
+builder = "forge-%(matrix:board)s"
+needs = ["compile"]
+optional = true
+matrix = { board = ["linux", "arm64"] }
+[[pipeline.job]]
+name = "docs"
+builder = "forge-docs"
+[[pipeline.job]]
+name = "long soak"
+builder = "forge-linux"
+needs = ["compile"]
+when = { branch = "nightly" }
+[[pipeline.job]]
+name = "laptops"
+builder = "forge-macos"
+needs = ["compile"]
+[[pipeline.job]]
+name = "sign"
+needs = ["test", "docs", "long soak"]
+needs_on = "not_failed"
+approval = { prompt = "Is the changelog written?" }
+[[pipeline.job]]
+name = "publish"
+builder = "release"
+needs = ["sign", "laptops"]
+`
 
 const config = [
   workerSection('linux-1', 'slots = 3\nlabels = ["linux"]'),
@@ -72,7 +107,7 @@ const config = [
     'release',
     [step('compile', 'forge-compile'), step('link', 'forge-link'), step('publish', 'echo published')],
     'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nbuilds_max = 1',
-  ),
+  ).replace(ANY, '["label:linux"]'),
   builder('forge-macos', [step('compile', 'forge-compile')], 'tags = ["forge", "macos"]').replace(
     ANY,
     '["mac-mini"]',
@@ -101,10 +136,11 @@ type = "bool"
 label = "Announce it by mail"
 `,
   ),
+  RELEASE,
 ].join('\n')
 
 /** Every page, as a name, an address below `#`, and what is done before it is looked at. */
-export const pages = ({ running, failed }) => {
+export const pages = ({ running, failed, runid }) => {
   const build = (b) => `/builders/${b.builderid}/builds/${b.number}`
   const open = (text) => async (page) => page.getByRole('button', { name: text }).first().click()
   const line = (text) => async (page) => page.getByText(text).filter({ visible: true }).first().waitFor()
@@ -120,6 +156,10 @@ export const pages = ({ running, failed }) => {
     ['build-changes', `${build(failed)}?tab=changes`, line('Swage')],
     ['log', `${build(failed)}/steps/1/logs/stdio`, line('panicked')],
     ['log-line', `${build(failed)}/steps/1/logs/stdio?L=6-8`, line('panicked')],
+    ['pipelines', '/pipelines', line('release train')],
+    ['pipeline', '/pipelines/1', line('the spring release')],
+    ['run', `/runs/${runid}`, line('Is the changelog written?')],
+    ['start-run', '/pipelines/1', open('Start')],
     ['request', `/buildrequests/${running.buildrequestid + 1}`, line('next in line')],
     ['pending', '/pendingbuildrequests', line('forge-macos')],
     ['workers', '/workers', line('arm-1')],
@@ -183,7 +223,17 @@ export async function makeScene(pace = 0) {
     version: '1.4',
     reason: 'for the laptops',
   })
+  const { runid } = await fleet.call('pipelines/1', 'start', {
+    branch: 'main',
+    revision: COMMITS.at(-1)[0],
+    repository: 'https://git.forge.example/forge.git',
+    reason: 'the spring release',
+  })
+  await until('the run waits for somebody', async () => {
+    const { jobs } = await fleet.get(`runs/${runid}/jobs?state=awaiting_approval`)
+    return jobs.length > 0
+  })
   const running = await fleet.build('release', (build) => build.state_string !== '')
   const failed = await fleet.finished('forge-arm64')
-  return { fleet, running, failed }
+  return { fleet, running, failed, runid }
 }

@@ -178,7 +178,7 @@ export interface Job {
   started_at: UnixSeconds | null
   complete_at: UnixSeconds | null
   definition: {
-    readonly approval?: { readonly users?: readonly string[] } | null
+    readonly approval?: { readonly prompt?: string; readonly users?: readonly string[] } | null
     readonly optional?: boolean
   }
 }

@@ -51,13 +51,7 @@ export function JobTable({ jobs, runComplete }: { jobs: readonly Job[]; runCompl
       {deciding && (
         <ReasonDialog
           title={`${deciding.approve ? 'Approve' : 'Reject'} ${deciding.job.name}?`}
-          text={
-            deciding.approve
-              ? 'The job starts as soon as a worker is free.'
-              : deciding.job.definition.optional
-                ? 'The job is skipped; the run goes on without it.'
-                : 'The job is skipped, and the run ends as cancelled.'
-          }
+          text={[deciding.job.definition.approval?.prompt, whatFollows(deciding)].filter(Boolean).join(' ')}
           confirm={deciding.approve ? 'Approve the job' : 'Reject the job'}
           danger={!deciding.approve}
           onClose={() => setDeciding(undefined)}
@@ -135,6 +129,13 @@ export function JobTable({ jobs, runComplete }: { jobs: readonly Job[]; runCompl
   )
 }
 
+function whatFollows({ job, approve }: { job: Job; approve: boolean }): string {
+  if (approve) return 'The job starts as soon as a worker is free.'
+  return job.definition.optional
+    ? 'The job is skipped; the run goes on without it.'
+    : 'The job is skipped, and the run ends as cancelled.'
+}
+
 function Decision({ job, busy, decide }: { job: Job; busy: boolean; decide: (approve: boolean) => void }) {
   const { user } = useSession()
   if (!mayApprove(job, user)) return null
@@ -167,6 +168,8 @@ function Why({ job, byNumber, ask }: { job: Job; byNumber: ReadonlyMap<number, J
   }
   if (job.state === 'awaiting_approval') {
     const users = approvers(job)
+    const prompt = job.definition.approval?.prompt
+    if (prompt) parts.push(prompt)
     parts.push(
       users.length > 0 ? `one of these has to approve it: ${users.join(', ')}` : 'somebody has to approve it',
     )

@@ -54,7 +54,11 @@ const STORY = [
     matrix: { os: 'mac' },
     needs: [0],
   }),
-  aJob(3, 'publish', { state: 'awaiting_approval', needs: [0] }),
+  aJob(3, 'publish', {
+    state: 'awaiting_approval',
+    needs: [0],
+    definition: { approval: { prompt: 'Shall it go out?' } },
+  }),
   aJob(4, 'announce', { needs: [1, 2, 3] }),
   aJob(5, 'windows', { ...ended(3, { why: 'branch is not "main"' }), state: 'skipped', started_at: null }),
 ]
@@ -74,7 +78,7 @@ describe('the page of a run', () => {
     expect(row('compile')).toMatch(/Succeeded.*1:05/)
     expect(row('test (linux)')).toMatch(/Failed.*exit code 3/)
     await waitFor(() => expect(row('test (mac)')).toMatch(/Queued.*no worker is connected/))
-    expect(row('publish')).toMatch(/Needs approval.*somebody has to approve it/)
+    expect(row('publish')).toMatch(/Needs approval.*Shall it go out\?.*somebody has to approve it/)
     expect(row('announce')).toMatch(/Waiting.*it needs test \(mac\), publish/)
     expect(row('windows')).toMatch(/Skipped.*branch is not "main"/)
     expect(table.getByRole('link', { name: 'compile' }).getAttribute('href')).toBe('/builds/40')
