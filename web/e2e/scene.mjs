@@ -73,6 +73,7 @@ needs = ["sign", "laptops"]
 `
 
 const config = [
+  `[[project]]\nname = "forge"\n`,
   workerSection('linux-1', 'slots = 3\nlabels = ["linux"]'),
   workerSection('arm-1', 'slots = 1\nlabels = ["arm"]'),
   workerSection('mac-mini', 'labels = ["macos"]'),
@@ -83,7 +84,7 @@ const config = [
       step('compile', 'forge-compile'),
       step('test', 'forge-test'),
     ],
-    'description = "Compiles and tests every commit."\ntags = ["forge", "linux"]',
+    'description = "Compiles and tests every commit."\ntags = ["forge", "linux"]\nproject = "forge"',
   ),
   builder(
     'forge-arm64',
@@ -93,7 +94,7 @@ const config = [
       step('package', 'echo packed'),
       step('clean-up', 'echo swept', 'always_run = true'),
     ],
-    'description = "The same on the small boards."\ntags = ["forge", "arm"]',
+    'description = "The same on the small boards."\ntags = ["forge", "arm"]\nproject = "forge"',
   ).replace(ANY, '["label:arm"]'),
   builder(
     'forge-docs',
@@ -106,12 +107,13 @@ const config = [
   builder(
     'release',
     [step('compile', 'forge-compile'), step('link', 'forge-link'), step('publish', 'echo published')],
-    'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nbuilds_max = 1',
+    'description = "Builds what customers get. Started by hand."\ntags = ["forge", "release"]\nproject = "forge"\nbuilds_max = 1',
   ).replace(ANY, '["label:linux"]'),
-  builder('forge-macos', [step('compile', 'forge-compile')], 'tags = ["forge", "macos"]').replace(
-    ANY,
-    '["mac-mini"]',
-  ),
+  builder(
+    'forge-macos',
+    [step('compile', 'forge-compile')],
+    'tags = ["forge", "macos"]\nproject = "forge"',
+  ).replace(ANY, '["mac-mini"]'),
   `[[scheduler]]\nname = "on-commit"\ntype = "any_branch"\nbuilders = ["forge-linux", "forge-arm64", "forge-docs"]\n`,
   `[[scheduler]]\nname = "nightly"\ntype = "periodic"\ninterval = "1d"\nbuilders = ["forge-linux"]\n`,
   button(
@@ -144,6 +146,16 @@ export const pages = ({ running, failed, runid }) => {
   const build = (b) => `/builders/${b.builderid}/builds/${b.number}`
   const open = (text) => async (page) => page.getByRole('button', { name: text }).first().click()
   const line = (text) => async (page) => page.getByText(text).filter({ visible: true }).first().waitFor()
+  const graph = async (page) => {
+    await line('Is the changelog written?')(page)
+    await line('not connected: mac-mini')(page)
+    // Drawn, and put where all of it is in view.
+    await page.getByRole('region', { name: 'Graph of the jobs' }).getByText('Needs approval').waitFor()
+    await page.waitForFunction(() => {
+      const { transform } = document.querySelector('.react-flow__viewport').style
+      return !transform.startsWith('translate(0px, 0px)')
+    })
+  }
   const heading = (name) => async (page) => page.getByRole('heading', { name, exact: true }).waitFor()
   return [
     ['overview', '/', line('Swage: round')],
@@ -158,7 +170,7 @@ export const pages = ({ running, failed, runid }) => {
     ['log-line', `${build(failed)}/steps/1/logs/stdio?L=6-8`, line('panicked')],
     ['pipelines', '/pipelines', line('release train')],
     ['pipeline', '/pipelines/1', line('the spring release')],
-    ['run', `/runs/${runid}`, line('Is the changelog written?')],
+    ['run', `/runs/${runid}`, graph],
     ['start-run', '/pipelines/1', open('Start')],
     ['request', `/buildrequests/${running.buildrequestid + 1}`, line('next in line')],
     ['pending', '/pendingbuildrequests', line('forge-macos')],
@@ -223,6 +235,7 @@ export async function makeScene(pace = 0) {
     version: '1.4',
     reason: 'for the laptops',
   })
+  const failed = await fleet.finished('forge-arm64')
   const { runid } = await fleet.call('pipelines/1', 'start', {
     branch: 'main',
     revision: COMMITS.at(-1)[0],
@@ -234,6 +247,5 @@ export async function makeScene(pace = 0) {
     return jobs.length > 0
   })
   const running = await fleet.build('release', (build) => build.state_string !== '')
-  const failed = await fleet.finished('forge-arm64')
   return { fleet, running, failed, runid }
 }

@@ -26,6 +26,7 @@ import type {
   Job,
   Log,
   Pipeline,
+  Project,
   Properties,
   Run,
   Scheduler,
@@ -443,6 +444,15 @@ export const builderForceSchedulers = (builderid: number): LiveQuery<Page<ForceS
   fetch: (signal) => list('forceschedulers', path`builders/${builderid}/forceschedulers`, {}, signal),
   apply: (page) => page,
   staleTime: 60_000,
+})
+
+/** Nothing is told of projects: they change with the configuration, and so do their builders. */
+export const allProjects = (): LiveQuery<Page<Project>> => ({
+  key: ['projects'],
+  topics: ['builders/*/*'],
+  fetch: (signal) => list('projects', 'projects', { order: 'name' }, signal),
+  apply: (old) => old,
+  refetchOn: () => true,
 })
 
 export const allPipelines = (): LiveQuery<Page<Pipeline>> => ({

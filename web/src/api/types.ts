@@ -57,6 +57,13 @@ export interface Builder {
   tags: readonly string[]
 }
 
+export interface Project {
+  projectid: number
+  name: string
+  description: string | null
+  active: boolean
+}
+
 /** What a request or a job waits for. */
 export interface Waiting {
   /** In words, without a full stop. */
@@ -360,6 +367,7 @@ export interface Resources {
   properties: Properties
   waiting: Waiting
   pipelines: Pipeline
+  projects: Project
   runs: Run
   jobs: Job
 }

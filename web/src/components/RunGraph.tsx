@@ -52,8 +52,8 @@ export default function RunGraph({ jobs }: { jobs: readonly Job[] }) {
         edges={edges}
         nodeTypes={TYPES}
         fitView
-        // Small enough for all of it, but not too small to be read.
-        fitViewOptions={{ padding: 0.05, minZoom: 0.5, maxZoom: 1 }}
+        // Small enough for all of it, but not too small to be read, or to be touched: a job is 24 pixels high at least.
+        fitViewOptions={{ padding: 0.05, minZoom: 0.55, maxZoom: 1 }}
         minZoom={0.1}
         maxZoom={1.5}
         nodesDraggable={false}

@@ -3,6 +3,7 @@ import { useLive } from '../api/live'
 import { finishedBuilds, pendingRequests, runningBuilds } from '../api/queries'
 import { BuildTable } from '../components/BuildTable'
 import { Count, Page, Panel } from '../components/Page'
+import { Projects } from '../components/Projects'
 import { RequestTable } from '../components/RequestTable'
 import { Empty, Loaded } from '../components/States'
 import { counted, formatCount } from '../lib/format'
@@ -23,7 +24,8 @@ export function Home() {
   const configured =
     workerItems?.filter((w) => w.connected_to.length > 0 || w.configured_on.length > 0).length ?? 0
   const paused = workerItems?.filter((w) => w.paused).length ?? 0
-  const active = builders.query.data?.items.filter((b) => b.masterids.length > 0).length
+  const configuredBuilders = builders.query.data?.items.filter((b) => b.masterids.length > 0)
+  const active = configuredBuilders?.length
   const count = running.data?.total
 
   return (
@@ -74,6 +76,9 @@ export function Home() {
             {({ items }) => <RequestTable requests={items.slice(0, SHOWN_PENDING)} />}
           </Loaded>
         </Panel>
+      )}
+      {configuredBuilders?.some(({ projectid }) => projectid !== null) && (
+        <Projects builders={configuredBuilders} />
       )}
       <Panel title="Recent builds">
         <Loaded query={finished} what="the recent builds">

@@ -41,6 +41,8 @@ export function Shell() {
   }, [pathname])
 
   const link = { className: css.link ?? '', activeProps: { className: css.active ?? '' } }
+  // A run's page belongs to the pipelines.
+  const here = { className: `${css.link ?? ''} ${css.active ?? ''}`, 'aria-current': 'page' } as const
   return (
     <>
       {/* A link to `#main` would change the route, which lives in the hash. */}
@@ -59,7 +61,7 @@ export function Shell() {
           <Link to="/builders" {...link}>
             Builders
           </Link>
-          <Link to="/pipelines" {...link}>
+          <Link to="/pipelines" {...link} {...(pathname.startsWith('/runs/') ? here : {})}>
             Pipelines
           </Link>
           <Link to="/pendingbuildrequests" {...link}>
