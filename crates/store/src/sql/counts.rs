@@ -44,10 +44,4 @@ impl Counts {
             *entry = count;
         }
     }
-
-    /// Forgets everything.
-    #[expect(dead_code, reason = "for retention")]
-    pub(crate) fn clear(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
 }
