@@ -1,9 +1,16 @@
 //! Functions of a Starlark configuration that are asked while it is in force.
+//!
+//! They run on a few threads that live as long as the configuration, each with the stack that they may need. Whoever asks waits for the
+//! answer; the limits on steps and memory say for how long at most.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, mpsc},
+};
 
 use ironmaster_model::Callbacks;
-use ironmaster_starlark::{Call, Error, Heap, Host, Limits, Program, Refusal, Source, Value};
+use ironmaster_starlark::{Call, Error, Heap, Host, Limits, Program, Refusal, STACK_BYTES, Source, Value};
 use serde_json::Map;
 
 use crate::{
@@ -19,6 +26,19 @@ const LIMITS: Limits = Limits {
     files: 0,
 };
 
+/// How many functions run at once.
+const THREADS: usize = 2;
+/// How many questions may wait for a thread; who asks more waits before the question is taken.
+const QUEUE: usize = 64;
+
+/// The functions, with the threads that they run on.
+pub(crate) struct Callers {
+    functions: Arc<Functions>,
+    jobs: mpsc::SyncSender<Job>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
 /// The functions, with what they need to run and to be blamed.
 pub(crate) struct Functions {
     pub(crate) program: Program,
@@ -29,15 +49,67 @@ pub(crate) struct Functions {
     pub(crate) masked: BTreeMap<String, String>,
 }
 
-impl Callbacks for Functions {
+impl Callers {
+    /// Starts the threads. They end when this is dropped.
+    pub(crate) fn new(functions: Functions) -> Self {
+        let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..THREADS {
+            let queue = Arc::clone(&queue);
+            // Where there is none at all, whoever asks is told so.
+            let _ = std::thread::Builder::new()
+                .name("callbacks".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || work(&queue));
+        }
+        Self {
+            functions: Arc::new(functions),
+            jobs,
+        }
+    }
+
+    /// Runs something on one of the threads and waits for it. None if it broke, or there is no thread.
+    fn run<T: Send + 'static>(&self, ask: impl FnOnce(&Functions) -> T + Send + 'static) -> Option<T> {
+        let functions = Arc::clone(&self.functions);
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job = move || {
+            let _ = answer.send(ask(&functions));
+        };
+        self.jobs.send(Box::new(job)).ok()?;
+        answered.recv().ok()
+    }
+}
+
+fn work(queue: &Mutex<mpsc::Receiver<Job>>) {
+    loop {
+        let Ok(next) = queue.lock().map(|queue| queue.recv()) else {
+            return;
+        };
+        let Ok(job) = next else { return };
+        // Our own mistake, which must not end a program that runs: whoever asked hears that there is no answer.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+impl Callbacks for Callers {
     fn change_filters(
         &self,
         change: &Map<String, serde_json::Value>,
     ) -> BTreeMap<String, Result<bool, String>> {
-        self.change_filters
-            .iter()
-            .map(|(scheduler, function)| (scheduler.clone(), self.ask(function, change)))
-            .collect()
+        let change = change.clone();
+        let answers = self.run(move |functions| {
+            let filters = functions.change_filters.iter();
+            filters
+                .map(|(scheduler, function)| (scheduler.clone(), functions.ask(function, &change)))
+                .collect()
+        });
+        answers.unwrap_or_else(|| {
+            let broken = "the function has not come to an end: there is no thread for it, or this program has made a mistake";
+            let filters = self.functions.change_filters.keys();
+            filters
+                .map(|scheduler| (scheduler.clone(), Err(broken.to_owned())))
+                .collect()
+        })
     }
 }
 
@@ -51,7 +123,7 @@ impl Functions {
             Ok(vec![heap.struct_of(fields)?])
         };
         self.program
-            .call(function, argument, LIMITS, &mut Nothing, |heap, value| {
+            .call_here(function, argument, LIMITS, &mut Nothing, |heap, value| {
                 heap.truth(value)
             })
             .map_err(|error| self.traceback(&error))

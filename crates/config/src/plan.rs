@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     ConfigFile, Loaded, Report, Settings,
     builder::{self, Builders},
-    callbacks::Functions,
+    callbacks::{Callers, Functions},
     checker::{Checker, Section, Span},
     fields, keys, lock, mask, master,
     pipeline::{self, Pipelines},
@@ -66,12 +66,12 @@ pub(crate) fn check(
         return (None, report);
     }
     let functions = program.filter(|_| !change_filters.is_empty()).map(|program| {
-        let functions: Arc<dyn Callbacks> = Arc::new(Functions {
+        let functions: Arc<dyn Callbacks> = Arc::new(Callers::new(Functions {
             program,
             change_filters,
             masked: report.sources.clone(),
             sources,
-        });
+        }));
         functions
     });
     let plan = Plan {

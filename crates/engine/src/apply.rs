@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, Counter, Event, LogSave, MasterRecord, RequestPhase, SchedulerId,
-    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId, WorkerPreference,
+    SchedulerRecord, SchedulerState, Sequenced, StepId, Timestamp, WorkerId,
 };
 
 use crate::{
@@ -86,14 +86,8 @@ impl State {
                     self.index_locks();
                 }
                 self.index_worker(worker.id);
-                if new
-                    && self
-                        .plan
-                        .builders
-                        .values()
-                        .any(|def| def.prefer == WorkerPreference::Order)
-                {
-                    self.index_configuration();
+                if new {
+                    self.index_ranks_of(worker.id);
                 }
                 self.update_lease(worker.id);
                 self.update_downtime(worker.id);

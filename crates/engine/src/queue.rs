@@ -158,6 +158,18 @@ impl Queue {
         self.workers.get(&worker).map_or(&[], |worker| &worker.builders)
     }
 
+    /// A builder prefers one of its workers so much: the lowest number first.
+    pub(crate) fn set_rank(&mut self, builder: BuilderId, worker: WorkerId, rank: u32) {
+        let Some(queue) = self.builders.get_mut(&builder) else {
+            return;
+        };
+        match queue.ranks.binary_search_by_key(&worker, |(id, _)| *id) {
+            Ok(at) => queue.ranks[at].1 = rank,
+            Err(at) => queue.ranks.insert(at, (worker, rank)),
+        }
+        self.stale = true;
+    }
+
     /// A worker exists, with so many slots and for these builders (in order of id).
     pub(crate) fn set_worker(&mut self, id: WorkerId, slots: u32, builders: &[BuilderId], available: bool) {
         let worker = self.workers.entry(id).or_insert_with(|| {

@@ -113,7 +113,7 @@ pub struct BuilderDef {
 }
 
 /// Selects workers for a builder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerSelector {
     /// The worker with this name.

@@ -40,7 +40,7 @@ impl Default for Limits {
 const DEPTH_MAX: u32 = 4000;
 
 /// Stack for that.
-pub(crate) const STACK_BYTES: usize = 64 << 20;
+pub const STACK_BYTES: usize = 64 << 20;
 
 /// What a file can touch.
 pub trait Host: Send {

@@ -75,39 +75,53 @@ impl Program {
         host: &mut dyn Host,
         read: impl FnOnce(&Heap, &Value) -> T + Send,
     ) -> Result<T, Error> {
-        let span = Span::default();
         let result = on_a_stack(|| {
-            let mut machine = Machine::resume(
-                host,
-                Arc::clone(&self.builtins),
-                self.modules.to_vec(),
-                Arc::clone(&self.objects),
-                limits,
-            );
-            let positional = arguments(&mut machine.heap)
-                .map_err(|error| vec![*error])?
-                .into_iter()
-                .map(|value| Slot { value, span })
-                .collect();
-            let arguments = Arguments {
-                positional,
-                named: Vec::new(),
-            };
-            match machine.call(function, arguments, span) {
-                Ok(value) => Ok(read(&machine.heap, &value)),
-                Err(mut error) => {
-                    // The call from outside stands in no file.
-                    if error.trace.last().is_some_and(|frame| frame.span == span) {
-                        error.trace.pop();
-                    }
-                    Err(vec![*error])
-                }
-            }
+            self.call_here(function, arguments, limits, host, read)
+                .map_err(|error| vec![error])
         });
         result.map_err(|errors| {
             let first = errors.into_iter().next();
             first.unwrap_or_else(|| *Error::new(ErrorKind::Failed, "the call failed"))
         })
+    }
+
+    /// The same as [`call`](Self::call) for a thread that has a stack of [`STACK_BYTES`]: nothing else keeps a function that is
+    /// nested deeply from overflowing it.
+    pub fn call_here<T>(
+        &self,
+        function: &Value,
+        arguments: impl FnOnce(&mut Heap) -> Result<Vec<Value>, Box<Error>>,
+        limits: Limits,
+        host: &mut dyn Host,
+        read: impl FnOnce(&Heap, &Value) -> T,
+    ) -> Result<T, Error> {
+        let span = Span::default();
+        let mut machine = Machine::resume(
+            host,
+            Arc::clone(&self.builtins),
+            self.modules.to_vec(),
+            Arc::clone(&self.objects),
+            limits,
+        );
+        let positional = arguments(&mut machine.heap)
+            .map_err(|error| *error)?
+            .into_iter()
+            .map(|value| Slot { value, span })
+            .collect();
+        let arguments = Arguments {
+            positional,
+            named: Vec::new(),
+        };
+        match machine.call(function, arguments, span) {
+            Ok(value) => Ok(read(&machine.heap, &value)),
+            Err(mut error) => {
+                // The call from outside stands in no file.
+                if error.trace.last().is_some_and(|frame| frame.span == span) {
+                    error.trace.pop();
+                }
+                Err(*error)
+            }
+        }
     }
 
     /// What an object is that the evaluation has made.

@@ -1,11 +1,11 @@
 //! A configuration comes into force. Names that return keep their ids; what did not change causes no event.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
     BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord, Counter, Event,
     PipelineId, PipelineRecord, Plan, ProjectId, ProjectRecord, SchedulerDef, SchedulerId, SchedulerKind,
-    SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord,
+    SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord, WorkerSelector,
 };
 
 use crate::{Refusal, Reply, Tx, timed};
@@ -93,6 +93,11 @@ fn projects(tx: &mut Tx<'_>, plan: &Plan) {
 }
 
 fn builders(tx: &mut Tx<'_>, plan: &Plan) {
+    let projects: BTreeMap<String, ProjectId> = tx
+        .state()
+        .projects()
+        .map(|project| (project.name.clone(), project.id))
+        .collect();
     for definition in plan.builders.values() {
         let known = tx.state().builder_by_name(&definition.name);
         let builder = BuilderRecord {
@@ -105,8 +110,7 @@ fn builders(tx: &mut Tx<'_>, plan: &Plan) {
             project: definition
                 .project
                 .as_deref()
-                .and_then(|name| tx.state().projects().find(|project| project.name == name))
-                .map(|project| project.id),
+                .and_then(|name| projects.get(name).copied()),
         };
         if known != Some(&builder) {
             tx.emit(Event::BuilderSet { builder });
@@ -125,16 +129,22 @@ fn builders(tx: &mut Tx<'_>, plan: &Plan) {
 }
 
 fn workers(tx: &mut Tx<'_>, plan: &Plan) {
-    let mut builders: std::collections::BTreeMap<String, Vec<BuilderId>> = std::collections::BTreeMap::new();
+    // Which workers a builder means is looked up once for all builders that say the same.
+    let mut alike: BTreeMap<&[WorkerSelector], Vec<BuilderId>> = BTreeMap::new();
     for definition in plan.builders.values() {
         if let Some(builder) = tx.state().builder_by_name(&definition.name) {
-            for worker in plan.workers_of(definition) {
-                builders.entry(worker).or_default().push(builder.id);
+            alike.entry(&definition.workers).or_default().push(builder.id);
+        }
+    }
+    let mut builders_of: Vec<Vec<BuilderId>> = vec![Vec::new(); plan.workers.len()];
+    for (selectors, builders) in alike {
+        for (worker, all) in plan.workers.values().zip(&mut builders_of) {
+            if selectors.iter().any(|selector| selector.matches(worker)) {
+                all.extend(&builders);
             }
         }
     }
-    for definition in plan.workers.values() {
-        let mut builders = builders.remove(&definition.name).unwrap_or_default();
+    for (definition, mut builders) in plan.workers.values().zip(builders_of) {
         builders.sort_unstable();
         let known = tx.state().worker_by_name(&definition.name);
         let downtime = definition.downtime_at(tx.now());

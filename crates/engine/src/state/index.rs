@@ -115,6 +115,25 @@ impl State {
         ranks
     }
 
+    /// Tells the index how a new worker is preferred by builders that go by their order.
+    pub(crate) fn index_ranks_of(&mut self, id: WorkerId) {
+        let Some(worker) = self
+            .workers
+            .get(&id)
+            .and_then(|worker| self.plan.workers.get(&worker.name))
+        else {
+            return;
+        };
+        for def in self.plan.builders.values() {
+            if def.prefer == WorkerPreference::Order
+                && let Some(rank) = def.workers.iter().position(|selector| selector.matches(worker))
+                && let Some(builder) = self.names.builders.get(&def.name)
+            {
+                self.queue.set_rank(*builder, id, rank as u32);
+            }
+        }
+    }
+
     /// Tells the index how much there is of each lock.
     pub(crate) fn index_locks(&mut self) {
         let limits = self
