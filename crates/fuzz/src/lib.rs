@@ -30,6 +30,14 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target {
+        name: "banana",
+        run: targets::buildbot::banana,
+    },
+    Target {
+        name: "buildbot_session",
+        run: targets::buildbot::session,
+    },
+    Target {
         name: "change_hook",
         run: targets::text::change_hook,
     },
@@ -48,6 +56,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "logs",
         run: targets::logs::file,
+    },
+    Target {
+        name: "msgpack",
+        run: targets::buildbot::message,
     },
     Target {
         name: "query",

@@ -1,5 +1,6 @@
 //! What is tried with an input.
 
+pub(crate) mod buildbot;
 pub(crate) mod logs;
 pub(crate) mod query;
 pub(crate) mod rest;

@@ -12,6 +12,16 @@ fn check(name: &str, mutations: u64) {
 }
 
 #[test]
+fn banana_streams() {
+    check("banana", 10_000);
+}
+
+#[test]
+fn buildbot_sessions() {
+    check("buildbot_session", 5000);
+}
+
+#[test]
 fn change_hooks() {
     check("change_hook", 20_000);
 }
@@ -34,6 +44,11 @@ fn interpolations() {
 #[test]
 fn log_files() {
     check("logs", 1500);
+}
+
+#[test]
+fn msgpack_messages() {
+    check("msgpack", 20_000);
 }
 
 #[test]
