@@ -11,7 +11,9 @@ if [ ! -e "$to/complete" ]; then
     echo "bringing Buildbot $version into .tools/buildbot-$version" >&2
     rm -rf "$to"
     python3 -m venv "$to"
-    "$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
+    constraints="scripts/buildbot-$version.txt"
+    [ -e "$constraints" ] || constraints=/dev/null
+    "$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 2 --constraint "$constraints" \
         "buildbot==$version" "buildbot-www==$version" "buildbot-worker==$version" >&2
     : >"$to/complete"
 fi

@@ -1,15 +1,19 @@
-//! `/worker`: the WebSocket of native workers. This room only carries frames; what they mean is the master's business.
+//! The WebSockets of workers: `/worker` for our own, and every path that is nothing else for Buildbot's workers that speak
+//! msgpack. This room only carries frames; what they mean is the master's business.
 
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
     extract::{
-        Extension, State, WebSocketUpgrade,
+        Extension, FromRequestParts, Request, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
     },
-    response::Response,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
+use ironmaster_master::StockSession;
 use ironmaster_wire::{Frame, Limits};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -24,6 +28,8 @@ const FRAMES_BETWEEN: usize = 8;
 /// What is read from a socket at once. The library keeps, and clears for each read, so much for each worker that is connected;
 /// the rest of a larger frame is read into the frame itself.
 const READ_BYTES: usize = 4 * 1024;
+/// The largest message of a stock worker. It sends a line as a whole, of so many characters as the master allows.
+const STOCK_MESSAGE_MAX: usize = 64 * 1024 * 1024;
 /// How long a goodbye may take.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
@@ -45,14 +51,76 @@ pub async fn upgrade(
         .on_upgrade(move |socket| {
             // Here, as the task would keep room for the whole socket if it had it for a moment.
             let (sink, stream) = socket.split();
-            serve(app, connection, client, sink, stream)
+            serve(app, connection, client, Speaks::Native, sink, stream)
         })
+}
+
+/// Whether somebody asks for a WebSocket with a name and a password, as stock workers do.
+pub fn is_stock(headers: &HeaderMap) -> bool {
+    let says = |name, what: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.to_ascii_lowercase().contains(what))
+    };
+    says(header::UPGRADE, "websocket") && says(header::AUTHORIZATION, "basic ")
+}
+
+/// Answers a stock worker (`docs/reference/worker-protocol-msgpack.md`, section 1).
+pub async fn upgrade_stock(app: Shared, client: IpAddr, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let Some((name, password)) = credentials(&parts.headers) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    if let Err(reason) = app.master.admit_worker(&name, &password) {
+        app.master.note_refusal(&client.to_string(), &name, &reason);
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let Ok(session) = StockSession::msgpack(name) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let connection = parts.extensions.get::<Connection>().cloned().map(Extension);
+    match WebSocketUpgrade::from_request_parts(&mut parts, &app).await {
+        Ok(upgrade) => upgrade
+            .max_frame_size(STOCK_MESSAGE_MAX)
+            .max_message_size(STOCK_MESSAGE_MAX)
+            .read_buffer_size(READ_BYTES)
+            .on_upgrade(move |socket| {
+                let (sink, stream) = socket.split();
+                serve(
+                    app,
+                    connection,
+                    client,
+                    Speaks::Stock(Box::new(session)),
+                    sink,
+                    stream,
+                )
+            }),
+        Err(_) => upgrade_required(),
+    }
+}
+
+/// Name and password; the name ends at the first colon.
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, password) = text.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| (name.to_owned(), password.to_owned()))
+}
+
+/// What a worker speaks.
+enum Speaks {
+    Native,
+    Stock(Box<StockSession>),
 }
 
 async fn serve(
     app: Shared,
     _connection: Option<Extension<Connection>>,
     client: IpAddr,
+    speaks: Speaks,
     mut sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
 ) {
@@ -60,8 +128,16 @@ async fn serve(
     let (outgoing, from_master) = mpsc::channel(FRAMES_BETWEEN);
     // On its own: the session must come to its own end even if this task is dropped.
     let master = app.master.clone();
-    let session =
-        tokio::spawn(async move { master.serve_worker(client.to_string(), incoming, outgoing).await });
+    let session = tokio::spawn(async move {
+        match speaks {
+            Speaks::Native => master.serve_worker(client.to_string(), incoming, outgoing).await,
+            Speaks::Stock(session) => {
+                master
+                    .serve_stock(*session, client.to_string(), incoming, outgoing)
+                    .await;
+            }
+        }
+    });
     let mut reading = Box::pin(read(stream, to_master));
     let mut refusal = None;
     {

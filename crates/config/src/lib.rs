@@ -62,7 +62,7 @@ use ironmaster_model::{Catalogue, Plan};
 pub use database::{DatabaseSettings, Password};
 pub use pipeline::{JOBS_FILE_BYTES_MAX, read_jobs};
 pub use report::{Finding, Place, Related, Report, Severity};
-pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings};
+pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, SendchangeSettings, Settings};
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -1,4 +1,4 @@
-//! The sections `[master]`, `[change_hook]` and `[limits]`.
+//! The sections `[master]`, `[change_hook]`, `[pb]`, `[sendchange]` and `[limits]`.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::{
     checker::{Checker, Section, Text},
     database::{self, DatabaseSettings},
     keys::{self, SectionKeys},
-    settings::{ChangeHookSettings, Limits, LogLevel, Reading, Settings},
+    settings::{ChangeHookSettings, Limits, LogLevel, Reading, SendchangeSettings, Settings},
     token, units,
 };
 
@@ -34,6 +34,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         lease: LEASE,
         heartbeat: HEARTBEAT,
         dead_after: DEAD_AFTER,
+        pb: None,
+        sendchange: None,
         change_hook: ChangeHookSettings {
             enabled: true,
             token_sha256: None,
@@ -59,7 +61,21 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         if let Some(enabled) = checker.boolean(&section, "enabled") {
             settings.change_hook.enabled = enabled;
         }
-        settings.change_hook.token_sha256 = token::read(checker, &section, "change_hook", false);
+        settings.change_hook.token_sha256 =
+            token::read(checker, &section, "change_hook", false).map(|token| token.sha256);
+    }
+    if let Some(section) = section(checker, &keys::PB) {
+        checker.unknown_keys(&section, &[]);
+        settings.pb = address(checker, &section, "listen", 9989);
+    }
+    if let Some(section) = section(checker, &keys::SENDCHANGE) {
+        checker.unknown_keys(&section, &[]);
+        let user = checker.text(&section, "user");
+        let token = token::read(checker, &section, "sendchange", true);
+        settings.sendchange = token.map(|token| SendchangeSettings {
+            user: user.map_or_else(|| "change".to_owned(), |user| user.value),
+            secret: token.pb,
+        });
     }
     if let Some(section) = section(checker, &keys::LIMITS) {
         checker.unknown_keys(&section, &[]);
@@ -84,19 +100,8 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
     {
         settings.url = url;
     }
-    if let Some(text) = checker.text(section, "listen") {
-        match text.value.parse() {
-            Ok(address) => settings.listen = address,
-            Err(_) => checker.error_help(
-                "bad_address",
-                text.span,
-                format!("`{}` is not an address with a port", text.value),
-                Some(
-                    "write `127.0.0.1:8010` for this machine only, or `0.0.0.0:8010` for every address"
-                        .to_owned(),
-                ),
-            ),
-        }
+    if let Some(address) = address(checker, section, "listen", 8010) {
+        settings.listen = address;
     }
     if let Some(dir) = checker.text(section, "state_dir") {
         if dir.value.is_empty() {
@@ -201,6 +206,27 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
             Some("otherwise workers give up before the master has noticed anything".to_owned()),
         );
     }
+}
+
+fn address(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    key: &'static str,
+    port: u16,
+) -> Option<SocketAddr> {
+    let text = checker.text(section, key)?;
+    let address = text.value.parse().ok();
+    if address.is_none() {
+        checker.error_help(
+            "bad_address",
+            text.span,
+            format!("`{}` is not an address with a port", text.value),
+            Some(format!(
+                "write `127.0.0.1:{port}` for this machine only, or `0.0.0.0:{port}` for every address"
+            )),
+        );
+    }
+    address
 }
 
 fn is_origin(text: &str) -> bool {

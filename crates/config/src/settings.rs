@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use ironmaster_model::Duration;
+use ironmaster_model::{Duration, PbSecret};
 
 use crate::database::DatabaseSettings;
 
@@ -36,6 +36,10 @@ pub struct Settings {
     /// After how much silence at the latest a connection to a worker counts as dead; at least two and a half times
     /// `heartbeat`, so whoever sets the protocol up needs `heartbeat` only.
     pub dead_after: Duration,
+    /// Where Perspective Broker is served, if it is.
+    pub pb: Option<SocketAddr>,
+    /// Who may report changes over Perspective Broker, if anybody may.
+    pub sendchange: Option<SendchangeSettings>,
     /// The generic change hook.
     pub change_hook: ChangeHookSettings,
     /// Bounds on what comes from outside.
@@ -59,6 +63,8 @@ impl Settings {
             lease,
             heartbeat,
             dead_after,
+            pb,
+            sendchange,
             change_hook,
             limits,
         } = self;
@@ -79,6 +85,8 @@ impl Settings {
             ("`lease` in [master]", *lease == other.lease),
             ("`heartbeat` in [master]", *heartbeat == other.heartbeat),
             ("`dead_after` in [master]", *dead_after == other.dead_after),
+            ("[pb]", *pb == other.pb),
+            ("[sendchange]", *sendchange == other.sendchange),
             ("[change_hook]", *change_hook == other.change_hook),
             ("[limits]", *limits == other.limits),
         ]
@@ -123,6 +131,15 @@ impl LogLevel {
             LogLevel::Trace => "trace",
         }
     }
+}
+
+/// Who may report changes over Perspective Broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendchangeSettings {
+    /// The name.
+    pub user: String,
+    /// What goes with it.
+    pub secret: PbSecret,
 }
 
 /// Settings of `/change_hook/base`.

@@ -1,7 +1,9 @@
-//! Tokens: given in the configuration, in a file or in the environment; only their SHA-256 goes further.
+//! Tokens: given in the configuration, in a file or in the environment; only their digests go further.
 
 use std::{fs, io::Read, path::Path};
 
+use ironmaster_model::PbSecret;
+use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use crate::checker::{Checker, Section, Span, Text};
@@ -13,13 +15,21 @@ const TOKEN_BYTES_STRONG: usize = 16;
 
 const KEYS: [&str; 3] = ["token", "token_file", "token_env"];
 
-/// Reads the token of a section; `owner` names it in the configuration's identity. SHA-256 as hex.
+/// What is kept of a token.
+#[derive(Debug, Default)]
+pub(crate) struct Token {
+    /// As hex.
+    pub(crate) sha256: String,
+    pub(crate) pb: PbSecret,
+}
+
+/// Reads the token of a section; `owner` names it in the configuration's identity.
 pub(crate) fn read(
     checker: &mut Checker<'_>,
     section: &Section<'_>,
     owner: &str,
     required: bool,
-) -> Option<String> {
+) -> Option<Token> {
     let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
     // Whatever is wrong with it: it is not shown.
     if let Some(value) = section.get("token") {
@@ -58,9 +68,10 @@ pub(crate) fn read(
         _ => from_env(checker, &text)?,
     };
     check(checker, &token, key, text.span)?;
-    let digest = hex::encode(Sha256::digest(token.as_bytes()));
-    checker.tokens.insert(owner.to_owned(), digest.clone());
-    Some(digest)
+    let sha256 = hex::encode(Sha256::digest(token.as_bytes()));
+    checker.tokens.insert(owner.to_owned(), sha256.clone());
+    let pb = PbSecret(Md5::digest(token.as_bytes()).into());
+    Some(Token { sha256, pb })
 }
 
 fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {

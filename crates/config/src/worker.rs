@@ -33,7 +33,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
         let owner = name
             .as_ref()
             .map_or_else(String::new, |name| format!("worker {}", name.value));
-        let token = token::read(checker, &section, &owner, true);
+        // Only a section without errors gets out, and that has a token.
+        let token = token::read(checker, &section, &owner, true).unwrap_or_default();
         let slots = checker.integer(&section, "slots").unwrap_or(1);
         let mut labels = BTreeSet::new();
         for label in checker.texts(&section, "labels").unwrap_or_default() {
@@ -56,8 +57,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
                 name: name.value,
                 slots: u32::try_from(slots).unwrap_or(1),
                 labels,
-                // Only a section without errors gets out, and that has a token.
-                token_sha256: token.unwrap_or_default(),
+                token_sha256: token.sha256,
+                pb_secret: token.pb,
                 properties,
                 downtime,
                 time_zone: time_zone.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! `ironmaster start`: from a configuration to a master that serves.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role};
 use ironmaster_config::{LogLevel, Reading, Report, Settings};
 use ironmaster_master::{
-    ConfigSource, Findings, Leave, Master, MasterOptions, NewConfig, Origin, ReloadError,
+    ConfigSource, Findings, Leave, Master, MasterOptions, NewConfig, Origin, PbUser, ReloadError,
 };
 use serde_json::json;
 use tokio::{
@@ -45,15 +46,11 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         settings: settings.clone(),
     };
     // The port first: nothing is touched if another program has it.
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
-        let failure = Failure::because(&format!("cannot listen on {}", settings.listen), &error);
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                failure.hint("another program (perhaps another master) has that port; stop it, or set `listen` in [master]")
-            }
-            _ => failure,
-        }
-    })?;
+    let listener = listen(settings.listen, "[master]").await?;
+    let pb = match settings.pb {
+        Some(address) => Some(listen(address, "[pb]").await?),
+        None => None,
+    };
     let options = MasterOptions {
         database: database::of(&settings)?,
         lease: settings.lease,
@@ -76,6 +73,13 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         })
         .ok();
     let api_settings = api_settings(&settings, &token)?;
+    if let Some(pb) = pb {
+        let reporter = settings.sendchange.as_ref().map(|sendchange| PbUser {
+            name: sendchange.user.clone(),
+            secret: sendchange.secret.clone(),
+        });
+        master.serve_pb(pb, reporter);
+    }
     let api = ironmaster_api::serve_also(listener, local, master.clone(), api_settings);
     println!(
         "Ironmaster {} is ready: {}",
@@ -114,6 +118,18 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         _ = interrupt.recv() => tracing::warn!("stopping at once"),
     }
     Ok(())
+}
+
+async fn listen(address: SocketAddr, section: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::because(&format!("cannot listen on {address}"), &error);
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint(format!(
+                "another program (perhaps another master) has that port; stop it, or set `listen` in {section}"
+            )),
+            _ => failure,
+        }
+    })
 }
 
 /// A wrong file changes nothing.

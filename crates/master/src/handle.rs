@@ -20,7 +20,7 @@ use crate::{
     health::{Condition, HealthCell},
     leave::Leaving,
     logs::{self, LiveLogs},
-    session::Sessions,
+    session::{self, Sessions, StockSession},
     sources::Sources,
     workers::Workers,
 };
@@ -246,6 +246,36 @@ impl Master {
             .sessions
             .serve_native(self.plan(), peer, incoming, outgoing)
             .await;
+    }
+
+    /// Runs one connection of a stock worker until it ends.
+    pub async fn serve_stock(
+        &self,
+        session: StockSession,
+        peer: String,
+        incoming: mpsc::Receiver<Box<Frame>>,
+        outgoing: mpsc::Sender<Box<Frame>>,
+    ) {
+        let _tracked = self.inner.tasks.token();
+        self.inner
+            .sessions
+            .serve_stock(session, self.plan(), peer, incoming, outgoing)
+            .await;
+    }
+
+    /// Whether a worker is configured, and that its token; else why not, in words that do not tell which of both is wrong.
+    pub fn admit_worker(&self, name: &str, token: &str) -> Result<(), String> {
+        session::authenticate(&self.plan(), name, token)
+    }
+
+    /// Says in the log who was refused; not each time.
+    pub fn note_refusal(&self, peer: &str, worker: &str, reason: &str) {
+        self.inner.sessions.refusals.note(peer, worker, reason);
+    }
+
+    /// Cancelled when the master stops.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.inner.stop.clone()
     }
 
     /// Ends a worker's connection. It comes again by itself, and its commands go on.

@@ -7,7 +7,8 @@
 //! * `feed`: committed events for everybody who follows them.
 //! * `replay`: what changes would start under another configuration.
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
-//! * `workers`: what the master knows of connected workers; `session` speaks the native protocol with one.
+//! * `workers`: what the master knows of connected workers; `session` speaks with one, in whichever protocol;
+//!   `pb` is the port for Perspective Broker.
 //! * `sources`: one task a change source.
 //!
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
@@ -21,6 +22,7 @@ mod health;
 mod leave;
 mod logs;
 mod options;
+mod pb;
 mod reload;
 mod replay;
 mod runner;
@@ -36,8 +38,10 @@ pub use health::{Condition, Health};
 pub use leave::{Leave, RunningBuild, Status, StopWhen};
 pub use logs::{LogHandle, LogReadError};
 pub use options::MasterOptions;
+pub use pb::PbUser;
 pub use reload::{
     ConfigFile, ConfigRecord, ConfigSource, Findings, NewConfig, Origin, ReloadError, Reloaded,
 };
 pub use replay::{WouldStart, replay};
+pub use session::StockSession;
 pub use start::StartError;

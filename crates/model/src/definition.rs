@@ -1,6 +1,9 @@
 //! What the configuration says: the definitions that all spellings of it lead to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -41,6 +44,17 @@ pub struct Plan {
     pub callbacks: CallbackSet,
 }
 
+/// MD5 of a token: what the login of Perspective Broker is computed from. Whoever has it can log in, so it is kept in memory
+/// only: no record, message or debug output has it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PbSecret(pub [u8; 16]);
+
+impl fmt::Debug for PbSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PbSecret")
+    }
+}
+
 /// A machine that may connect, and what it may run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerDef {
@@ -52,6 +66,9 @@ pub struct WorkerDef {
     pub labels: BTreeSet<String>,
     /// SHA-256 (hex) of the token it logs in with. The token itself is never kept.
     pub token_sha256: String,
+    /// The same token, as the login of Perspective Broker needs it.
+    #[serde(skip)]
+    pub pb_secret: PbSecret,
     /// Properties of every build on it (source `Worker`).
     pub properties: BTreeMap<String, Value>,
     /// Times in which it takes no new build.

@@ -30,8 +30,8 @@ pub use callback::{CallbackSet, Callbacks};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
     BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseUse, CollapseRule,
-    FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, Plan, SchedulerDef,
-    SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
+    FixedSource, ForceDef, ForceField, ForceFieldKind, GroupLayout, Matching, NightlyDef, PbSecret, Plan,
+    SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
 };
 pub use downtime::{Downtime, DowntimeDef};
 pub use event::{Event, Sequenced};

@@ -16,7 +16,10 @@ use axum::{
 pub use config::serve as config;
 
 use self::files::{File, embedded, from_directory};
-use crate::app::{Client, Shared};
+use crate::{
+    app::{Client, Shared},
+    worker,
+};
 
 /// Where the files are.
 #[derive(Debug)]
@@ -44,6 +47,9 @@ impl Ui {
 
 /// Answers every path that nothing else answers.
 pub async fn serve(State(app): State<Shared>, Client(client): Client, request: Request) -> Response {
+    if worker::is_stock(request.headers()) {
+        return worker::upgrade_stock(app, client, request).await;
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }

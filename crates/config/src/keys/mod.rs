@@ -23,7 +23,7 @@ pub use scheduler::{
     FILTER, SCHEDULER, SCHEDULER_CHANGES, SCHEDULER_DEPENDENT, SCHEDULER_NIGHTLY, SCHEDULER_PERIODIC,
     SCHEDULER_TRIGGERABLE,
 };
-pub use settings::{CHANGE_HOOK, LIMITS, MASTER};
+pub use settings::{CHANGE_HOOK, LIMITS, MASTER, PB, SENDCHANGE};
 pub use types::Type;
 pub(crate) use types::{field_unit, field_words};
 pub use worker::WORKER;
@@ -77,6 +77,8 @@ impl SectionKeys {
 pub static TOP: &[&SectionKeys] = &[
     &MASTER,
     &CHANGE_HOOK,
+    &PB,
+    &SENDCHANGE,
     &LIMITS,
     &PROJECT,
     &CODEBASE,

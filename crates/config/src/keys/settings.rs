@@ -1,7 +1,7 @@
-//! Keys of the master itself: `[master]`, `[change_hook]`, `[limits]`.
+//! Keys of the master itself: `[master]`, `[change_hook]`, `[pb]`, `[sendchange]`, `[limits]`.
 
 use super::{
-    SectionKeys, Type, optional,
+    SectionKeys, Type, optional, required,
     worker::{TOKEN, TOKEN_ENV, TOKEN_FILE},
 };
 
@@ -124,6 +124,36 @@ pub static CHANGE_HOOK: SectionKeys = SectionKeys {
     doc: "The generic change hook, `POST /change_hook/base`. Without a token everybody who reaches the master may report changes.",
     keys: &[
         optional("enabled", Type::Bool, "true", "Whether the hook exists.", "false"),
+        TOKEN,
+        TOKEN_FILE,
+        TOKEN_ENV,
+    ],
+};
+
+/// `[pb]`.
+pub static PB: SectionKeys = SectionKeys {
+    header: "[pb]",
+    doc: "The port for Perspective Broker, which Buildbot's own worker speaks unless it is told otherwise: see [workers of Buildbot](migrate/workers.md). Without this section there is none.",
+    keys: &[required(
+        "listen",
+        Type::Address,
+        "Where the master listens for it. Buildbot's usual port is 9989.",
+        "\"0.0.0.0:9989\"",
+    )],
+};
+
+/// `[sendchange]`.
+pub static SENDCHANGE: SectionKeys = SectionKeys {
+    header: "[sendchange]",
+    doc: "Who may report changes with `buildbot sendchange`, which speaks Perspective Broker: the port is that of `[pb]`. Exactly one of `token`, `token_file` and `token_env` must be given; Buildbot's client says `changepw` unless it is told otherwise.",
+    keys: &[
+        optional(
+            "user",
+            Type::Text,
+            "\"change\"",
+            "The name to log in with. No worker may have it.",
+            "\"committers\"",
+        ),
         TOKEN,
         TOKEN_FILE,
         TOKEN_ENV,

@@ -13,6 +13,7 @@ mod proxy;
 mod refusals;
 mod rng;
 mod starlark;
+mod stock_workers;
 mod trigger;
 mod witness;
 mod worker_loss;

@@ -44,6 +44,10 @@ pub(crate) trait Carrier: Send {
     fn poll_timeout(&self) -> Option<Duration>;
     /// Probes the worker when it is time. An error says that it is gone.
     fn handle_timeout(&mut self, now: Duration) -> Result<(), CarrierError>;
+    /// What it speaks, for people.
+    fn protocol(&self) -> &'static str;
+    /// Whether the worker has asked, since this was last called, to be stopped when it is idle.
+    fn takes_shutdown_wish(&mut self) -> bool;
     /// Whether the protocol has made sure itself that the worker is who it says.
     fn is_known(&self) -> bool;
     /// Whether the worker has to be told which directories its builds have.
@@ -81,6 +85,12 @@ impl Carrier for MasterSession {
     }
     fn handle_timeout(&mut self, now: Duration) -> Result<(), CarrierError> {
         Ok(self.handle_timeout(now)?)
+    }
+    fn protocol(&self) -> &'static str {
+        "native"
+    }
+    fn takes_shutdown_wish(&mut self) -> bool {
+        false
     }
     fn is_known(&self) -> bool {
         false

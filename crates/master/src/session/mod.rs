@@ -2,6 +2,7 @@
 //! [`Carrier`]), and the worker's link.
 
 mod carrier;
+mod stock;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::carrier::{Carrier, CarrierError};
+pub use self::stock::StockSession;
 use crate::{
     committer::{Committer, SubmitError},
     workers::{WorkerLink, Workers},
@@ -81,6 +83,19 @@ impl Sessions {
         self.serve(session, plan, peer, incoming, outgoing).await;
     }
 
+    /// Runs one connection of a stock worker until it ends.
+    pub(crate) async fn serve_stock(
+        &self,
+        session: StockSession,
+        plan: Arc<Plan>,
+        peer: String,
+        incoming: mpsc::Receiver<Box<Frame>>,
+        outgoing: mpsc::Sender<Box<Frame>>,
+    ) {
+        self.serve(Box::new(session), plan, peer, incoming, outgoing)
+            .await;
+    }
+
     /// Runs one connection until it ends. What its beginning and its end need room for is not kept while it lasts: there are
     /// many of them.
     async fn serve(
@@ -103,7 +118,7 @@ impl Sessions {
             return;
         };
         if greeted.ended.is_none() {
-            greeted.ended = Some(connection.pump(&greeted.link).await);
+            greeted.ended = Some(self.pump(&greeted, &mut connection).await);
         }
         Box::pin(self.part(greeted, &peer, connection)).await;
     }
@@ -117,7 +132,7 @@ impl Sessions {
         if let Err(reason) = if known {
             Ok(())
         } else {
-            authenticate(&plan, &hello)
+            authenticate(&plan, &hello.name, &hello.token)
         } {
             self.refusals.note(peer, &name, &reason);
             // Wrong credentials do not become right by trying again; the configuration may change, though.
@@ -144,6 +159,23 @@ impl Sessions {
             worker,
             ended: connected.err(),
         })
+    }
+
+    /// The life of an open connection.
+    async fn pump(&self, greeted: &Greeted, connection: &mut Running) -> End {
+        loop {
+            if let Some(end) = connection.pump(&greeted.link).await {
+                return end;
+            }
+            tracing::info!(
+                worker = greeted.name,
+                "the worker asks to be stopped when it is idle"
+            );
+            let Some(worker) = greeted.worker else { continue };
+            if let Err(error) = self.committer.submit_fact(Input::StopWorker { worker }).await {
+                return error.into();
+            }
+        }
     }
 
     /// The end of a connection.
@@ -181,7 +213,7 @@ impl Sessions {
                 resumes: hello.capabilities.resumes,
                 connected: true,
             },
-            info: info(&hello),
+            info: info(&hello, connection.session.protocol()),
         };
         match self.committer.submit(Input::WorkerConnected(connected)).await {
             Ok(Reply::Worker(id)) => *worker = Some(id),
@@ -258,27 +290,30 @@ impl Running {
         }
     }
 
-    /// The life of an open connection.
-    async fn pump(&mut self, link: &WorkerLink) -> End {
+    /// The life of an open connection, until it ends or the worker wishes to be stopped.
+    async fn pump(&mut self, link: &WorkerLink) -> Option<End> {
         loop {
             while let Some(event) = self.session.poll_event() {
                 match event {
                     MasterEvent::Output(chunk) => {
                         if !link.output(chunk) {
-                            return End::Crumbs;
+                            return Some(End::Crumbs);
                         }
                     }
                     MasterEvent::Exited(exited) => link.exited(exited),
                     MasterEvent::Lost { id, reason } => link.lost(id, reason),
-                    MasterEvent::Goodbye { reason } => return End::Goodbye(reason),
+                    MasterEvent::Goodbye { reason } => return Some(End::Goodbye(reason)),
                     MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
                 }
             }
             if let Err(error) = link.pump(self.session.as_mut()) {
-                return error.into();
+                return Some(error.into());
+            }
+            if self.session.takes_shutdown_wish() {
+                return None;
             }
             if let Err(end) = self.turn(Some(link)).await {
-                return end;
+                return Some(end);
             }
         }
     }
@@ -347,15 +382,12 @@ fn dirs(state: &State, id: WorkerId) -> Vec<String> {
 }
 
 /// Whether the worker is configured, and its token right. The reason does not tell which of both is wrong.
-fn authenticate(plan: &Plan, hello: &Hello) -> Result<(), String> {
+pub(crate) fn authenticate(plan: &Plan, name: &str, token: &str) -> Result<(), String> {
     let wrong = || {
-        format!(
-            "worker \"{}\" is not configured on this master, or its token is not the configured one",
-            hello.name
-        )
+        format!("worker \"{name}\" is not configured on this master, or its token is not the configured one")
     };
-    let worker = plan.workers.get(&hello.name).ok_or_else(wrong)?;
-    let given = hex::encode(Sha256::digest(hello.token.as_bytes()));
+    let worker = plan.workers.get(name).ok_or_else(wrong)?;
+    let given = hex::encode(Sha256::digest(token.as_bytes()));
     if bool::from(given.as_bytes().ct_eq(worker.token_sha256.as_bytes())) {
         Ok(())
     } else {
@@ -363,8 +395,8 @@ fn authenticate(plan: &Plan, hello: &Hello) -> Result<(), String> {
     }
 }
 
-fn info(hello: &Hello) -> WorkerInfo {
-    let mut facts = BTreeMap::new();
+fn info(hello: &Hello, protocol: &str) -> WorkerInfo {
+    let mut facts = BTreeMap::from([("protocol".to_owned(), protocol.into())]);
     if let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&hello.info) {
         facts.extend(map);
     }
@@ -389,7 +421,7 @@ impl RefusalLog {
     const INTERVAL: Duration = Duration::from_secs(10);
     const ADDRESSES_MAX: usize = 1024;
 
-    fn note(&self, peer: &str, worker: &str, reason: &str) {
+    pub(crate) fn note(&self, peer: &str, worker: &str, reason: &str) {
         // Not the port, which is another one each time.
         let address = peer
             .parse::<std::net::SocketAddr>()

@@ -22,7 +22,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("latent", &["model"]),
     (
         "master",
-        &["changes", "engine", "logs", "model", "steps", "store", "wire"],
+        &[
+            "buildbot", "changes", "engine", "logs", "model", "steps", "store", "wire",
+        ],
     ),
     (
         "api",

@@ -145,6 +145,7 @@ fn worker(rng: &mut Rng, name: &str, whole: bool) -> WorkerDef {
         slots: 1 + rng.below(3) as u32,
         labels,
         token_sha256: String::new(),
+        pb_secret: ironmaster_model::PbSecret::default(),
         properties: BTreeMap::new(),
         downtime,
         time_zone: (*rng.pick(&["", "Europe/Berlin", "Australia/Lord_Howe"])).into(),

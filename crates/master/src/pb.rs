@@ -1,0 +1,226 @@
+//! The port for Perspective Broker. Whoever connects says who it is, proves it, and is then a worker, or somebody who reports
+//! changes.
+
+mod changes;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ironmaster_buildbot::pb::{Challenge, ChangesSession, Door, Login, PasswordDigest};
+use ironmaster_model::{PbSecret, Plan};
+use ironmaster_wire::Frame;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+
+use crate::{Master, session::StockSession};
+
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 16 * 1024;
+/// How long somebody may take to log in.
+const LOGIN_TIME: Duration = Duration::from_secs(30);
+/// How long the other side may take nothing of what is sent.
+const STALL_TIME: Duration = Duration::from_mins(1);
+/// What is read at once.
+const READ_BYTES: usize = 16 * 1024;
+/// Pieces between socket and session, in each direction. Few: when the master is slow, TCP tells the worker.
+const PIECES_BETWEEN: usize = 8;
+/// How long to wait when the system has no more file descriptors or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Somebody who may log in and is no worker.
+#[derive(Clone, Debug)]
+pub struct PbUser {
+    /// The name.
+    pub name: String,
+    /// What goes with it.
+    pub secret: PbSecret,
+}
+
+/// Whoever has logged in.
+enum Guest {
+    Worker(Box<StockSession>),
+    Reporter(Box<ChangesSession>),
+}
+
+impl Master {
+    /// Serves Perspective Broker on `listener` until the master stops: workers, and `reporter`, who may report changes.
+    pub fn serve_pb(&self, listener: TcpListener, reporter: Option<PbUser>) {
+        let master = self.clone();
+        self.spawn(async move { accept(master, listener, reporter.map(Arc::new)).await });
+    }
+}
+
+async fn accept(master: Master, listener: TcpListener, reporter: Option<Arc<PbUser>>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let stop = master.stopping();
+    loop {
+        let next = async {
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = next => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (connection, reporter) = (master.clone(), reporter.clone());
+                // On its own: a session must come to its own end, also when the master stops.
+                tokio::spawn(async move {
+                    let _place = place;
+                    // Calls are small and wanted at once.
+                    let _ = stream.set_nodelay(true);
+                    serve(connection, stream, peer, reporter.as_deref()).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!("a connection for Perspective Broker could not be accepted: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(master: Master, mut stream: TcpStream, peer: SocketAddr, reporter: Option<&PbUser>) {
+    let stop = master.stopping();
+    let welcomed = tokio::select! {
+        () = stop.cancelled() => return,
+        welcomed = timeout(LOGIN_TIME, let_in(&master, &mut stream, peer, reporter)) => welcomed,
+    };
+    let guest = match welcomed {
+        Ok(Ok(guest)) => guest,
+        Ok(Err(reason)) => {
+            tracing::debug!(%peer, "no login over Perspective Broker: {reason}");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "no login over Perspective Broker within {} s", LOGIN_TIME.as_secs());
+            return;
+        }
+    };
+    let session = match guest {
+        Guest::Worker(session) => *session,
+        Guest::Reporter(session) => {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = changes::serve(&master, *session, &mut stream) => ended,
+            };
+            if let Err(reason) = ended {
+                tracing::warn!(%peer, "somebody who reports changes was cut off: {reason}");
+            }
+            return;
+        }
+    };
+    let (reader, writer) = stream.into_split();
+    let (to_master, incoming) = mpsc::channel(PIECES_BETWEEN);
+    let (outgoing, from_master) = mpsc::channel(PIECES_BETWEEN);
+    let writing = tokio::spawn(write(writer, from_master));
+    let reading = tokio::spawn(read(reader, to_master));
+    master
+        .serve_stock(session, peer.to_string(), incoming, outgoing)
+        .await;
+    // The session has said all that it had to say.
+    let _ = writing.await;
+    reading.abort();
+}
+
+/// From the first byte to a session; or why there is none.
+async fn let_in(
+    master: &Master,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    reporter: Option<&PbUser>,
+) -> Result<Guest, String> {
+    let mut challenge = [0; 16];
+    getrandom::fill(&mut challenge).map_err(|error| error.to_string())?;
+    let mut door = Door::new(Challenge(challenge));
+    let mut buffer = vec![0; READ_BYTES];
+    let login = loop {
+        while let Some(bytes) = door.poll_send() {
+            send(stream, &bytes).await?;
+        }
+        if let Some(login) = door.poll_login() {
+            break login;
+        }
+        let count = stream
+            .read(&mut buffer)
+            .await
+            .map_err(|error| error.to_string())?;
+        if count == 0 {
+            return Err("the connection was closed".to_owned());
+        }
+        door.feed(&buffer[..count]).map_err(|error| error.to_string())?;
+    };
+    if let Some(reporter) = reporter.filter(|reporter| reporter.name == login.user)
+        && login.proves(&PasswordDigest::from_md5(reporter.secret.0))
+    {
+        let session = ChangesSession::admit(door).map_err(|error| error.to_string())?;
+        return Ok(Guest::Reporter(Box::new(session)));
+    }
+    if let Err(reason) = check(&master.plan(), &login) {
+        master.note_refusal(&peer.to_string(), &login.user, &reason);
+        door.refuse().map_err(|error| error.to_string())?;
+        while let Some(bytes) = door.poll_send() {
+            send(stream, &bytes).await?;
+        }
+        return Err(reason);
+    }
+    let session = StockSession::pb(door, &login).map_err(|error| error.to_string())?;
+    Ok(Guest::Worker(Box::new(session)))
+}
+
+async fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
+    match timeout(STALL_TIME, stream.write_all(bytes)).await {
+        Ok(sent) => sent.map_err(|error| error.to_string()),
+        Err(_) => Err("it takes nothing of what is sent".to_owned()),
+    }
+}
+
+/// Whether the worker is configured, and its password right. The reason does not tell which of both is wrong.
+fn check(plan: &Plan, login: &Login) -> Result<(), String> {
+    let worker = plan.workers.get(&login.user);
+    let password = PasswordDigest::from_md5(worker.map_or([0; 16], |worker| worker.pb_secret.0));
+    if login.proves(&password) && worker.is_some() && login.mind.is_some() {
+        Ok(())
+    } else {
+        Err(format!(
+            "worker \"{}\" is not configured on this master, or its password is not the configured token",
+            login.user
+        ))
+    }
+}
+
+async fn read(mut reader: OwnedReadHalf, to_master: mpsc::Sender<Box<Frame>>) {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match reader.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => {
+                let piece = Frame::Binary(buffer[..count].to_vec().into());
+                if to_master.send(Box::new(piece)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn write(mut writer: OwnedWriteHalf, mut from_master: mpsc::Receiver<Box<Frame>>) {
+    while let Some(piece) = from_master.recv().await {
+        let Frame::Binary(bytes) = *piece else { continue };
+        if !matches!(timeout(STALL_TIME, writer.write_all(&bytes)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = timeout(STALL_TIME, writer.shutdown()).await;
+}

@@ -1,0 +1,119 @@
+//! `buildbot sendchange`: changes that somebody reports over Perspective Broker.
+
+use ironmaster_buildbot::{
+    Value,
+    pb::{ChangesEvent, ChangesSession, SentChange},
+};
+use ironmaster_engine::{Input, NewChange};
+use ironmaster_model::{Properties, Timestamp};
+use serde_json::json;
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+use super::{READ_BYTES, send};
+use crate::Master;
+
+/// The last moment that a change may have: the end of the year 9999, in seconds since 1970.
+const SECONDS_MAX: f64 = 253_402_300_799.0;
+/// How deep a property's value may be nested.
+const DEPTH_MAX: usize = 32;
+
+/// Until the other side has no more to report. Each change is answered once it is durable.
+pub(super) async fn serve(
+    master: &Master,
+    mut session: ChangesSession,
+    stream: &mut TcpStream,
+) -> Result<(), String> {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        while let Some(ChangesEvent::Change { request, change }) = session.poll_event() {
+            let kept = match read(*change) {
+                Ok(change) => master
+                    .submit(Input::Change(change))
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string()),
+                Err(reason) => Err(reason),
+            };
+            let answered = match kept {
+                Ok(()) => session.accept(request),
+                Err(reason) => session.refuse(request, &reason),
+            };
+            answered.map_err(|error| error.to_string())?;
+        }
+        while let Some(bytes) = session.poll_send() {
+            send(stream, &bytes).await?;
+        }
+        let count = stream
+            .read(&mut buffer)
+            .await
+            .map_err(|error| error.to_string())?;
+        if count == 0 {
+            return Ok(());
+        }
+        session
+            .feed(&buffer[..count])
+            .map_err(|error| error.to_string())?;
+    }
+}
+
+/// What was sent, as every other source of changes says it.
+fn read(change: SentChange) -> Result<NewChange, String> {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let mut properties = Properties::new();
+    for (name, value) in change.properties {
+        let value =
+            json(&value, DEPTH_MAX).ok_or_else(|| format!("the property `{name}` has a value of no use"))?;
+        properties.set(name, value, "Change");
+    }
+    properties.validate().map_err(|error| error.to_string())?;
+    let when = match change.when {
+        None => None,
+        Some(when) if (0.0..=SECONDS_MAX).contains(&when) => Some(Timestamp((when * 1e6).round() as i64)),
+        Some(when) => {
+            return Err(format!(
+                "`when` is {when}, which is no time in seconds since 1970"
+            ));
+        }
+    };
+    let new = NewChange {
+        author: filled(change.author).ok_or("a change needs an author: give `--who`")?,
+        committer: change.committer,
+        comments: change.comments.unwrap_or_default(),
+        files: change.files,
+        revision: filled(change.revision),
+        branch: filled(change.branch),
+        category: filled(change.category),
+        revlink: filled(Some(change.revlink)),
+        repository: change.repository,
+        project: change.project,
+        codebase: change.codebase.unwrap_or_default(),
+        when,
+        properties,
+        ..NewChange::default()
+    };
+    Ok(new)
+}
+
+/// A property's value. Nothing that names an object is one.
+fn json(value: &Value, depth: usize) -> Option<serde_json::Value> {
+    let depth = depth.checked_sub(1)?;
+    Some(match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(truth) => json!(truth),
+        Value::Int(number) => json!(i64::try_from(*number).ok()?),
+        Value::Float(number) => json!(number),
+        Value::Bytes(_) | Value::Text(_) => json!(value.as_text()?),
+        Value::List(items) | Value::Tuple(items) => {
+            let items: Option<Vec<_>> = items.iter().map(|item| json(item, depth)).collect();
+            json!(items?)
+        }
+        Value::Dict(entries) => {
+            let entries: Option<serde_json::Map<_, _>> = entries
+                .iter()
+                .map(|(key, value)| Some((key.as_text()?.into_owned(), json(value, depth)?)))
+                .collect();
+            json!(entries?)
+        }
+        _ => return None,
+    })
+}
