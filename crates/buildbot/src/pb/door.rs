@@ -8,7 +8,8 @@ use crate::{
     value::{ObjectId, Value},
 };
 
-/// Somebody wants in. Look the user up, check [`Self::proves`], then call [`Door::admit`] or [`Door::refuse`].
+/// Somebody wants in. Look the user up, check [`Self::proves`], then make a session of the door, or
+/// [`Door::refuse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// Who it says it is.
