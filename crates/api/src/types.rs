@@ -211,6 +211,7 @@ types! {
         field("scheduler", Text), field("priority", Integer), field("created_at", DateTime),
         nullable("started_at", DateTime), nullable("complete_at", DateTime), nullable("stopped_by", Text),
         nullable("parent_jobid", Integer), nullable("retried_runid", Integer), field("changes", List(&Integer)),
+        field("trusted", Boolean), nullable("source", Json),
         field("properties", Json), field("sourcestamps", List(&Entity(&SOURCESTAMP))),
     }
     /// A job of a run.

@@ -3,7 +3,7 @@
 //!
 //! [`hook`] parses what is told over HTTP, [`poller`] goes and looks. To add a kind of change source: describe
 //! it in [`change_source_kinds`], so that the configuration knows it, and give it a `from_def` and a `poll`
-//! like those of [`GitPoller`].
+//! like those of [`GitPoller`]. [`read_file`] reads one file of a repository, for pipelines whose jobs stand in one.
 
 pub mod hook;
 pub mod poller;
@@ -11,7 +11,7 @@ pub mod poller;
 use ironmaster_model::KindSpec;
 
 pub use hook::{HookError, authorized, parse_base};
-pub use poller::{GitPoller, PollError, Polled, PolledChange, PollerState};
+pub use poller::{FileRead, FileRequest, GitPoller, PollError, Polled, PolledChange, PollerState, read_file};
 
 /// The kinds of change sources, for the catalogue.
 pub fn change_source_kinds() -> Vec<KindSpec> {

@@ -16,6 +16,7 @@
 //! One poll reports at most [`COMMITS_MAX`] commits. Branches that do not fit wait for the next; of a branch that
 //! has more by itself, the newest are reported.
 
+mod file;
 mod git;
 mod kind;
 mod mirror;
@@ -35,6 +36,7 @@ use ironmaster_model::{
 };
 use sha2::{Digest, Sha256};
 
+pub use file::{FileRead, FileRequest, read_file};
 use git::Git;
 pub use git::PollError;
 use mirror::Mirror;

@@ -86,6 +86,8 @@ pub(crate) struct Checker<'c> {
     pub(crate) change_filters: BTreeMap<String, ironmaster_starlark::Value>,
     /// Names of schedulers that steps trigger.
     pub(crate) triggered: Vec<Text>,
+    /// Whether it is the file of a repository, and not the configuration.
+    pub(crate) of_repository: bool,
     /// Whether the text is broken, so that what seems to be missing may stand in the broken part.
     pub(crate) broken: bool,
 }
@@ -104,6 +106,7 @@ impl<'c> Checker<'c> {
             tokens: BTreeMap::new(),
             change_filters: BTreeMap::new(),
             triggered: Vec::new(),
+            of_repository: false,
             broken: false,
         }
     }

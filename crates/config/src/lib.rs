@@ -35,6 +35,7 @@ pub mod print;
 mod project;
 pub mod reference;
 mod report;
+mod repository_file;
 mod scheduler;
 pub mod schema;
 mod settings;
@@ -62,6 +63,7 @@ use ironmaster_model::{Catalogue, Plan};
 pub use database::{DatabaseSettings, Password};
 pub use pipeline::{JOBS_FILE_BYTES_MAX, read_jobs};
 pub use report::{Finding, Place, Related, Report, Severity};
+pub use repository_file::{REPOSITORY_FILE_BYTES_MAX, repository_jobs};
 pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, SendchangeSettings, Settings};
 
 /// The largest configuration file, in bytes.

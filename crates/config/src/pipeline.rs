@@ -2,12 +2,13 @@
 
 mod added;
 mod cycles;
+mod in_repository;
 mod matrix;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
-    JobDef, PipelineDef, Results,
+    InRepositoryDef, JobDef, PipelineDef, Results,
     pipeline::{
         ApprovalDef, ConcurrencyDef, ConditionDef, FailureClass, JobWork, NeedsOn, RetryDef, WhenFull,
         graph::{self, GraphError},
@@ -23,6 +24,7 @@ use crate::{
     builder::Builders,
     checker::{Checker, Section, Span, Text},
     keys::{self, SectionKeys},
+    project::Projects,
     suggest,
 };
 
@@ -45,7 +47,12 @@ struct Start {
 }
 
 /// Reads all pipelines.
-pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Builders) -> Pipelines {
+pub(crate) fn read(
+    checker: &mut Checker<'_>,
+    top: &Section<'_>,
+    projects: &Projects,
+    builders: &Builders,
+) -> Pipelines {
     let mut pipelines = Pipelines::default();
     let mut starts: Vec<Start> = Vec::new();
     for mut section in checker.sections(top.get("pipeline"), "a pipeline", &keys::PIPELINE) {
@@ -58,7 +65,20 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
         }
         checker.unknown_keys(&section, &[]);
         let title = name.as_ref().map_or("", |name| name.value.as_str()).to_owned();
-        let jobs = jobs(checker, &section, &title, builders, &mut pipelines, &mut starts);
+        let in_repository = in_repository::read(
+            checker,
+            &section,
+            &title,
+            projects,
+            builders,
+            &mut pipelines,
+            &mut starts,
+        );
+        let jobs = if section.has("in_repository") {
+            Vec::new()
+        } else {
+            own_jobs(checker, &section, &title, builders, &mut pipelines, &mut starts)
+        };
         let def = PipelineDef {
             name: title,
             description: checker.text(&section, "description").map(|text| text.value),
@@ -67,6 +87,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>, builders: &Buil
                 .map(|text| text.value)
                 .unwrap_or_default(),
             jobs,
+            in_repository,
             properties: checker.json_table(&section, "properties"),
             timeout: checker.duration(&section, "timeout"),
             cancel_superseded: checker.boolean(&section, "cancel_superseded").unwrap_or(false),
@@ -122,7 +143,48 @@ fn concurrency(checker: &mut Checker<'_>, pipeline: &Section<'_>) -> Option<Conc
     })
 }
 
-fn jobs(
+/// What jobs may name.
+pub(crate) enum May<'a> {
+    /// Every builder that there is. Pipelines are looked at when all of them are known.
+    All(&'a Builders),
+    /// What the jobs of a repository are granted.
+    Granted(Granted<'a>),
+}
+
+/// What the jobs of a repository are granted.
+pub(crate) struct Granted<'a> {
+    pub(crate) grants: &'a InRepositoryDef,
+    pub(crate) trusted: bool,
+}
+
+impl May<'_> {
+    /// Why a job may not do that: with which key it says so, a code, words and help.
+    fn refuse(&self, work: &JobWork) -> Option<(&'static str, &'static str, String, Option<String>)> {
+        match (self, work) {
+            (May::All(builders), JobWork::Build { builder }) => {
+                let help = || suggest::help(builder, builders.defs.keys().map(String::as_str));
+                (!builders.defs.contains_key(builder)).then(|| {
+                    let message = format!("there is no builder `{builder}`");
+                    ("builder", "unknown_builder", message, help())
+                })
+            }
+            (May::All(_), _) | (_, JobWork::Gate) => None,
+            (May::Granted(Granted { grants, trusted }), JobWork::Build { builder }) => {
+                let message = grants.refuse_work(work, *trusted)?;
+                let help = suggest::help(builder, grants.builders(*trusted));
+                Some(("builder", "not_granted", message, help))
+            }
+            (May::Granted(Granted { grants, trusted }), JobWork::Pipeline { pipeline, .. }) => {
+                let message = grants.refuse_work(work, *trusted)?;
+                let help = suggest::help(pipeline, grants.pipelines(*trusted));
+                Some(("pipeline", "not_granted", message, help))
+            }
+        }
+    }
+}
+
+/// The jobs of a pipeline of the configuration.
+fn own_jobs(
     checker: &mut Checker<'_>,
     pipeline: &Section<'_>,
     title: &str,
@@ -130,23 +192,57 @@ fn jobs(
     pipelines: &mut Pipelines,
     starts: &mut Vec<Start>,
 ) -> Vec<JobDef> {
-    let sections = checker.sections(pipeline.get("job"), "a job", &keys::JOB);
+    let help = checker.spelling.pick(
+        "add `[[pipeline.job]]` with `name = \"test\"` and `builder = \"NAME\"`",
+        "write `jobs = [job(\"test\", builder = \"NAME\")]`",
+    );
+    let (defs, places) = jobs(checker, pipeline, &keys::JOB, help, &May::All(builders));
+    let Ok(planned) = graph::plan(&defs, &[]) else {
+        return defs;
+    };
+    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    for job in planned.jobs {
+        let at = defs.iter().position(|def| def.name == job.group);
+        match (job.definition.work, at.and_then(|at| places.get(at))) {
+            (JobWork::Build { builder }, _) => {
+                pipelines.asked.insert(builder);
+            }
+            (JobWork::Pipeline { pipeline, .. }, Some(section)) => {
+                pipelines.started.insert(pipeline.clone());
+                if told.insert((job.group, pipeline.clone())) {
+                    starts.push(Start {
+                        from: title.to_owned(),
+                        to: pipeline,
+                        place: section.value_span("pipeline"),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    defs
+}
+
+/// The jobs of a list of sections, with the places of those that have a name.
+pub(crate) fn jobs<'t>(
+    checker: &mut Checker<'_>,
+    pipeline: &Section<'t>,
+    keys: &'static SectionKeys,
+    help: &str,
+    may: &May<'_>,
+) -> (Vec<JobDef>, Vec<Section<'t>>) {
+    let sections = checker.sections(pipeline.get("job"), "a job", keys);
     let nothing = pipeline
         .get("job")
         .is_none_or(|jobs| jobs.as_list().is_some_and(<[_]>::is_empty));
     if nothing {
-        checker.missing(
-            pipeline,
-            "job",
-            checker.spelling.pick(
-                "add `[[pipeline.job]]` with `name = \"test\"` and `builder = \"NAME\"`",
-                "write `jobs = [job(\"test\", builder = \"NAME\")]`",
-            ),
-        );
+        checker.missing(pipeline, "job", help);
     }
     let (defs, places, complete) = named(checker, sections, &format!(" of {}", pipeline.what));
-    if !complete {
-        return defs;
+    // A small file can be a thousand times itself.
+    let foreign = matches!(may, May::Granted(_));
+    if !complete || (foreign && added::too_much(checker, &defs, &places)) {
+        return (defs, places);
     }
     match graph::plan(&defs, &[]) {
         Ok(planned) => {
@@ -159,31 +255,12 @@ fn jobs(
                 else {
                     continue;
                 };
-                match job.definition.work {
-                    JobWork::Build { builder } => {
-                        let known = builders.defs.contains_key(&builder);
-                        if !known && !checker.broken && told.insert((job.group, builder.clone())) {
-                            let help = suggest::help(&builder, builders.defs.keys().map(String::as_str));
-                            checker.error_help(
-                                "unknown_builder",
-                                section.value_span("builder"),
-                                format!("there is no builder `{builder}`"),
-                                help,
-                            );
-                        }
-                        pipelines.asked.insert(builder);
-                    }
-                    JobWork::Pipeline { pipeline, .. } => {
-                        pipelines.started.insert(pipeline.clone());
-                        if told.insert((job.group, pipeline.clone())) {
-                            starts.push(Start {
-                                from: title.to_owned(),
-                                to: pipeline,
-                                place: section.value_span("pipeline"),
-                            });
-                        }
-                    }
-                    JobWork::Gate => {}
+                let refused = may.refuse(&job.definition.work);
+                if let Some((key, code, message, help)) = refused
+                    && !checker.broken
+                    && told.insert((job.group, message.clone()))
+                {
+                    checker.error_help(code, section.value_span(key), message, help);
                 }
             }
         }
@@ -195,7 +272,7 @@ fn jobs(
             }
         }
     }
-    defs
+    (defs, places)
 }
 
 /// Reads jobs with their names: those that have one, with their places, and whether that is all of them. `of` is said behind

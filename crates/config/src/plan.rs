@@ -43,7 +43,7 @@ pub(crate) fn check(
     let projects = project::read(&mut checker, &top);
     let locks = lock::read(&mut checker, &top, &workers);
     let builders = builder::read(&mut checker, &top, &projects, &workers, &locks);
-    let pipelines = pipeline::read(&mut checker, &top, &builders);
+    let pipelines = pipeline::read(&mut checker, &top, &projects, &builders);
     let schedulers = scheduler::read(&mut checker, &top, &projects, &builders, &pipelines);
     let change_sources = change_sources(&mut checker, &top);
     // Who is not named may be the one that a misspelt name was meant for: this waits until names are right.
@@ -116,7 +116,7 @@ pub(crate) fn settings(
     (settings, checker.into_report().0)
 }
 
-fn spelling(source_name: &str) -> Spelling {
+pub(crate) fn spelling(source_name: &str) -> Spelling {
     let extension = Path::new(source_name).extension();
     if extension.is_some_and(|extension| extension == "star") {
         Spelling::Starlark
@@ -126,7 +126,7 @@ fn spelling(source_name: &str) -> Spelling {
 }
 
 /// What a text says, as tables.
-fn tree(checker: &mut Checker<'_>, source_name: &str, text: &str) -> (Table, Option<Program>) {
+pub(crate) fn tree(checker: &mut Checker<'_>, source_name: &str, text: &str) -> (Table, Option<Program>) {
     // Only the last element of the name: the same configuration elsewhere is the same.
     let identity = Path::new(source_name).file_name().map_or_else(
         || source_name.to_owned(),
@@ -139,7 +139,7 @@ fn tree(checker: &mut Checker<'_>, source_name: &str, text: &str) -> (Table, Opt
     }
 }
 
-fn top(table: &Table) -> Section<'_> {
+pub(crate) fn top(table: &Table) -> Section<'_> {
     Section {
         table,
         span: Span::default(),
@@ -150,7 +150,7 @@ fn top(table: &Table) -> Section<'_> {
 }
 
 /// Values of unknown keys that sound like a secret are not shown.
-fn mask_unknown(checker: &mut Checker<'_>, table: &Table) {
+pub(crate) fn mask_unknown(checker: &mut Checker<'_>, table: &Table) {
     for entry in &table.entries {
         if mask::is_secret_key(&entry.name) {
             checker.secret(&entry.node);

@@ -39,6 +39,7 @@ pub fn markdown(catalogue: &Catalogue) -> String {
             }
             "pipeline" => {
                 section(&mut out, 3, &keys::CONCURRENCY);
+                section(&mut out, 3, &keys::IN_REPOSITORY);
                 section(&mut out, 2, &keys::JOB);
                 section(&mut out, 3, &keys::WHEN);
                 section(&mut out, 3, &keys::APPROVAL);

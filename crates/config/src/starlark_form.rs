@@ -31,6 +31,11 @@ const ENTRY_BYTES: usize = size_of::<Entry>() + 64;
 pub(crate) fn read(checker: &mut Checker<'_>) -> (Table, Option<Program>) {
     let functions = functions(checker);
     let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
+    let limits = if checker.of_repository {
+        REPOSITORY_LIMITS
+    } else {
+        Limits::default()
+    };
     let Some(main) = checker.sources.files.first() else {
         return (Table::default(), None);
     };
@@ -54,7 +59,7 @@ pub(crate) fn read(checker: &mut Checker<'_>) -> (Table, Option<Program>) {
         functions,
         top: Table::default(),
     };
-    let result = evaluate(&source, &names, Limits::default(), &mut form);
+    let result = evaluate(&source, &names, limits, &mut form);
     let top = form.top;
     match result {
         Ok(program) => (top, Some(program)),
@@ -94,7 +99,7 @@ fn report(checker: &mut Checker<'_>, error: &Error) {
         .collect();
     let span = error.span.map(place).unwrap_or_default();
     let message = if error.message.is_empty() {
-        "the configuration gave up".to_owned()
+        "the evaluation gave up".to_owned()
     } else {
         error.message.clone()
     };
@@ -128,7 +133,31 @@ struct Function {
     makes: Makes,
 }
 
+/// Those of a file that stands in a repository.
+fn repository_functions() -> Vec<Function> {
+    let inside = [&keys::WHEN, &keys::APPROVAL, &keys::RETRY].map(|keys| Function {
+        name: keys.name().rsplit_once('.').map_or("", |(_, name)| name),
+        makes: Makes::Inside(keys),
+    });
+    let job = Function {
+        name: keys::REPOSITORY_JOB.name(),
+        makes: Makes::Top(&keys::REPOSITORY_JOB),
+    };
+    std::iter::once(job).chain(inside).collect()
+}
+
+/// What a file of a repository may cost: a hundredth of a second or so.
+const REPOSITORY_LIMITS: Limits = Limits {
+    ticks: 1_000_000,
+    heap_bytes: 32 << 20,
+    calls: 100,
+    files: 0,
+};
+
 fn functions(checker: &Checker<'_>) -> Vec<Function> {
+    if checker.of_repository {
+        return repository_functions();
+    }
     let mut functions: Vec<Function> = keys::TOP
         .iter()
         .map(|keys| Function {
@@ -179,6 +208,12 @@ impl Host for Reader<'_, '_> {
     }
 
     fn open(&mut self, path: &str, from: usize) -> Result<Source, Refusal> {
+        if self.checker.of_repository {
+            return Err(Refusal {
+                help: Some("put it into this file".to_owned()),
+                ..Refusal::new("the file of a repository cannot load others")
+            });
+        }
         // Only such files: others may hold what must not be shown.
         let id = self.file(path, from, &["star"], FILE_BYTES_MAX)?;
         let file = &self.checker.sources.files[id];

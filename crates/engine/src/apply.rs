@@ -347,6 +347,13 @@ impl State {
             Event::RunCreated { run } => self.create_run(run),
             Event::JobsAdded { run, jobs, needs } => self.add_jobs(*run, jobs, needs),
             Event::JobMoved { run, job, progress } => self.move_job(*run, *job, progress),
+            Event::RunDefined {
+                run,
+                trusted,
+                sourcestamps,
+                source,
+                definition,
+            } => self.define_run(*run, *trusted, sourcestamps, source, definition),
             Event::RunMoved { run, progress } => self.move_run(*run, progress),
         }
     }

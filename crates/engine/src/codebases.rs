@@ -30,7 +30,7 @@ pub(crate) fn place(state: &State, change: &mut NewChange) {
 }
 
 /// Whether two spellings are those of one repository: with or without `.git` and `/` at the end.
-fn same_repository(one: &str, other: &str) -> bool {
+pub(crate) fn same_repository(one: &str, other: &str) -> bool {
     fn bare(text: &str) -> &str {
         let text = text.trim_end_matches('/');
         text.strip_suffix(".git").unwrap_or(text)

@@ -22,6 +22,7 @@ mod worker;
 use ironmaster_model::{BuildId, BuildRequestId, Counter};
 
 pub use force::force_fields;
+pub use pipelines::is_trusted;
 
 use buildset::NewBuildset;
 pub(crate) use buildset::stamp;
@@ -93,6 +94,7 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
             reason,
         } => pipelines::approve(tx, job, by, approved, &reason),
         Input::RetryRun { source, job, by } => pipelines::retry(tx, *source, job, &by),
+        Input::Define { run, found } => pipelines::define(tx, run, found),
         Input::AddJobs { build, key, jobs } => pipelines::add(tx, build, key, &jobs),
         Input::Tick => Ok(tick::tick(tx)),
     };

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Duration, EffectRecord, JobDef, JobId,
     LogKind, LogRecord, LogSave, NewSourceStamp, PipelineJobRecord, PipelineRunRecord, Plan, Properties,
-    Results, RunId, SchedulerId, StepId, StepUrl, Timestamp, Triggered, Wanted, WorkerConnection, WorkerId,
-    WorkerInfo,
+    Results, RunId, RunProblem, SchedulerId, StepId, StepUrl, Timestamp, Triggered, Wanted, WorkerConnection,
+    WorkerId, WorkerInfo,
 };
 use serde_json::{Map, Value};
 
@@ -186,6 +186,13 @@ pub enum Input {
         /// Who.
         by: String,
     },
+    /// Somebody has tried to read the file that the jobs of a run stand in.
+    Define {
+        /// The run.
+        run: RunId,
+        /// What came of it.
+        found: Found,
+    },
     /// A running job adds jobs to its run.
     AddJobs {
         /// Its build.
@@ -197,6 +204,51 @@ pub enum Input {
     },
     /// Time has passed: whatever was due by now happens.
     Tick,
+}
+
+/// A file that is to be read, because the jobs of a run stand in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The run.
+    pub run: RunId,
+    /// Its pipeline's name.
+    pub pipeline: String,
+    /// The file, from the top of the repository.
+    pub file: String,
+    /// The repository.
+    pub repository: String,
+    /// The branch that it is said to be on; none = the repository's default.
+    pub branch: Option<String>,
+    /// The revision; none = the newest.
+    pub revision: Option<String>,
+    /// Whether the run may be trusted, if its branch is.
+    pub may_be_trusted: bool,
+}
+
+/// What came of reading the file that the jobs of a run stand in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// It was read.
+    Jobs {
+        /// The revision that it was read at.
+        revision: String,
+        /// The branch that has this revision, by the repository's own word; none if none that was asked for has.
+        branch: Option<String>,
+        /// What it says.
+        jobs: Vec<JobDef>,
+    },
+    /// It cannot be used, and never will.
+    Problem {
+        /// The revision, if it is known.
+        revision: Option<String>,
+        /// What is wrong.
+        problem: RunProblem,
+    },
+    /// It cannot be read at the moment.
+    Trouble {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// What is needed to try a run again that is over.

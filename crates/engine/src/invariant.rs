@@ -443,6 +443,13 @@ impl Checker {
             Event::RunCreated { run } => self.run_created(run),
             Event::JobsAdded { run, jobs, needs } => self.jobs_added(*run, jobs, needs),
             Event::JobMoved { run, job, progress } => self.job_moved(*run, *job, progress),
+            Event::RunDefined {
+                run,
+                trusted,
+                source,
+                definition,
+                ..
+            } => self.run_defined(*run, *trusted, source, definition),
             Event::RunMoved { run, progress } => self.run_moved(*run, progress),
         }
     }

@@ -33,9 +33,10 @@ mod timed;
 mod tx;
 pub mod watch;
 
-pub use decide::{decide, force_fields};
+pub use decide::{decide, force_fields, is_trusted};
 pub use input::{
-    ConnectedWorker, Input, NewChange, Refusal, Reply, RetrySource, StepOutcome, StepReport, Trigger,
+    ConnectedWorker, Found, Input, NewChange, Question, Refusal, Reply, RetrySource, StepOutcome, StepReport,
+    Trigger,
 };
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;

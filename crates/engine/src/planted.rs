@@ -50,6 +50,8 @@ pub enum Bug {
     ShareIgnored,
     /// Workers take builds in their time off.
     DowntimeIgnored,
+    /// Jobs of a repository use what nobody grants them.
+    GrantsIgnored,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -66,6 +66,14 @@ pub const TARGETS: &[Target] = &[
         run: targets::query::query,
     },
     Target {
+        name: "repository_star",
+        run: targets::repository::starlark,
+    },
+    Target {
+        name: "repository_toml",
+        run: targets::repository::toml,
+    },
+    Target {
         name: "rest",
         run: targets::rest::get,
     },

@@ -41,6 +41,7 @@ pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> 
                 );
             }
         }
+        Subject::Change => change(&client, id)?,
         Subject::Request => {
             let request = item(&format!("buildrequests/{id}"), "buildrequests")?;
             let builder = item(&format!("builders/{}", request["builderid"]), "builders")?;
@@ -60,6 +61,51 @@ pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> 
                 None => println!("request {id} of builder {builder} is being built"),
             }
         }
+    }
+    Ok(())
+}
+
+/// What became of a change: the runs and the builds that it led to, and why jobs of its repository could not be used.
+fn change(client: &Client, id: u64) -> Result<(), Failure> {
+    let list = |path: &str, plural: &str| -> Result<Vec<Value>, Failure> {
+        let mut answer = client.get(path).map_err(|error| client.failure(error))?;
+        Ok(match answer[plural].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        })
+    };
+    // One that is not there is told so.
+    list(&format!("changes/{id}"), "changes")?;
+    let runs = list(&format!("changes/{id}/runs"), "runs")?;
+    for run in &runs {
+        let text = |key: &str| run[key].as_str().unwrap_or_default();
+        let why = match run["why"].as_str() {
+            Some(why) => format!(": {why}"),
+            None => String::new(),
+        };
+        println!(
+            "run {} of pipeline {} is {}{why}",
+            run["runid"],
+            text("pipeline"),
+            text("state")
+        );
+        if let Some(problem) = run["source"]["problem"]["text"]
+            .as_str()
+            .filter(|text| !text.is_empty())
+        {
+            println!("{problem}");
+        }
+    }
+    let builds = list(&format!("changes/{id}/builds"), "builds")?;
+    for build in &builds {
+        println!(
+            "build {}: {}",
+            build["buildid"],
+            build["state_string"].as_str().unwrap_or_default()
+        );
+    }
+    if runs.is_empty() && builds.is_empty() {
+        println!("change {id} has led to no run of a pipeline, and to no build yet");
     }
     Ok(())
 }

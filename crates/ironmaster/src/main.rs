@@ -3,6 +3,7 @@
 mod admin;
 mod catalogue;
 mod check;
+mod check_file;
 mod client;
 mod compare;
 mod database;
@@ -91,6 +92,15 @@ enum Command {
         /// Says what the last N changes would have started under it
         #[arg(long, value_name = "N", conflicts_with = "print")]
         replay: Option<u64>,
+        /// Checks a file with jobs of a repository against it, too
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["print", "diff", "replay"])]
+        in_repository: Option<PathBuf>,
+        /// The pipeline that the file is for, if there are several
+        #[arg(long, value_name = "NAME", requires = "in_repository")]
+        pipeline: Option<String>,
+        /// Takes the file for one of a change that is not trusted
+        #[arg(long, requires = "in_repository")]
+        untrusted: bool,
     },
     /// Lays a TOML configuration out: keys in the order of the reference, comments kept
     Fmt {
@@ -117,6 +127,8 @@ enum Command {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Subject {
+    /// A change
+    Change,
     /// A build request
     Request,
     /// A build
@@ -147,7 +159,16 @@ fn main() -> ExitCode {
             print,
             diff,
             replay,
+            in_repository: None,
+            ..
         } => check::run(&config, print, diff, replay),
+        Command::Check {
+            config,
+            in_repository: Some(file),
+            pipeline,
+            untrusted,
+            ..
+        } => check_file::run(&config, &file, pipeline.as_deref(), !untrusted),
         Command::Fmt { files, check } => fmt::run(&files, check),
         Command::Fsck { config } => fsck::run(&config),
         Command::LoginLink { config } => login_link::run(&config),

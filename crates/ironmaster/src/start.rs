@@ -12,6 +12,7 @@ use ironmaster_config::{LogLevel, Reading, Report, Settings};
 use ironmaster_master::{
     ConfigSource, Findings, Leave, Master, MasterOptions, NewConfig, Origin, PbUser, ReloadError,
 };
+use ironmaster_model::{JobDef, Plan};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -154,6 +155,25 @@ struct Source {
 }
 
 impl ConfigSource for Source {
+    fn repository_jobs(
+        &self,
+        plan: &Plan,
+        pipeline: &str,
+        file: &str,
+        text: &str,
+        trusted: bool,
+    ) -> Result<Vec<JobDef>, Findings> {
+        let Some(pipeline) = plan.pipelines.get(pipeline) else {
+            let text = format!("the configuration has no pipeline `{pipeline}` any more");
+            return Err(Findings {
+                list: vec![json!({ "message": text })],
+                text,
+            });
+        };
+        let (jobs, report) = ironmaster_config::repository_jobs(file, text, plan, pipeline, trusted);
+        jobs.ok_or_else(|| findings(&report))
+    }
+
     fn load(&self) -> Result<NewConfig, Findings> {
         let loaded = ironmaster_config::load(&self.path, &catalogue::catalogue())
             .map_err(|report| findings(&report))?;

@@ -16,6 +16,7 @@
 mod callbacks;
 mod committer;
 mod crash;
+mod definitions;
 mod feed;
 mod handle;
 mod health;

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ironmaster_model::{Plan, Timestamp};
+use ironmaster_model::{JobDef, Plan, Timestamp};
 use ironmaster_store::{Reader, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +24,21 @@ const CONTENTS_BYTES_MAX: usize = 64 << 10;
 pub trait ConfigSource: Send + Sync + fmt::Debug {
     /// Reads and checks the configuration. May block.
     fn load(&self) -> Result<NewConfig, Findings>;
+
+    /// Reads the jobs of a pipeline from the text of a file in its repository, within limits. May block.
+    fn repository_jobs(
+        &self,
+        _plan: &Plan,
+        _pipeline: &str,
+        file: &str,
+        _text: &str,
+        _trusted: bool,
+    ) -> Result<Vec<JobDef>, Findings> {
+        Err(Findings {
+            text: format!("this master cannot read `{file}`"),
+            list: Vec::new(),
+        })
+    }
 }
 
 /// A configuration that can come into force.

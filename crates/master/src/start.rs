@@ -13,11 +13,13 @@ use ironmaster_engine::{Input, State};
 use ironmaster_logs::{LogError, LogStore};
 use ironmaster_model::CallbackSet;
 use ironmaster_store::{Database, OpenOptions, Store, StoreError};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     MasterOptions, Origin,
     committer::{Committer, SubmitError, Thread, Unsettled},
+    definitions::Definitions,
     feed::Feed,
     handle::{Inner, Master},
     health::HealthCell,
@@ -97,6 +99,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
     let health = Arc::new(HealthCell::new());
     let feed = Feed::new(state.seq());
     let runtime = tokio::runtime::Handle::current();
+    let definitions = Arc::new(Notify::new());
     let runner = Arc::new(Runner {
         committer: committer.clone(),
         workers: workers.clone(),
@@ -108,6 +111,13 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         tasks: tasks.clone(),
         stop: stop.clone(),
         builds: Mutex::new(BTreeMap::new()),
+        definitions: Arc::clone(&definitions),
+    });
+    let definitions = Arc::new(Definitions {
+        committer: committer.clone(),
+        config: options.config.clone(),
+        dir: options.state_dir.join("definitions"),
+        wake: definitions,
     });
     let sources = Arc::new(Sources {
         committer: committer.clone(),
@@ -184,6 +194,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         .bring_into_force(options.plan, &options.files, origin)
         .await
         .map_err(StartError::Begin)?;
+    master.spawn(definitions.run());
     Ok(master)
 }
 

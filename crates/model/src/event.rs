@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
     BuildsetRecord, Cause, ChangeRecord, ChangeSourceRecord, CodebaseRecord, Downtime, EffectRecord, JobId,
-    JobProgress, LogRecord, LogSave, MasterRecord, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
-    Plan, ProjectRecord, Properties, Results, RunId, RunProgress, SchedulerId, SchedulerRecord,
-    SchedulerState, SourceStampRecord, StepId, StepRecord, StepUrl, Timestamp, Waits, WorkerConnection,
-    WorkerId, WorkerInfo, WorkerRecord,
+    JobProgress, LogRecord, LogSave, MasterRecord, PipelineDef, PipelineJobRecord, PipelineRecord,
+    PipelineRunRecord, Plan, ProjectRecord, Properties, Results, RunId, RunProgress, RunSource, SchedulerId,
+    SchedulerRecord, SchedulerState, SourceStampId, SourceStampRecord, StepId, StepRecord, StepUrl,
+    Timestamp, Waits, WorkerConnection, WorkerId, WorkerInfo, WorkerRecord,
 };
 
 /// Version of the serialised form.
@@ -310,6 +310,19 @@ pub enum Event {
         /// Where it stands now.
         progress: JobProgress,
     },
+    /// What a run of a pipeline in a repository has its jobs from is asked anew, known, or known to be of no use.
+    RunDefined {
+        /// Which.
+        run: RunId,
+        /// Whether it is trusted.
+        trusted: bool,
+        /// What it builds: where no revision was known, the one that the file was read at.
+        sourcestamps: Vec<SourceStampId>,
+        /// Where its jobs stand.
+        source: RunSource,
+        /// The pipeline with its jobs, once they are known.
+        definition: Box<PipelineDef>,
+    },
     /// A run stands elsewhere.
     RunMoved {
         /// Which.
@@ -378,6 +391,7 @@ impl Event {
             Event::RunCreated { .. } => "run_created",
             Event::JobsAdded { .. } => "jobs_added",
             Event::JobMoved { .. } => "job_moved",
+            Event::RunDefined { .. } => "run_defined",
             Event::RunMoved { .. } => "run_moved",
         }
     }

@@ -42,8 +42,8 @@ pub use id::{
 pub use interpolate::{InterpolateError, Scope, Template};
 pub use lock::{LockAccess, LockDef, LockScope, LockUse};
 pub use pipeline::{
-    JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord, PipelineRunRecord,
-    RunProgress, RunState,
+    InRepositoryDef, JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord,
+    PipelineRunRecord, RunProblem, RunProgress, RunSource, RunState,
 };
 pub use project::{CodebaseDef, ProjectDef};
 pub use properties::{Properties, Property};

@@ -3,8 +3,11 @@
 //! What the configuration says ([`PipelineDef`], [`JobDef`]), what has happened ([`PipelineRunRecord`],
 //! [`PipelineJobRecord`]), and how the one becomes the other ([`graph`]): matrices are multiplied out, names resolved,
 //! cycles found. The configuration's check and the engine use the same function for that, so they cannot differ.
+//!
+//! The jobs of a pipeline may stand in a file of the repository that it builds, too: [`in_repository`].
 
 pub mod graph;
+pub mod in_repository;
 mod record;
 
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ use serde_json::Value;
 
 use crate::{Duration, Results};
 
+pub use in_repository::{InRepositoryDef, RunProblem, RunSource};
 pub use record::{
     AddedBy, JobProgress, JobState, PipelineJobRecord, PipelineRecord, PipelineRunRecord, RunProgress,
     RunState,
@@ -35,8 +39,11 @@ pub struct PipelineDef {
     pub description: Option<String>,
     /// The project that it belongs to; may be empty.
     pub project: String,
-    /// Its jobs, in the order of the file.
+    /// Its jobs, in the order of the file. None yet where they stand in the repository.
     pub jobs: Vec<JobDef>,
+    /// Where its jobs stand if not here, and what they may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_repository: Option<InRepositoryDef>,
     /// Properties of the builds of all its jobs (source `Pipeline`).
     pub properties: BTreeMap<String, Value>,
     /// How long a run may take from its first job on.

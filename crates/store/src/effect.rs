@@ -7,7 +7,7 @@ use ironmaster_model::{BuildId, Event, Sequenced};
 use self::rows::{
     build_row, builder_row, buildset_rows, change_row, change_source_row, codebase_row, effect_row, insert,
     json, log_row, log_saved, master_row, opt_cause,
-    pipelines::{job_moved, job_row, pipeline_row, run_moved, run_row},
+    pipelines::{job_moved, job_row, pipeline_row, run_defined, run_moved, run_rows},
     project_row, put, request_row, scheduler_row, sourcestamp_row, step_row, time, to_json, worker_row,
 };
 use crate::row::{
@@ -318,7 +318,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             ],
         }],
         Event::PipelineSet { pipeline } => vec![put(Table::Pipelines, pipeline_row(pipeline))],
-        Event::RunCreated { run } => vec![insert(Table::Runs, run_row(run))],
+        Event::RunCreated { run } => run_rows(run),
         Event::JobsAdded { run: _, jobs, needs } => jobs
             .iter()
             .map(|job| insert(Table::Jobs, job_row(job)))
@@ -334,6 +334,13 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             job,
             progress,
         } => vec![job_moved(*job, progress)],
+        Event::RunDefined {
+            run,
+            trusted,
+            sourcestamps,
+            source,
+            definition,
+        } => vec![run_defined(*run, *trusted, sourcestamps, source, definition)],
         Event::RunMoved { run, progress } => vec![run_moved(*run, progress)],
     }
 }

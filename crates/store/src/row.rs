@@ -241,10 +241,15 @@ tables! {
     Runs = "runs" mod runs key 1 {
         ID "id" Int, PIPELINE "pipeline" Int, STATE "state" Text, RESULTS "results" Int, SCHEDULER "scheduler" Text,
         PRIORITY "priority" Int, PARENT "parent" Int, DEPTH "depth" Int, RETRIED "retried" Int,
-        RUN_GROUP "run_group" Text, SUPERSEDES "supersedes" Text, CREATED_AT "created_at" Time,
+        RUN_GROUP "run_group" Text, SUPERSEDES "supersedes" Text, TRUSTED "trusted" Bool, CREATED_AT "created_at" Time,
         STARTED_AT "started_at" Time, COMPLETE_AT "complete_at" Time, STOP_BY "stop_by" Text,
         STOP_REASON "stop_reason" Text, WHY "why" Text, REASON "reason" Text, SOURCESTAMPS "sourcestamps" Json,
-        CHANGES "changes" Json, FILES "files" Json, PROPERTIES "properties" Json, DEFINITION "definition" Json,
+        CHANGES "changes" Json, FILES "files" Json, PROPERTIES "properties" Json, SOURCE "source" Json,
+        DEFINITION "definition" Json,
+    }
+    /// Changes that led to a run.
+    RunChanges = "run_changes" mod run_changes key 2 {
+        RUN "run" Int, POSITION "position" Int, CHANGE "change" Int,
     }
     /// Jobs of runs.
     Jobs = "jobs" mod jobs key 1 {

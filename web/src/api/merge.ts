@@ -33,7 +33,7 @@ export const mergeLog: Merge<Log> = (old, next) => ({
   num_lines: Math.max(old.num_lines, next.num_lines),
 })
 
-const RUN_STATES = ['queued', 'running', 'stopping', 'complete']
+const RUN_STATES = ['defining', 'queued', 'running', 'stopping', 'complete']
 /** A list may have asked for some of the fields only. */
 export const mergeRun: Merge<Run> = (old, next) =>
   RUN_STATES.indexOf(next.state) < RUN_STATES.indexOf(old.state) ? old : { ...old, ...next }

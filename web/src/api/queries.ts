@@ -524,6 +524,22 @@ export const pipelineRuns = (pipelineid: number, page: number, size: number): Li
   }),
 })
 
+/** The runs that a change led to, with what is wrong with the jobs of its repository. */
+export const changeRuns = (id: number): LiveQuery<Page<Run>> => ({
+  key: ['changes', id, 'runs'],
+  topics: ['runs/*/*'],
+  fetch: (signal) =>
+    list(
+      'runs',
+      path`changes/${id}/runs`,
+      { order: '-runid', field: [...RUN_FIELDS, 'trusted', 'source'] },
+      signal,
+    ),
+  // Which change a new run belongs to is told by asking.
+  apply: put({ id: (r) => r.runid, merge: mergeRun, insert: false }),
+  refetchOn: (event) => isNew(event.name),
+})
+
 export const oneRun = (id: number): LiveQuery<Run> => ({
   key: ['runs', id],
   topics: [`runs/${id}/*`],

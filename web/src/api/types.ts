@@ -136,11 +136,21 @@ export interface Pipeline {
   active: boolean
 }
 
+/** Where the jobs of a run stand, if that is in the repository. */
+export interface RunSource {
+  file: string
+  repository: string
+  branch: string | null
+  revision: string | null
+  /** Why they cannot be used. `text` may be empty. */
+  problem?: { summary: string; text: string }
+}
+
 export interface Run {
   runid: number
   pipelineid: number
   pipeline: string
-  state: 'queued' | 'running' | 'stopping' | 'complete'
+  state: 'defining' | 'queued' | 'running' | 'stopping' | 'complete'
   complete: boolean
   results: Result | null
   /** More about the state, for people. */
@@ -156,6 +166,8 @@ export interface Run {
   /** The job of another run that started it. */
   parent_jobid: number | null
   retried_runid: number | null
+  trusted: boolean
+  source: RunSource | null
   changes: readonly number[]
   sourcestamps: readonly SourceStamp[]
 }

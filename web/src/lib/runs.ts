@@ -10,6 +10,8 @@ export interface Shown {
 
 export function runShown(run: Pick<Run, 'state' | 'results'>): Shown {
   switch (run.state) {
+    case 'defining':
+      return { status: 'pending', text: 'Reading its jobs' }
     case 'queued':
       return { status: 'pending', text: 'Queued' }
     case 'running':

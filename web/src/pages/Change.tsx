@@ -1,9 +1,11 @@
 import { useParams } from '@tanstack/react-router'
 import { useLive } from '../api/live'
-import { changeBuilds, oneChange } from '../api/queries'
+import { changeBuilds, changeRuns, oneChange } from '../api/queries'
 import { BuildTable } from '../components/BuildTable'
 import { ChangeDetails } from '../components/ChangeDetails'
 import { Page, Panel } from '../components/Page'
+import { RunProblem } from '../components/RunProblem'
+import { RunTable } from '../components/RunTable'
 import { Empty, Loaded } from '../components/States'
 import { Ago } from '../components/Time'
 import { firstLine, personName } from '../lib/format'
@@ -13,6 +15,7 @@ export function ChangePage() {
   const id = Number(text)
   const change = useLive(oneChange(id))
   const builds = useLive(changeBuilds(id))
+  const runs = useLive(changeRuns(id)).data?.items ?? []
   const data = change.data
   return (
     <Page
@@ -35,6 +38,14 @@ export function ChangePage() {
           </Panel>
         )}
       </Loaded>
+      {runs.length > 0 && (
+        <Panel title="Runs of this change">
+          <RunTable runs={runs} caption="Runs of this change" />
+          {runs.map((run) => (
+            <RunProblem key={run.runid} run={run} link />
+          ))}
+        </Panel>
+      )}
       <Panel title="Builds of this change">
         <Loaded query={builds} what="the builds of this change">
           {({ items }) =>

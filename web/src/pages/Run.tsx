@@ -12,6 +12,7 @@ import { JobTable } from '../components/JobTable'
 import { Count, Page, Panel } from '../components/Page'
 import { Pager } from '../components/Pager'
 import { ReasonDialog } from '../components/ReasonDialog'
+import { RunProblem } from '../components/RunProblem'
 import { type NewRun, useFollowRun } from '../components/StartRunDialog'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
 import { StatusIcon } from '../components/Status'
@@ -147,6 +148,7 @@ function RunDetails({ run, page, failure }: { run: Run; page: number; failure: R
         />
       )}
       <Facts run={run} />
+      <RunProblem run={run} />
       <Loaded query={jobs} what="the jobs">
         {({ items, total }) => (
           <>
@@ -198,6 +200,21 @@ function Facts({ run }: { run: Run }) {
       stamp?.repository && (
         <span className={css.repository} title={stamp.repository}>
           {stamp.repository}
+        </span>
+      ),
+    ],
+    [
+      'Jobs from',
+      run.source && (
+        <span className={css.repository} title={run.source.repository}>
+          {run.source.file}
+          {run.source.revision && (
+            <>
+              {' at '}
+              <code title={run.source.revision}>{shortRevision(run.source.revision)}</code>
+            </>
+          )}
+          {run.trusted ? ', trusted' : ', not trusted'}
         </span>
       ),
     ],

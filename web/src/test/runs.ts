@@ -28,6 +28,8 @@ export const aRun = (more: Partial<Run> = {}): Run => ({
   stopped_by: null,
   parent_jobid: null,
   retried_runid: null,
+  trusted: true,
+  source: null,
   changes: [],
   sourcestamps: [],
   ...more,

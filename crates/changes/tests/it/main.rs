@@ -2,6 +2,7 @@
 //! this is the lowest room that knows the kinds of both steps and change sources.
 
 mod failures;
+mod file;
 mod polling;
 mod reference;
 mod repository;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use ironmaster_config::{check, reference, schema};
+use ironmaster_config::{check, reference, repository_jobs, schema};
 use ironmaster_model::Catalogue;
 
 #[path = "../../../config/tests/it/json_schema.rs"]
@@ -145,6 +145,50 @@ fn the_examples_for_users_are_accepted() {
             .find(|finding| finding.code != "token_readable");
         assert!(warned.is_none(), "{report}");
     }
+}
+
+/// The page about jobs in the repository: its configuration is right, and grants what its files use, in both spellings.
+#[test]
+fn the_examples_of_jobs_in_a_repository_are_accepted() {
+    let text = fs::read_to_string(root().join("docs/in-repository.md")).unwrap();
+    let blocks = |fence: &str| -> Vec<String> {
+        let blocks = text.split(fence).skip(1);
+        blocks
+            .map(|block| block.split("```").next().unwrap().to_owned())
+            .collect()
+    };
+    let toml = blocks("```toml\n");
+    let workdir = workdir();
+    let (loaded, report) = check("ci.toml", &toml[0], workdir.path(), &catalogue());
+    let plan = loaded.unwrap_or_else(|| panic!("{report}")).plan;
+    let python = blocks("```python\n");
+    let files = [(".ironmaster.toml", &toml[1]), (".ironmaster.star", &python[0])];
+    for (name, text) in files {
+        let pipeline = &plan.pipelines["zlib"];
+        let (jobs, report) = repository_jobs(name, text, &plan, pipeline, true);
+        assert!(jobs.is_some_and(|jobs| jobs.len() >= 3), "{name}: {report}");
+    }
+    assert_eq!((toml.len(), python.len()), (2, 1), "every example is looked at");
+    // What the page says of a file that is not trusted is what is said.
+    let (_, report) = repository_jobs(
+        ".ironmaster.toml",
+        &toml[1],
+        &plan,
+        &plan.pipelines["zlib"],
+        false,
+    );
+    let shown = text
+        .split("```text\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    assert!(
+        report.render(false).starts_with(shown.trim_end()),
+        "{}\n\n{shown}",
+        report.render(false)
+    );
 }
 
 /// An example, and what it shows of further files: each below its name in a comment. Data is in comments, too, since it is

@@ -5,6 +5,7 @@
 mod builder;
 mod change_source;
 mod force;
+mod in_repository;
 mod lock;
 mod pipeline;
 mod project;
@@ -16,6 +17,7 @@ mod worker;
 pub use builder::{BUILDER, STEP};
 pub use change_source::CHANGE_SOURCE;
 pub use force::{FIELD, SCHEDULER_FORCE};
+pub use in_repository::{IN_REPOSITORY, REPOSITORY_JOB};
 pub use lock::LOCK;
 pub use pipeline::{APPROVAL, CONCURRENCY, JOB, PIPELINE, RETRY, WHEN};
 pub use project::{CODEBASE, PROJECT};
@@ -174,6 +176,7 @@ pub fn all() -> impl Iterator<Item = &'static SectionKeys> {
         &FIELD,
         &JOB,
         &CONCURRENCY,
+        &IN_REPOSITORY,
         &WHEN,
         &APPROVAL,
         &RETRY,

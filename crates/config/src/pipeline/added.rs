@@ -155,7 +155,8 @@ fn in_table(checker: &mut Checker<'_>, table: &Table, shape: &Shape) -> Vec<JobD
     jobs
 }
 
-fn too_much(checker: &mut Checker<'_>, jobs: &[JobDef], places: &[Section<'_>]) -> bool {
+/// Reports it if the jobs come to more than a run should be given at once.
+pub(super) fn too_much(checker: &mut Checker<'_>, jobs: &[JobDef], places: &[Section<'_>]) -> bool {
     let mut bytes = 0_usize;
     for (job, place) in jobs.iter().zip(places) {
         let count = job

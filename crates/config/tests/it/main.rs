@@ -9,6 +9,7 @@ mod json_schema;
 mod load;
 mod meaning;
 mod mutations;
+mod repository_file;
 mod samples;
 mod schema;
 mod spellings;

@@ -3,6 +3,7 @@
 mod database;
 mod disk;
 mod fleet;
+mod in_repository;
 mod kills;
 mod main_job;
 mod minimal_worker;

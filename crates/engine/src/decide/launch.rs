@@ -72,6 +72,8 @@ pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) 
                 priority: launch.priority.unwrap_or(scheduler.priority),
                 parent: None,
                 depth: 0,
+                trusted: true,
+                source: None,
             },
         );
         return Some(Launched::Run(run));

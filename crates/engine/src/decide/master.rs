@@ -2,7 +2,7 @@
 
 use ironmaster_model::{Counter, Duration, Event, MasterId, MasterRecord};
 
-use super::lifecycle;
+use super::{lifecycle, pipelines};
 use crate::{Refusal, Reply, Tx};
 
 pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
@@ -55,6 +55,7 @@ pub(super) fn start(tx: &mut Tx<'_>, name: String, lease: Duration) -> Reply {
         let reason = format!("the master restarted, and worker \"{name}\" cannot resume commands");
         lifecycle::lose_all_on(tx, worker, None, &reason);
     }
+    pipelines::ask_again(tx);
     Reply::Done
 }
 

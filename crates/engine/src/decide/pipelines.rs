@@ -5,6 +5,7 @@
 //! needs is over.
 
 mod add;
+mod define;
 mod people;
 mod start;
 mod stop;
@@ -12,8 +13,8 @@ mod stop;
 use std::sync::Arc;
 
 use ironmaster_model::{
-    BuildId, BuildsetId, Cause, Event, JobId, JobProgress, JobState, Properties, Results, RunId, RunProgress,
-    RunState, pipeline::JobWork,
+    BuildId, BuildsetId, Cause, Event, JobId, JobProgress, JobState, Properties, Results, RunId, RunProblem,
+    RunProgress, RunState, pipeline::JobWork,
 };
 
 use super::{
@@ -28,6 +29,8 @@ use crate::{
 };
 
 pub(super) use add::add;
+pub use define::is_trusted;
+pub(super) use define::{ask_again, define};
 pub(super) use people::{approve, retry, start as start_by_hand, stop as stop_by_hand};
 pub(super) use start::{StartRun, files_of, start};
 use stop::{TIMEOUT, stop};
@@ -177,7 +180,7 @@ fn look(tx: &mut Tx<'_>, id: RunId, number: u32, patterns: &mut Patterns) {
     };
     if job.record.progress.state != JobState::Waiting
         || job.open_needs > 0
-        || run.record.progress.state == RunState::Queued
+        || run.record.progress.state < RunState::Running
     {
         return;
     }
@@ -289,6 +292,8 @@ fn start_job(tx: &mut Tx<'_>, id: RunId, number: u32, approved_by: Option<String
                             priority: job.record.definition.priority.unwrap_or(run.record.priority),
                             parent: Some(job.record.id),
                             depth: run.record.depth + 1,
+                            trusted: run.record.trusted,
+                            source: None,
                         };
                         let child = start(tx, definition, new);
                         progress.child = Some(child);
@@ -366,7 +371,10 @@ fn finish(tx: &mut Tx<'_>, id: RunId) {
     };
     let progress = RunProgress {
         state: RunState::Complete,
-        why: run.record.progress.stop.as_ref().map(|_| pipeline::stopped(run)),
+        why: match (&run.record.progress.stop, problem_of(run)) {
+            (Some(_), _) => Some(pipeline::stopped(run)),
+            (None, problem) => problem.map(|problem| problem.summary.clone()),
+        },
         results: Some(results),
         complete_at: Some(tx.now()),
         ..run.record.progress.clone()
@@ -391,7 +399,9 @@ fn finish(tx: &mut Tx<'_>, id: RunId) {
         (Some((by, reason)), _) => Some(Cause::Timeout {
             limit: format!("{by}: {reason}"),
         }),
-        (None, _) => None,
+        (None, _) => problem_of(run).map(|problem| Cause::Configuration {
+            reason: problem.summary.clone(),
+        }),
     };
     tx.emit(Event::RunMoved { run: id, progress });
     match parent {
@@ -419,8 +429,16 @@ fn finish(tx: &mut Tx<'_>, id: RunId) {
     }
 }
 
+/// Why the jobs of a run that stand in its repository cannot be used.
+fn problem_of(run: &RunEntry) -> Option<&RunProblem> {
+    run.record.source.as_ref()?.problem.as_ref()
+}
+
 /// The worst of its jobs; of those that are optional, no worse than warnings.
 fn results_of(run: &RunEntry) -> Results {
+    if run.record.progress.stop.is_none() && problem_of(run).is_some() {
+        return Results::Exception;
+    }
     let worst = run
         .jobs
         .iter()

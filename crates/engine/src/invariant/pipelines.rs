@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::{
-    Counter, JobId, JobProgress, JobState, PipelineJobRecord, PipelineRunRecord, Results, RunId, RunProgress,
-    RunState, pipeline::NeedsOn,
+    Counter, JobId, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRunRecord, Results, RunId,
+    RunProgress, RunSource, RunState,
+    pipeline::{JobWork, NeedsOn},
 };
 
 use super::Checker;
@@ -20,9 +21,14 @@ pub(super) struct Run {
 impl Checker {
     pub(super) fn run_created(&mut self, run: &PipelineRunRecord) {
         self.fresh(Counter::Run, run.id.0);
-        if run.progress.state != RunState::Queued || run.progress.results.is_some() {
+        let begins = if run.source.is_some() && run.retried.is_none() {
+            RunState::Defining
+        } else {
+            RunState::Queued
+        };
+        if run.progress.state != begins || run.progress.results.is_some() {
             self.violate(
-                "a run begins queued",
+                "a run begins queued, or with its jobs unknown",
                 format!("run {} is {:?}", run.id, run.progress),
             );
         }
@@ -81,6 +87,69 @@ impl Checker {
         for what in wrong {
             self.violate("jobs of a run are numbered, and need only one another", what);
         }
+        self.granted(id);
+    }
+
+    pub(super) fn run_defined(
+        &mut self,
+        id: RunId,
+        trusted: bool,
+        source: &RunSource,
+        definition: &PipelineDef,
+    ) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            self.unknown(format!("run {id} was defined"));
+            return;
+        };
+        let record = &mut run.record;
+        let mut wrong: Vec<(&'static str, String)> = Vec::new();
+        if record.progress.state != RunState::Defining || record.source.is_none() {
+            wrong.push((
+                "a run's jobs are read once",
+                format!("run {id} is {:?}", record.progress.state),
+            ));
+        }
+        if trusted && (!source.may_be_trusted || source.problem.is_some()) {
+            wrong.push((
+                "only what may be trusted is",
+                format!("run {id} is trusted: {source:?}"),
+            ));
+        }
+        record.trusted = trusted;
+        record.source = Some(source.clone());
+        record.definition = definition.clone();
+        for (rule, what) in wrong {
+            self.violate(rule, what);
+        }
+    }
+
+    /// Jobs of a repository use what is granted, and no more.
+    fn granted(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id).filter(|run| run.record.source.is_some()) else {
+            return;
+        };
+        let Some(def) = &run.record.definition.in_repository else {
+            return;
+        };
+        let mut lists = vec![&def.granted];
+        if run.record.trusted {
+            lists.push(&def.granted_trusted);
+        }
+        let bad: Vec<String> = run
+            .jobs
+            .iter()
+            .filter(|job| match &job.definition.work {
+                JobWork::Gate => false,
+                JobWork::Build { builder } => !lists.iter().any(|list| list.builders.contains(builder)),
+                JobWork::Pipeline { pipeline, .. } => {
+                    !lists.iter().any(|list| list.pipelines.contains(pipeline))
+                }
+            })
+            .map(|job| format!("job {} of run {id}: {:?}", job.name, job.definition.work))
+            .collect();
+        for what in bad {
+            self.violate("jobs of a repository use what they are granted", what);
+        }
     }
 
     pub(super) fn job_moved(&mut self, id: RunId, job: JobId, progress: &JobProgress) {
@@ -118,7 +187,7 @@ impl Checker {
             if let Some(what) = unmet(run, record) {
                 wrong.push(("a job starts when its needs have ended as they should", what));
             }
-            if run.record.progress.state == RunState::Queued {
+            if run.record.progress.state < RunState::Running {
                 wrong.push((
                     "a job starts when its run has begun",
                     format!("job {job} of run {id} did not wait"),

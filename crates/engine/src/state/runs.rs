@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
-    BuildsetId, Counter, JobId, JobProgress, JobState, PipelineId, PipelineJobRecord, PipelineRecord,
-    PipelineRunRecord, RunId, RunProgress, RunState, Timestamp,
+    BuildsetId, Counter, JobId, JobProgress, JobState, PipelineDef, PipelineId, PipelineJobRecord,
+    PipelineRecord, PipelineRunRecord, RunId, RunProgress, RunSource, RunState, SourceStampId, Timestamp,
 };
 
 use super::{LoadError, State};
@@ -23,6 +23,8 @@ pub(crate) struct Runs {
     pub(crate) jobs: BTreeMap<JobId, (RunId, u32)>,
     /// Jobs that wait for a buildset.
     pub(crate) buildsets: BTreeMap<BuildsetId, JobId>,
+    /// Runs whose jobs are to be read from their repository.
+    pub(crate) defining: BTreeSet<RunId>,
     /// Runs by concurrency group.
     pub(crate) groups: BTreeMap<String, BTreeSet<RunId>>,
     /// Runs by what newer ones supersede them for.
@@ -144,6 +146,9 @@ impl State {
 
     fn insert_run(&mut self, run: PipelineRunRecord) {
         let id = run.id;
+        if run.progress.state == RunState::Defining {
+            self.runs.defining.insert(id);
+        }
         for (keys, key) in [
             (&mut self.runs.groups, &run.group),
             (&mut self.runs.supersedable, &run.supersedes),
@@ -266,11 +271,39 @@ impl State {
         self.update_job_deadline(id);
     }
 
+    pub(crate) fn define_run(
+        &mut self,
+        id: RunId,
+        trusted: bool,
+        sourcestamps: &[SourceStampId],
+        source: &RunSource,
+        definition: &PipelineDef,
+    ) {
+        for stamp in sourcestamps {
+            self.hold_stamp_if_there(*stamp);
+        }
+        let Some(entry) = self.runs.by_id.get_mut(&id) else {
+            return;
+        };
+        let record = &mut entry.record;
+        record.trusted = trusted;
+        record.source = Some(source.clone());
+        record.definition = definition.clone();
+        let old = std::mem::replace(&mut record.sourcestamps, sourcestamps.to_vec());
+        for stamp in old {
+            self.release_stamp(stamp);
+        }
+        self.update_run_deadline(id);
+    }
+
     pub(crate) fn move_run(&mut self, id: RunId, progress: &RunProgress) {
         let Some(entry) = self.runs.by_id.get_mut(&id) else {
             return;
         };
         entry.record.progress = progress.clone();
+        if progress.state != RunState::Defining {
+            self.runs.defining.remove(&id);
+        }
         if progress.state == RunState::Complete {
             self.remove_run(id);
         } else {
@@ -319,9 +352,14 @@ impl State {
     fn update_run_deadline(&mut self, id: RunId) {
         let due = self.runs.by_id.get(&id).and_then(|entry| {
             let (record, progress) = (&entry.record, &entry.record.progress);
-            (progress.state == RunState::Running)
-                .then(|| Some(progress.started_at? + record.definition.timeout?))
-                .flatten()
+            match progress.state {
+                RunState::Defining => {
+                    let source = record.source.as_ref().filter(|source| source.problem.is_none())?;
+                    Some(source.asked_at + record.definition.in_repository.as_ref()?.patience)
+                }
+                RunState::Running => Some(progress.started_at? + record.definition.timeout?),
+                _ => None,
+            }
         });
         self.deadlines.set(Due::Run(id), due);
     }

@@ -2,6 +2,7 @@
 
 mod codebases;
 mod force;
+mod in_repository;
 mod locks;
 mod nightly;
 mod pipelines;

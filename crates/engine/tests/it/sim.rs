@@ -210,6 +210,7 @@ planted! { the_model_finds, false:
     a_concurrency_group_without_limit: ConcurrencyIgnored;
     an_expiry_that_is_forgotten: ExpiryForgotten;
     a_worker_that_has_no_time_off: DowntimeIgnored;
+    jobs_that_nobody_grants: GrantsIgnored;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -229,4 +230,5 @@ planted! { the_checker_alone_finds, true:
     a_job_that_is_tried_too_often: RetryOffByOne;
     a_concurrency_group_without_limit: ConcurrencyIgnored;
     a_worker_that_has_no_time_off: DowntimeIgnored;
+    jobs_that_nobody_grants: GrantsIgnored;
 }

@@ -15,7 +15,7 @@ use ironmaster_engine::{Assignment, State};
 use ironmaster_logs::LogStore;
 use ironmaster_model::{BuildId, EffectRecord, Event, StepId, StepRecord, WorkerInfo};
 use ironmaster_store::Reader;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{committer::Committer, feed::Feed, logs::LiveLogs, workers::Workers};
@@ -33,6 +33,8 @@ pub(crate) struct Runner {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) builds: Mutex<BTreeMap<BuildId, watch::Sender<Control>>>,
+    /// Told when the jobs of a run are to be read.
+    pub(crate) definitions: Arc<Notify>,
 }
 
 /// What a build's task is told. Always the newest: nothing queues up.
@@ -71,6 +73,7 @@ impl Runner {
                     control.send_modify(|control| control.over = true);
                 }
             }
+            Event::RunCreated { run } if run.source.is_some() => self.definitions.notify_one(),
             _ => {}
         }
     }

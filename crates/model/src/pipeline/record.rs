@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{JobDef, PipelineDef};
+use super::{JobDef, PipelineDef, in_repository::RunSource};
 use crate::{
     BuildRequestId, BuildsetId, Cause, ChangeId, JobId, PipelineId, Properties, Results, RunId,
     SourceStampId, Timestamp,
@@ -33,7 +33,8 @@ pub struct PipelineRunRecord {
     pub id: RunId,
     /// Its pipeline.
     pub pipeline: PipelineId,
-    /// The pipeline as it was when the run was made; jobs that were added since are not in it.
+    /// The pipeline as it was when the run was made, with the jobs of the repository's file once these are known; jobs that
+    /// were added since are not in it.
     pub definition: PipelineDef,
     /// Name of the scheduler that made it.
     pub scheduler: String,
@@ -59,10 +60,22 @@ pub struct PipelineRunRecord {
     pub group: Option<String>,
     /// What it shares with the runs that it supersedes.
     pub supersedes: Option<String>,
+    /// Whether what it builds is trusted. Jobs that stand in a repository are, if the project says so of the branch; those of
+    /// the configuration always, unless something untrusted has started the run. An untrusted run uses less.
+    #[serde(default = "trusted")]
+    pub trusted: bool,
+    /// Where its jobs stand, if that is in the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<RunSource>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Where it stands.
     pub progress: RunProgress,
+}
+
+/// A run without a word on it is one of the configuration's own.
+fn trusted() -> bool {
+    true
 }
 
 /// Where a run stands.
@@ -86,6 +99,8 @@ pub struct RunProgress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// Its jobs stand in the repository, and are not known yet.
+    Defining,
     /// Waits for its turn in its concurrency group.
     #[default]
     Queued,
@@ -101,6 +116,7 @@ impl RunState {
     /// The word for it, as stored.
     pub const fn word(self) -> &'static str {
         match self {
+            RunState::Defining => "defining",
             RunState::Queued => "queued",
             RunState::Running => "running",
             RunState::Stopping => "stopping",
@@ -110,9 +126,15 @@ impl RunState {
 
     /// The state with that word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Stopping, Self::Complete]
-            .into_iter()
-            .find(|state| state.word() == word)
+        [
+            Self::Defining,
+            Self::Queued,
+            Self::Running,
+            Self::Stopping,
+            Self::Complete,
+        ]
+        .into_iter()
+        .find(|state| state.word() == word)
     }
 }
 

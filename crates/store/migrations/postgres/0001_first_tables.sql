@@ -278,6 +278,7 @@ create table runs (
     retried      bigint,                   -- run
     run_group    text collate "C",
     supersedes   text collate "C",
+    trusted      boolean not null,
     created_at   bigint  not null,
     started_at   bigint,
     complete_at  bigint,
@@ -289,12 +290,22 @@ create table runs (
     changes      text collate "C" not null,          -- JSON list of ids
     files        text collate "C",                      -- JSON list of texts
     properties   text collate "C" not null,          -- JSON object: name to [value, source]
+    source       text collate "C",                      -- JSON
     definition   text collate "C" not null           -- JSON
 );
 
 create index runs_active   on runs (id)       where complete_at is null;
 create index runs_pipeline on runs (pipeline);
 create index runs_parent   on runs (parent)   where parent is not null;
+
+create table run_changes (
+    run      bigint  not null references runs (id)    deferrable initially deferred,
+    position bigint  not null,
+    change   bigint  not null references changes (id) deferrable initially deferred,
+    primary key (run, position)
+);
+
+create index run_changes_change on run_changes (change, run);
 
 create table jobs (
     id          bigint  primary key,

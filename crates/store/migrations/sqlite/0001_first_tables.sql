@@ -256,6 +256,7 @@ create table runs (
     retried      integer,                   -- run
     run_group    text,
     supersedes   text,
+    trusted      integer not null,
     created_at   integer not null,
     started_at   integer,
     complete_at  integer,
@@ -267,12 +268,22 @@ create table runs (
     changes      text    not null,          -- JSON list of ids
     files        text,                      -- JSON list of texts
     properties   text    not null,          -- JSON object: name to [value, source]
+    source       text,                      -- JSON
     definition   text    not null           -- JSON
 ) strict;
 
 create index runs_active   on runs (id)       where complete_at is null;
 create index runs_pipeline on runs (pipeline);
 create index runs_parent   on runs (parent)   where parent is not null;
+
+create table run_changes (
+    run      integer not null references runs (id)    deferrable initially deferred,
+    position integer not null,
+    change   integer not null references changes (id) deferrable initially deferred,
+    primary key (run, position)
+) strict, without rowid;
+
+create index run_changes_change on run_changes (change, run);
 
 create table jobs (
     id          integer primary key,

@@ -268,6 +268,19 @@ impl World {
             Event::JobMoved { job, progress, .. } => {
                 self.jobs.get_mut(&job).unwrap().progress = progress;
             }
+            Event::RunDefined {
+                run,
+                trusted,
+                sourcestamps,
+                source,
+                definition,
+            } => {
+                let run = self.runs.get_mut(&run).unwrap();
+                run.trusted = trusted;
+                run.sourcestamps = sourcestamps;
+                run.source = Some(source);
+                run.definition = *definition;
+            }
             Event::RunMoved { run, progress } => {
                 self.runs.get_mut(&run).unwrap().progress = progress;
             }

@@ -8,7 +8,7 @@ use ironmaster_model::{
     },
 };
 
-use super::{super::invalid, Work};
+use super::{super::invalid, Work, define};
 use crate::{Refusal, Reply, State, Tx};
 
 /// A step of a job's build adds jobs. `key` tells this request from others of the build: asked again, it is answered alike.
@@ -79,6 +79,19 @@ pub(in crate::decide) fn add(
         .collect();
     if !unknown.is_empty() {
         return Err(invalid("jobs", unknown.join("; ")));
+    }
+    if run.record.source.is_some() {
+        // The repository's jobs cannot add what they could not have been.
+        let refused = match define::granted(state, run) {
+            None => vec!["the configuration does not allow jobs of a repository any more".to_owned()],
+            Some((granted, taken)) => {
+                let taken = taken.iter().map(String::as_str).collect();
+                granted.refuse(jobs, run.jobs.len(), run.record.trusted, &taken)
+            }
+        };
+        if !refused.is_empty() {
+            return Err(invalid("jobs", refused.join("; ")));
+        }
     }
     let first = tx.next_id(Counter::Job);
     let from = run.jobs.len() as u32;

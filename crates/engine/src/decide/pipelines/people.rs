@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
-    Counter, JobId, JobProgress, JobState, NewSourceStamp, PipelineJobRecord, Properties, Results, RunId,
+    Counter, JobId, JobProgress, JobState, NewSourceStamp, PipelineJobRecord, PipelineRunRecord, Properties,
+    Results, RunId,
 };
 
 use super::{
@@ -51,6 +52,8 @@ pub(in crate::decide) fn start(
             priority: 0,
             parent: None,
             depth: 0,
+            trusted: true,
+            source: None,
         },
     );
     Ok(Reply::Run(run))
@@ -146,6 +149,9 @@ pub(in crate::decide) fn retry(
             reason: format!("run {} still goes on; stop it or wait for its end", old.id),
         });
     }
+    if let (true, None, Some(source)) = (jobs.is_empty(), job, old.source.clone()) {
+        return read_again(tx, old, source.may_be_trusted, sourcestamps, by);
+    }
     if sourcestamps.is_empty() || jobs.is_empty() {
         return Err(Refusal::Conflict {
             reason: format!("nothing is known any more of what run {} did", old.id),
@@ -165,6 +171,9 @@ pub(in crate::decide) fn retry(
             reason: format!("every job of run {} has succeeded", old.id),
         });
     }
+    if old.source.is_some() {
+        still_granted(tx, &old, &jobs)?;
+    }
     let jobs = taken_over(tx, old.id, jobs, &again);
     let sourcestamps = sourcestamps
         .into_iter()
@@ -183,11 +192,72 @@ pub(in crate::decide) fn retry(
             priority: old.priority,
             parent: None,
             depth: old.depth,
+            trusted: old.trusted,
+            source: old.source,
         },
         Some(old.id),
         jobs,
     );
     Ok(Reply::Run(run))
+}
+
+/// A run ended before its jobs were known: they are read once more.
+fn read_again(
+    tx: &mut Tx<'_>,
+    old: PipelineRunRecord,
+    trusted: bool,
+    sourcestamps: Vec<NewSourceStamp>,
+    by: &str,
+) -> Result<Reply, Refusal> {
+    let plan = Arc::clone(tx.state().plan());
+    let Some(definition) = plan.pipelines.get(&old.definition.name) else {
+        return Err(Refusal::NotFound {
+            what: format!("pipeline \"{}\" in the configuration", old.definition.name),
+        });
+    };
+    let sourcestamps = sourcestamps
+        .into_iter()
+        .map(|stamp| buildset::stamp(tx, stamp))
+        .collect();
+    let run = super::start(
+        tx,
+        definition,
+        StartRun {
+            reason: format!("run {} is tried again by '{by}': {}", old.id, old.reason),
+            scheduler: old.scheduler,
+            sourcestamps,
+            changes: old.changes,
+            files: old.files,
+            properties: old.properties,
+            priority: old.priority,
+            parent: None,
+            depth: old.depth,
+            trusted,
+            source: None,
+        },
+    );
+    Ok(Reply::Run(run))
+}
+
+/// The jobs of a repository that are done again must still be granted.
+fn still_granted(tx: &Tx<'_>, old: &PipelineRunRecord, jobs: &[PipelineJobRecord]) -> Result<(), Refusal> {
+    let plan = tx.state().plan();
+    let granted = plan
+        .pipelines
+        .get(&old.definition.name)
+        .and_then(|definition| definition.in_repository.as_ref());
+    let refused = match granted {
+        None => Some("the configuration does not allow jobs of a repository any more".to_owned()),
+        Some(granted) => jobs
+            .iter()
+            .find_map(|job| granted.refuse_work(&job.definition.work, old.trusted)),
+    };
+    match refused {
+        None => Ok(()),
+        Some(why) => Err(Refusal::Conflict {
+            reason: format!("run {} cannot be tried again: {why}", old.id),
+        }),
+    }
 }
 
 /// Which jobs are done again: those asked for, and all that need them.

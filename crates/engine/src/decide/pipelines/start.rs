@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use ironmaster_model::{
     ChangeId, Counter, Event, JobId, JobProgress, NewSourceStamp, PipelineDef, PipelineId, PipelineJobRecord,
-    PipelineRunRecord, Properties, RunId, RunProgress, RunState, Scope, SourceStampId, Template,
-    pipeline::{WhenFull, graph},
+    PipelineRunRecord, Properties, RunId, RunProgress, RunSource, RunState, Scope, SourceStampId, Template,
+    pipeline::{WhenFull, graph, graph::Planned},
 };
 
-use super::Work;
+use super::{Work, define};
 use crate::{State, Tx};
 
 /// Most files of changes that a run keeps; with more, nothing counts as known of them.
@@ -25,15 +25,32 @@ pub(crate) struct StartRun {
     pub(crate) priority: i64,
     pub(crate) parent: Option<JobId>,
     pub(crate) depth: u32,
+    /// Whether what has started it is trusted, or was nobody.
+    pub(crate) trusted: bool,
+    /// Where the jobs were read, if they were.
+    pub(crate) source: Option<RunSource>,
 }
 
 /// Makes a run of a pipeline. It begins when the decision goes on.
-pub(crate) fn start(tx: &mut Tx<'_>, definition: &PipelineDef, new: StartRun) -> RunId {
+pub(crate) fn start(tx: &mut Tx<'_>, definition: &PipelineDef, mut new: StartRun) -> RunId {
+    if let Some(in_repository) = &definition.in_repository {
+        let stamps = stamps_of(tx.state(), &new.sourcestamps);
+        new.source = Some(define::source(tx, in_repository, &stamps, new.trusted));
+        // Until its repository says where the revision is from.
+        new.trusted = false;
+        return create(tx, definition, new, None, Vec::new());
+    }
     // The configuration was checked: what cannot be planned is not in force. Without jobs the run is over at once.
     let planned = graph::plan(&definition.jobs, &[]).unwrap_or_default();
     let run = RunId(tx.next_id(Counter::Run));
+    let jobs = records(tx, run, planned);
+    create(tx, definition, new, None, jobs)
+}
+
+/// Jobs as they begin.
+pub(super) fn records(tx: &Tx<'_>, run: RunId, planned: Planned) -> Vec<PipelineJobRecord> {
     let first = tx.next_id(Counter::Job);
-    let jobs = (0_u32..)
+    (0_u32..)
         .zip(planned.jobs)
         .map(|(number, job)| PipelineJobRecord {
             id: JobId(first + u64::from(number)),
@@ -47,8 +64,19 @@ pub(crate) fn start(tx: &mut Tx<'_>, definition: &PipelineDef, new: StartRun) ->
             added_by: None,
             progress: JobProgress::default(),
         })
-        .collect();
-    create(tx, definition, new, None, jobs)
+        .collect()
+}
+
+fn stamps_of(state: &State, ids: &[SourceStampId]) -> Vec<NewSourceStamp> {
+    ids.iter()
+        .filter_map(|id| state.stamps.by_id.get(id))
+        .map(|held| held.record.stamp.clone())
+        .collect()
+}
+
+/// What a run of a concurrency group waits for.
+pub(super) fn waits_for_group(group: Option<&str>) -> Option<String> {
+    group.map(|group| format!("it waits for its turn in the group `{group}`"))
 }
 
 /// Makes a run of these jobs.
@@ -64,12 +92,7 @@ pub(super) fn create(
         .pipeline_by_name(&definition.name)
         .map_or(PipelineId(0), |pipeline| pipeline.id);
     let id = RunId(tx.next_id(Counter::Run));
-    let stamps: Vec<NewSourceStamp> = new
-        .sourcestamps
-        .iter()
-        .filter_map(|id| state.stamps.by_id.get(id))
-        .map(|held| held.record.stamp.clone())
-        .collect();
+    let stamps = stamps_of(state, &new.sourcestamps);
     let group = definition.concurrency.as_ref().map(|concurrency| {
         let scope = Scope {
             properties: &new.properties,
@@ -84,6 +107,14 @@ pub(super) fn create(
     let supersedes = definition
         .cancel_superseded
         .then(|| supersede_key(definition, &stamps));
+    let undefined = jobs.is_empty() && new.source.is_some();
+    let asks = new.source.as_ref().map(|source| {
+        format!(
+            "its jobs are to be read from `{}` in {}",
+            source.file, source.repository
+        )
+    });
+    let hopeless = new.source.as_ref().and_then(|source| source.problem.clone());
     let run = PipelineRunRecord {
         id,
         pipeline,
@@ -100,22 +131,32 @@ pub(super) fn create(
         retried,
         group: group.clone(),
         supersedes: supersedes.clone(),
+        trusted: new.trusted,
+        source: new.source,
         created_at: tx.now(),
         progress: RunProgress {
-            state: RunState::Queued,
-            why: group
-                .as_ref()
-                .map(|group| format!("it waits for its turn in the group `{group}`")),
+            state: if undefined {
+                RunState::Defining
+            } else {
+                RunState::Queued
+            },
+            why: if undefined {
+                asks
+            } else {
+                waits_for_group(group.as_deref())
+            },
             ..RunProgress::default()
         },
     };
     tx.emit(Event::RunCreated { run });
-    // All in one event: there is never a run of which some jobs are missing.
-    tx.emit(Event::JobsAdded {
-        run: id,
-        jobs,
-        needs: Vec::new(),
-    });
+    if !undefined {
+        // All in one event: there is never a run of which some jobs are missing.
+        tx.emit(Event::JobsAdded {
+            run: id,
+            jobs,
+            needs: Vec::new(),
+        });
+    }
     let reason = format!("run {id} of pipeline '{}' supersedes it", definition.name);
     for run in older(tx.state(), id, supersedes.as_ref(), |runs| &runs.supersedable) {
         tx.note_work(Work::Stop {
@@ -137,7 +178,10 @@ pub(super) fn create(
             });
         }
     }
-    tx.note_work(Work::Begin(id));
+    match hopeless {
+        Some(problem) if undefined => define::fail(tx, id, None, problem),
+        _ => tx.note_work(Work::Begin(id)),
+    }
     id
 }
 

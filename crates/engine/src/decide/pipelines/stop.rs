@@ -4,7 +4,7 @@ use ironmaster_model::{
     Cause, Event, JobId, JobProgress, JobState, Results, RunId, RunProgress, RunState, pipeline::NeedsOn,
 };
 
-use super::{super::request, Work, job_moved};
+use super::{super::request, Work, define, job_moved};
 use crate::{Tx, pipeline};
 
 /// Who stops what takes too long.
@@ -17,7 +17,7 @@ pub(super) fn stop(tx: &mut Tx<'_>, id: RunId, by: &str, reason: &str) {
         return;
     };
     let again = run.record.progress.state == RunState::Stopping;
-    let begun = run.record.progress.state != RunState::Queued;
+    let begun = run.record.progress.state > RunState::Queued;
     let all = again || !begun;
     if !again {
         let progress = RunProgress {
@@ -28,6 +28,10 @@ pub(super) fn stop(tx: &mut Tx<'_>, id: RunId, by: &str, reason: &str) {
         tx.emit(Event::RunMoved { run: id, progress });
     }
     let count = tx.state().run_entry(id).map_or(0, |run| run.jobs.len());
+    if count == 0 {
+        // Its jobs were not known yet.
+        tx.note_work(Work::Finish(id));
+    }
     for number in 0..count {
         let Some((run, job)) = tx
             .state()
@@ -113,5 +117,9 @@ pub(in crate::decide) fn job_due(tx: &mut Tx<'_>, id: JobId) {
 
 /// A run has gone on for as long as it may.
 pub(in crate::decide) fn run_due(tx: &mut Tx<'_>, run: RunId) {
+    let defining = tx.state().run(run).map(|run| run.progress.state) == Some(RunState::Defining);
+    if defining {
+        return define::give_up(tx, run);
+    }
     stop(tx, run, TIMEOUT, "the run took too long");
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, StepReport, Trigger};
+use ironmaster_engine::{ConnectedWorker, Found, Input, NewChange, State, StepOutcome, StepReport, Trigger};
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, JobId, JobState, LogContent, LogKind,
-    LogSave, NewSourceStamp, Properties, Results, RunId, StepId, StepUrl, Wanted, WorkerConnection,
-    WorkerInfo,
+    LogSave, NewSourceStamp, Properties, Results, RunId, RunProblem, StepId, StepUrl, Wanted,
+    WorkerConnection, WorkerInfo,
 };
 use serde_json::{Map, Value, json};
 
@@ -47,12 +47,14 @@ impl Inputs {
             42..46 => self.stale(state),
             46..59 => self.change(),
             59..67 => self.force(state),
-            67..71 => Input::CancelRequest {
+            67..70 => Input::CancelRequest {
                 request: self.request(state),
                 by: "ann".into(),
                 reason: "changed her mind".into(),
             },
             71 if self.rng.chance(70) => self.approve(state),
+            70 => self.define(state),
+            72 if self.rng.chance(70) => self.define(state),
             71..75 => Input::SetPriority {
                 request: self.request(state),
                 priority: self.rng.below(9) as i64 - 4,
@@ -238,6 +240,34 @@ impl Inputs {
             by: "eve".into(),
             reason: "enough".into(),
         }
+    }
+
+    /// The file of some run was read, or it was not. Sometimes it is one that nobody has asked for, or not any more.
+    fn define(&mut self, state: &State) -> Input {
+        let asked: Vec<_> = state.questions().collect();
+        let (run, branch) = if asked.is_empty() || self.rng.chance(10) {
+            (RunId(1 + self.rng.below(state.counters()[&Counter::Run])), None)
+        } else {
+            let question = self.rng.pick(&asked);
+            (question.run, question.branch.clone())
+        };
+        self.revisions += 1;
+        let revision = format!("read{}", self.revisions);
+        let found = match self.rng.below(10) {
+            0..7 => Found::Jobs {
+                revision,
+                branch: branch.filter(|_| self.rng.chance(80)),
+                jobs: plans::repository_jobs(&mut self.rng),
+            },
+            7 => Found::Problem {
+                revision: Some(revision),
+                problem: RunProblem::default(),
+            },
+            _ => Found::Trouble {
+                reason: "no way there".into(),
+            },
+        };
+        Input::Define { run, found }
     }
 
     /// Somebody answers a job that waits for it, or one that does not.

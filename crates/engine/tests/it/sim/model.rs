@@ -4,6 +4,7 @@
 //! The one thing it does not foresee is which of several workers is taken. It is told, and checks that the worker would do.
 
 mod builds;
+mod in_repository;
 mod locks;
 mod pipelines;
 mod time;
@@ -176,6 +177,9 @@ impl Model {
                     lease: lease.0,
                     draining: false,
                 });
+                for run in &mut self.runs {
+                    run.asked = now;
+                }
                 for id in 1..=self.workers.len() as u64 {
                     let worker = &mut self.workers[id as usize - 1];
                     if worker.connected {
@@ -355,7 +359,7 @@ impl Model {
                 pipeline,
                 sourcestamps,
                 ..
-            } => self.start_by_hand(pipeline, sourcestamps, out)?,
+            } => self.start_by_hand(pipeline, sourcestamps, now, out)?,
             Input::StopRun { run, by, .. } => {
                 if !self.runs.iter().any(|other| other.id == run.0) {
                     return Err(());
@@ -363,6 +367,7 @@ impl Model {
                 self.stop_run(run.0, by, now, out);
             }
             Input::ApproveJob { job, approved, .. } => self.approve(job.0, *approved, now, out)?,
+            Input::Define { run, found } => self.define(run.0, found, out)?,
             Input::RetryRun { .. } | Input::AddJobs { .. } => unreachable!("these are not generated"),
             Input::Tick => self.tick(now, out),
         }
@@ -427,8 +432,9 @@ impl Model {
             priority: definition.priority,
             parent: None,
             scheduler: definition.name.clone(),
+            trusted: true,
         };
-        self.make_run(&pipeline, new, out);
+        self.make_run(&pipeline, new, now, out);
     }
 
     fn worker(&mut self, id: u64) -> Result<&mut Worker, ()> {

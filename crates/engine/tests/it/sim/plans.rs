@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource, ForceDef,
-    ForceField, ForceFieldKind, JobDef, LockDef, LockScope, LockUse, NightlyDef, PipelineDef, Plan,
-    ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerPreference, WorkerSelector,
+    ForceField, ForceFieldKind, InRepositoryDef, JobDef, LockDef, LockScope, LockUse, NightlyDef,
+    PipelineDef, Plan, ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef,
+    WorkerPreference, WorkerSelector,
 };
 use serde_json::json;
 
 use ironmaster_model::pipeline::{
     ApprovalDef, AxisDef, ConcurrencyDef, ConditionDef, FailureClass, JobWork, NeedsOn, RetryDef, WhenFull,
+    in_repository::Grants,
 };
 
 use super::rng::Rng;
@@ -307,10 +309,17 @@ fn plain(rng: &mut Rng) -> SchedulerKind {
 fn pipeline(rng: &mut Rng, name: &str) -> PipelineDef {
     let child = name == PIPELINES[2];
     let count = 1 + rng.below(if child { 2 } else { 6 });
-    let jobs = (0..count).map(|number| job(rng, number, child)).collect();
+    let in_repository = rng
+        .chance(if child { 15 } else { 35 })
+        .then(|| in_repository(rng));
+    let jobs = match in_repository {
+        Some(_) => Vec::new(),
+        None => (0..count).map(|number| job(rng, number, child)).collect(),
+    };
     PipelineDef {
         name: name.into(),
         jobs,
+        in_repository,
         timeout: rng
             .chance(20)
             .then(|| Duration::from_secs(60 + rng.below(4000) as i64)),
@@ -326,6 +335,45 @@ fn pipeline(rng: &mut Rng, name: &str) -> PipelineDef {
             .filter(|_| !child),
         ..PipelineDef::default()
     }
+}
+
+/// What the jobs of a repository may use.
+fn in_repository(rng: &mut Rng) -> InRepositoryDef {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    InRepositoryDef {
+        file: ".ironmaster.toml".into(),
+        repository: "repo.git".into(),
+        codebase: String::new(),
+        trusted_branches: vec!["main".into(), "release/*".into()],
+        granted: Grants {
+            builders: names(&["a", "b"]),
+            pipelines: names(&[]),
+        },
+        granted_trusted: Grants {
+            builders: names(&["c", "d", "no such"]),
+            pipelines: names(&[PIPELINES[2]]),
+        },
+        jobs_max: 2 + rng.below(5) as u32,
+        patience: Duration::from_secs(100 + rng.below(1000) as i64),
+    }
+}
+
+/// Jobs as a repository may have them. Not all of them are granted.
+pub(crate) fn repository_jobs(rng: &mut Rng) -> Vec<JobDef> {
+    let count = rng.below(5);
+    let granted = rng.chance(70);
+    (0..count)
+        .map(|number| {
+            let mut job = job(rng, number, false);
+            if rng.chance(95) {
+                job.priority = None;
+            }
+            if let (true, JobWork::Build { builder }) = (granted, &mut job.work) {
+                *builder = (*rng.pick(&["a", "b", "c"])).into();
+            }
+            job
+        })
+        .collect()
 }
 
 fn job(rng: &mut Rng, number: u64, child: bool) -> JobDef {

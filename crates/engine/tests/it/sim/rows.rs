@@ -317,6 +317,20 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 row.progress = progress.clone();
             }
         }
+        Event::RunDefined {
+            run,
+            trusted,
+            sourcestamps,
+            source,
+            definition,
+        } => {
+            for row in rows.runs.iter_mut().filter(|row| row.id == *run) {
+                row.trusted = *trusted;
+                row.sourcestamps.clone_from(sourcestamps);
+                row.source = Some(source.clone());
+                row.definition = (**definition).clone();
+            }
+        }
         Event::RunMoved { run, progress } => {
             for row in rows.runs.iter_mut().filter(|row| row.id == *run) {
                 row.progress = progress.clone();

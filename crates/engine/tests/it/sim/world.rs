@@ -38,6 +38,9 @@ pub(crate) struct Tally {
     approved: u64,
     job_retries: u64,
     run_results: [u64; 7],
+    /// Jobs of a repository that were used, and those that could not be.
+    defined: [u64; 2],
+    trusted: u64,
     stopped: u64,
     restarts: u64,
     failed_commits: u64,
@@ -65,6 +68,10 @@ impl Tally {
         self.expired += other.expired;
         self.approved += other.approved;
         self.job_retries += other.job_retries;
+        self.trusted += other.trusted;
+        for (mine, theirs) in std::iter::zip(&mut self.defined, other.defined) {
+            *mine += theirs;
+        }
         for (mine, theirs) in std::iter::zip(&mut self.run_results, other.run_results) {
             *mine += theirs;
         }
@@ -75,7 +82,7 @@ impl Tally {
         self.given_up += other.given_up;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 24] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 27] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -96,6 +103,9 @@ impl Tally {
             ("a run that fails", self.run_results[2]),
             ("a run that ends with an exception", self.run_results[4]),
             ("a run that is cancelled", self.run_results[6]),
+            ("jobs of a repository", self.defined[0]),
+            ("jobs of a repository that cannot be used", self.defined[1]),
+            ("a trusted run of a repository", self.trusted),
             ("a stopped build", self.stopped),
             ("a restart", self.restarts),
             ("a failed commit", self.failed_commits),
@@ -117,6 +127,16 @@ impl Tally {
                 Event::RunCreated { run } => {
                     self.runs += 1;
                     self.children += u64::from(run.parent.is_some());
+                }
+                Event::RunDefined {
+                    trusted,
+                    source,
+                    definition,
+                    ..
+                } => {
+                    self.trusted += u64::from(*trusted);
+                    self.defined[0] += u64::from(!definition.jobs.is_empty());
+                    self.defined[1] += u64::from(source.problem.is_some());
                 }
                 Event::RunMoved { progress, .. } if progress.state == RunState::Complete => {
                     if let Some(results) = progress.results {

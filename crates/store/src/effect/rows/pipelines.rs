@@ -1,10 +1,11 @@
 //! Pipelines, their runs and jobs as rows.
 
 use ironmaster_model::{
-    JobId, JobProgress, PipelineJobRecord, PipelineRecord, PipelineRunRecord, Results, RunId, RunProgress,
+    JobId, JobProgress, PipelineDef, PipelineJobRecord, PipelineRecord, PipelineRunRecord, Results, RunId,
+    RunProgress, RunSource, SourceStampId,
 };
 
-use super::{json, opt_cause, opt_time, time};
+use super::{insert, json, opt_cause, opt_time, time};
 use crate::row::{RowOp, Table, Value, jobs, runs};
 
 fn opt_results(results: Option<Results>) -> Value<'static> {
@@ -21,7 +22,7 @@ pub(in crate::effect) fn pipeline_row(pipeline: &PipelineRecord) -> Vec<Value<'_
     ]
 }
 
-pub(in crate::effect) fn run_row(run: &PipelineRunRecord) -> Vec<Value<'_>> {
+fn run_row(run: &PipelineRunRecord) -> Vec<Value<'_>> {
     let progress = &run.progress;
     let stop = progress.stop.as_ref();
     vec![
@@ -36,6 +37,7 @@ pub(in crate::effect) fn run_row(run: &PipelineRunRecord) -> Vec<Value<'_>> {
         Value::opt_id(run.retried.map(|run| run.0)),
         Value::opt_text(run.group.as_deref()),
         Value::opt_text(run.supersedes.as_deref()),
+        Value::Bool(run.trusted),
         time(run.created_at),
         opt_time(progress.started_at),
         opt_time(progress.complete_at),
@@ -47,8 +49,41 @@ pub(in crate::effect) fn run_row(run: &PipelineRunRecord) -> Vec<Value<'_>> {
         json(&run.changes),
         run.files.as_ref().map_or(Value::Null, json),
         json(&run.properties),
+        run.source.as_ref().map_or(Value::Null, json),
         json(&run.definition),
     ]
+}
+
+/// A new run: itself, and what it is found by.
+pub(in crate::effect) fn run_rows(run: &PipelineRunRecord) -> Vec<RowOp<'_>> {
+    let changes = (0..).zip(&run.changes).map(|(position, change)| {
+        let values = vec![Value::id(run.id.0), Value::Int(position), Value::id(change.0)];
+        insert(Table::RunChanges, values)
+    });
+    std::iter::once(insert(Table::Runs, run_row(run)))
+        .chain(changes)
+        .collect()
+}
+
+pub(in crate::effect) fn run_defined<'a>(
+    run: RunId,
+    trusted: bool,
+    sourcestamps: &'a [SourceStampId],
+    source: &'a RunSource,
+    definition: &'a PipelineDef,
+) -> RowOp<'a> {
+    RowOp::Update {
+        table: Table::Runs,
+        set: &[runs::TRUSTED, runs::SOURCESTAMPS, runs::SOURCE, runs::DEFINITION],
+        by: &[runs::ID],
+        values: vec![
+            Value::Bool(trusted),
+            json(&sourcestamps),
+            json(source),
+            json(definition),
+            Value::id(run.0),
+        ],
+    }
 }
 
 pub(in crate::effect) fn run_moved(run: RunId, progress: &RunProgress) -> RowOp<'_> {

@@ -40,13 +40,18 @@ pub(super) static RUNS: Descriptor = Descriptor {
         int("retried_runid", "t.retried").null().fixed(),
         int("runid", "t.id").fixed(),
         text("scheduler", "t.scheduler").fixed(),
+        object("source", "t.source").null(),
         attached("sourcestamps", FieldKind::List, "t.sourcestamps", Attach::Stamps),
         date("started_at", "t.started_at").null(),
         text("state", "t.state"),
         text("stopped_by", "t.stop_by").null(),
+        bool("trusted", "t.trusted"),
         text("why", "t.why").null(),
     ],
-    scopes: &[],
+    scopes: &[fixed_scope(
+        "changeid",
+        "t.id in (select c.run from run_changes c where c.change = {})",
+    )],
 };
 
 pub(super) static JOBS: Descriptor = Descriptor {

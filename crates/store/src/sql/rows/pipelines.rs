@@ -32,6 +32,7 @@ pub(in crate::sql) fn run(fields: &mut Fields<'_>) -> Result<PipelineRunRecord, 
     let retried = fields.opt_id()?.map(RunId);
     let group = fields.opt_text()?;
     let supersedes = fields.opt_text()?;
+    let trusted = fields.bool()?;
     let created_at = fields.time()?;
     let started_at = fields.opt_time()?;
     let complete_at = fields.opt_time()?;
@@ -42,6 +43,7 @@ pub(in crate::sql) fn run(fields: &mut Fields<'_>) -> Result<PipelineRunRecord, 
     let changes = fields.json()?;
     let files = fields.opt_json()?;
     let properties = fields.json()?;
+    let source = fields.opt_json()?;
     Ok(PipelineRunRecord {
         id,
         pipeline,
@@ -58,6 +60,8 @@ pub(in crate::sql) fn run(fields: &mut Fields<'_>) -> Result<PipelineRunRecord, 
         retried,
         group,
         supersedes,
+        trusted,
+        source,
         created_at,
         progress: RunProgress {
             state,

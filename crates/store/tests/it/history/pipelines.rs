@@ -2,7 +2,8 @@
 
 use ironmaster_model::{
     BuildRequestId, Cause, Counter, Event, JobDef, JobId, JobProgress, JobState, PipelineDef, PipelineId,
-    PipelineJobRecord, PipelineRecord, PipelineRunRecord, Properties, Results, RunId, RunProgress, RunState,
+    PipelineJobRecord, PipelineRecord, PipelineRunRecord, Properties, Results, RunId, RunProblem,
+    RunProgress, RunSource, RunState,
     pipeline::{AddedBy, JobWork},
 };
 use serde_json::json;
@@ -64,6 +65,7 @@ impl History {
         let mut properties = Properties::new();
         properties.set("scheduler", "nightly", "Scheduler");
         let changes = self.changes.iter().rev().take(2).copied().collect();
+        let in_repository = self.chance(40);
         let run = PipelineRunRecord {
             id,
             pipeline: self.pick(&pipelines),
@@ -83,8 +85,21 @@ impl History {
             retried: self.chance(20).then_some(RunId(1)),
             group: self.chance(50).then(|| "deploy".into()),
             supersedes: self.chance(50).then(|| "main".into()),
+            trusted: !in_repository,
+            source: in_repository.then(|| RunSource {
+                file: ".ironmaster.toml".into(),
+                repository: "https://git.example.org/a".into(),
+                branch: Some("main".into()),
+                asked_at: self.at(),
+                ..RunSource::default()
+            }),
             created_at: self.at(),
             progress: RunProgress {
+                state: if in_repository {
+                    RunState::Defining
+                } else {
+                    RunState::Queued
+                },
                 why: self.chance(50).then(|| "it waits for its turn".into()),
                 ..RunProgress::default()
             },
@@ -94,6 +109,14 @@ impl History {
             run,
             jobs: Vec::new(),
         };
+        if !in_repository {
+            self.first_jobs(&mut going);
+        }
+        self.runs.push(going);
+    }
+
+    fn first_jobs(&mut self, going: &mut Going) {
+        let id = going.run.id;
         let count = 1 + self.below(4) as u32;
         let jobs: Vec<PipelineJobRecord> = (0..count).map(|number| self.job(id, number, None)).collect();
         going.jobs.clone_from(&jobs);
@@ -102,7 +125,45 @@ impl History {
             jobs,
             needs: Vec::new(),
         });
-        self.runs.push(going);
+    }
+
+    /// The file of the repository was read, or it is asked for once more, or it is of no use.
+    fn define(&mut self, going: &mut Going) {
+        let good = self.chance(70);
+        if good {
+            let stamp = self.add_stamp();
+            going.run.sourcestamps = vec![stamp];
+            going.run.trusted = self.chance(50);
+            going.run.definition.description = Some("from \u{1} the repository".into());
+        }
+        let at = self.at();
+        let bad = !good && self.chance(50);
+        if let Some(source) = &mut going.run.source {
+            source.asked_at = at;
+            source.revision = good.then(|| "0123abc".into());
+            source.problem = bad.then(|| RunProblem {
+                summary: "it has 1 error".into(),
+                text: "error: \n  ^ here \"é\"".into(),
+                findings: vec![json!({"code": "syntax"})],
+            });
+        }
+        self.emit(Event::RunDefined {
+            run: going.run.id,
+            trusted: going.run.trusted,
+            sourcestamps: going.run.sourcestamps.clone(),
+            source: going.run.source.clone().unwrap_or_default(),
+            definition: Box::new(going.run.definition.clone()),
+        });
+        if good {
+            going.run.progress.state = RunState::Queued;
+            self.run_moved(going);
+            self.first_jobs(going);
+        } else if bad {
+            going.run.progress.state = RunState::Complete;
+            going.run.progress.complete_at = Some(at);
+            going.run.progress.results = Some(Results::Exception);
+            self.run_moved(going);
+        }
     }
 
     fn job(&mut self, run: RunId, number: u32, added_by: Option<AddedBy>) -> PipelineJobRecord {
@@ -131,6 +192,13 @@ impl History {
         let index = self.below(self.runs.len() as u64) as usize;
         let mut going = self.runs.swap_remove(index);
         let at = self.at();
+        if going.run.progress.state == RunState::Defining {
+            self.define(&mut going);
+            if going.run.progress.state != RunState::Complete {
+                self.runs.push(going);
+            }
+            return;
+        }
         if going.run.progress.state == RunState::Queued {
             going.run.progress = RunProgress {
                 state: RunState::Running,

@@ -12,17 +12,26 @@ use super::{Fact, Model, Stamp};
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) id: u64,
-    definition: PipelineDef,
+    pub(super) definition: PipelineDef,
     pub(super) jobs: Vec<Job>,
     pub(super) state: RunState,
     stopped_by: Option<String>,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     changes: Vec<u64>,
     files: Option<Vec<String>>,
     priority: i64,
     parent: Option<(u64, usize)>,
     scheduler: String,
     started: i64,
+    /// Since when its jobs are asked for.
+    pub(super) asked: i64,
+    /// Whether it was said that they cannot be read.
+    pub(super) troubled: bool,
+    /// Whether what has started it may make it trusted, and whether it is.
+    pub(super) may_be_trusted: bool,
+    pub(super) trusted: bool,
+    /// Whether its jobs cannot be used.
+    pub(super) bad: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +68,7 @@ pub(super) struct New {
     pub(super) priority: i64,
     pub(super) parent: Option<(u64, usize)>,
     pub(super) scheduler: String,
+    pub(super) trusted: bool,
 }
 
 impl Job {
@@ -97,9 +107,12 @@ fn good_or_skipped(results: Option<Results>) -> bool {
 
 impl Run {
     pub(super) fn due(&self) -> Option<i64> {
-        (self.state == RunState::Running)
-            .then(|| Some(self.started + self.definition.timeout?.0))
-            .flatten()
+        match self.state {
+            RunState::Defining if self.bad => None,
+            RunState::Defining => Some(self.asked + self.definition.in_repository.as_ref()?.patience.0),
+            RunState::Running => Some(self.started + self.definition.timeout?.0),
+            _ => None,
+        }
     }
 }
 
@@ -116,7 +129,7 @@ impl Model {
         (!all.is_empty()).then_some(all)
     }
 
-    fn at(&self, run: u64) -> Option<usize> {
+    pub(super) fn at(&self, run: u64) -> Option<usize> {
         self.runs.iter().position(|other| other.id == run)
     }
 
@@ -132,6 +145,7 @@ impl Model {
         &mut self,
         pipeline: &str,
         stamps: &[NewSourceStamp],
+        now: i64,
         out: &mut Vec<Fact>,
     ) -> Result<(), ()> {
         let definition = self.plan.pipelines.get(pipeline).ok_or(())?.clone();
@@ -147,36 +161,31 @@ impl Model {
             priority: 0,
             parent: None,
             scheduler: String::new(),
+            trusted: true,
         };
-        self.make_run(&definition, new, out);
+        self.make_run(&definition, new, now, out);
         Ok(())
     }
 
-    pub(super) fn make_run(&mut self, definition: &PipelineDef, new: New, out: &mut Vec<Fact>) -> u64 {
+    pub(super) fn make_run(
+        &mut self,
+        definition: &PipelineDef,
+        new: New,
+        now: i64,
+        out: &mut Vec<Fact>,
+    ) -> u64 {
         self.last_run += 1;
         let id = self.last_run;
         let planned = graph::plan(&definition.jobs, &[]).unwrap();
-        let mut jobs = Vec::new();
-        for job in planned.jobs {
-            self.last_job += 1;
-            jobs.push(Job {
-                id: self.last_job,
-                definition: job.definition,
-                needs: job.needs,
-                state: JobState::Waiting,
-                results: None,
-                buildset: 0,
-                request: 0,
-                child: 0,
-                attempts: 0,
-                queued: 0,
-                started: 0,
-                timed_out: false,
-            });
-        }
+        let jobs = self.new_jobs(planned.jobs);
+        let state = if definition.in_repository.is_some() {
+            RunState::Defining
+        } else {
+            RunState::Queued
+        };
         out.push(Fact::Run {
             run: id,
-            state: RunState::Queued,
+            state,
             results: None,
         });
         let older: Vec<u64> = self
@@ -219,8 +228,10 @@ impl Model {
             id,
             definition: definition.clone(),
             jobs,
-            state: RunState::Queued,
+            state,
             stopped_by: None,
+            // Of another code base there is no file.
+            bad: state == RunState::Defining && !new.stamp.2.is_empty(),
             stamp: new.stamp,
             changes: new.changes,
             files: new.files,
@@ -228,9 +239,40 @@ impl Model {
             parent: new.parent,
             scheduler: new.scheduler,
             started: 0,
+            asked: now,
+            troubled: false,
+            may_be_trusted: new.trusted,
+            trusted: new.trusted && state == RunState::Queued,
         });
-        self.work.push(Work::Begin(id));
+        let hopeless = self.runs.last().is_some_and(|run| run.bad);
+        self.work.push(if hopeless {
+            Work::Finish(id)
+        } else {
+            Work::Begin(id)
+        });
         id
+    }
+
+    pub(super) fn new_jobs(&mut self, planned: Vec<graph::PlannedJob>) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for job in planned {
+            self.last_job += 1;
+            jobs.push(Job {
+                id: self.last_job,
+                definition: job.definition,
+                needs: job.needs,
+                state: JobState::Waiting,
+                results: None,
+                buildset: 0,
+                request: 0,
+                child: 0,
+                attempts: 0,
+                queued: 0,
+                started: 0,
+                timed_out: false,
+            });
+        }
+        jobs
     }
 
     /// Does everything that follows in pipelines.
@@ -266,7 +308,7 @@ impl Model {
                 .collect();
             let going = others
                 .iter()
-                .filter(|other| other.state != RunState::Queued)
+                .filter(|other| [RunState::Running, RunState::Stopping].contains(&other.state))
                 .count();
             let before = others
                 .iter()
@@ -405,8 +447,9 @@ impl Model {
                     priority,
                     parent: Some((id, number)),
                     scheduler: run.scheduler,
+                    trusted: run.trusted,
                 };
-                let child = self.make_run(&definition, new, out);
+                let child = self.make_run(&definition, new, now, out);
                 let job = &mut self.runs[at].jobs[number];
                 (job.child, job.started) = (child, now);
                 if wait {
@@ -452,6 +495,9 @@ impl Model {
                 state: RunState::Stopping,
                 results: None,
             });
+        }
+        if self.runs[at].jobs.is_empty() {
+            self.work.push(Work::Finish(id));
         }
         for number in 0..self.runs[at].jobs.len() {
             let job = self.runs[at].jobs[number].clone();
@@ -502,6 +548,7 @@ impl Model {
                 .unwrap_or(Results::Skipped)
         };
         let results = match run.stopped_by.as_deref() {
+            None if run.bad => Results::Exception,
             Some("timeout") => super::worse(Results::Exception, worst(Some(Results::Cancelled))),
             Some(_) => Results::Cancelled,
             None => worst(None),

@@ -3,7 +3,9 @@
 use ironmaster_engine::NewChange;
 use std::sync::Arc;
 
-use ironmaster_model::{ChangeFilter, Duration, NightlyDef, Plan, SchedulerKind, Timestamp, Zone, calendar};
+use ironmaster_model::{
+    ChangeFilter, Duration, NightlyDef, Plan, RunState, SchedulerKind, Timestamp, Zone, calendar,
+};
 
 use super::{Fact, Model, Timer, Worker};
 
@@ -131,7 +133,14 @@ impl Model {
                     let plan = Arc::clone(&self.plan);
                     self.workers[at].look_at_the_clock(&plan, now);
                 }
-                Some((_, 3, id)) => self.stop_run(id as u64, "timeout", now, out),
+                Some((_, 3, id)) => {
+                    let at = self.at(id as u64).unwrap();
+                    if self.runs[at].state == RunState::Defining {
+                        self.bad_jobs(id as u64);
+                    } else {
+                        self.stop_run(id as u64, "timeout", now, out);
+                    }
+                }
                 Some((_, 1, at)) => self.lose(at as u64 + 1, None, now, out),
                 Some((_, _, at)) => {
                     let due: Vec<String> = self.schedulers[at]
