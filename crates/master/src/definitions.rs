@@ -28,7 +28,7 @@ const READS_MAX: usize = 4;
 /// The largest file, in bytes.
 const FILE_BYTES_MAX: usize = 256 << 10;
 /// How long it takes until something is tried again, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// The longest text of what is wrong that is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 32 << 10;
 /// The most findings that are kept for programs.

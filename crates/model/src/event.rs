@@ -290,7 +290,7 @@ pub enum Event {
     /// A run of a pipeline was made. Its jobs follow.
     RunCreated {
         /// The run.
-        run: PipelineRunRecord,
+        run: Box<PipelineRunRecord>,
     },
     /// A run got jobs: when it was made, or from one that runs.
     JobsAdded {

@@ -257,7 +257,7 @@ impl World {
                 self.pipelines.insert(pipeline.id, pipeline);
             }
             Event::RunCreated { run } => {
-                self.runs.insert(run.id, run);
+                self.runs.insert(run.id, *run);
             }
             Event::JobsAdded { jobs, needs, .. } => {
                 self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));

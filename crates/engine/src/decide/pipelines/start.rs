@@ -148,7 +148,7 @@ pub(super) fn create(
             ..RunProgress::default()
         },
     };
-    tx.emit(Event::RunCreated { run });
+    tx.emit(Event::RunCreated { run: Box::new(run) });
     if !undefined {
         // All in one event: there is never a run of which some jobs are missing.
         tx.emit(Event::JobsAdded {

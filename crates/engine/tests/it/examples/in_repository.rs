@@ -94,7 +94,7 @@ impl Lab {
     fn note(&mut self, events: Vec<Event>) -> Vec<Event> {
         for event in &events {
             match event {
-                Event::RunCreated { run } if run.definition.name == "ci" => self.run = Some(run.clone()),
+                Event::RunCreated { run } if run.definition.name == "ci" => self.run = Some((**run).clone()),
                 Event::RunMoved { run, progress } => {
                     if let Some(mine) = self.run.as_mut().filter(|mine| mine.id == *run) {
                         mine.progress = progress.clone();

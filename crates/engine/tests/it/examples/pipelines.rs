@@ -70,7 +70,7 @@ impl Lab {
         for event in events {
             match event {
                 Event::RunCreated { run } => {
-                    self.rows.insert(run.id, run.clone());
+                    self.rows.insert(run.id, (**run).clone());
                 }
                 Event::JobsAdded { jobs, needs, .. } => {
                     self.jobs.extend(jobs.iter().map(|job| (job.id, job.clone())));

@@ -10,7 +10,10 @@ mod pipelines;
 mod time;
 mod trigger;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ironmaster_engine::Input;
 use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerDef, SchedulerKind};
@@ -433,6 +436,7 @@ impl Model {
             parent: None,
             scheduler: definition.name.clone(),
             trusted: true,
+            given: BTreeSet::new(),
         };
         self.make_run(&pipeline, new, now, out);
     }

@@ -299,7 +299,7 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
         }
         Event::RunCreated { run } => {
             took(rows, Counter::Run, run.id.0);
-            rows.runs.push(run.clone());
+            rows.runs.push((**run).clone());
         }
         Event::JobsAdded { jobs, needs, .. } => {
             for job in jobs {

@@ -104,7 +104,9 @@ impl History {
                 ..RunProgress::default()
             },
         };
-        self.emit(Event::RunCreated { run: run.clone() });
+        self.emit(Event::RunCreated {
+            run: Box::new(run.clone()),
+        });
         let mut going = Going {
             run,
             jobs: Vec::new(),

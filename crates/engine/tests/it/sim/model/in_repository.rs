@@ -75,8 +75,10 @@ impl Model {
         let Ok(planned) = graph::plan(jobs, &[]) else {
             return false;
         };
+        let given = &self.runs[at].given;
         let good = |job: &graph::PlannedJob| {
             job.definition.priority.is_none()
+                && job.matrix.keys().all(|axis| !given.contains(axis))
                 && match &job.definition.work {
                     JobWork::Gate => true,
                     JobWork::Build { builder } => {

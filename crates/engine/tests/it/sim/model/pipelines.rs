@@ -1,6 +1,6 @@
 //! Runs of pipelines, in plain lists: each job is looked at when all that it needs is over.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ironmaster_model::{
     JobDef, JobState, NewSourceStamp, PipelineDef, Results, RunState,
@@ -32,12 +32,16 @@ pub(super) struct Run {
     pub(super) trusted: bool,
     /// Whether its jobs cannot be used.
     pub(super) bad: bool,
+    /// Names of the values that the job has handed on which started it.
+    pub(super) given: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) id: u64,
     definition: JobDef,
+    /// Names of the axes that it has a value on.
+    axes: BTreeSet<String>,
     needs: Vec<u32>,
     pub(super) state: JobState,
     results: Option<Results>,
@@ -69,6 +73,7 @@ pub(super) struct New {
     pub(super) parent: Option<(u64, usize)>,
     pub(super) scheduler: String,
     pub(super) trusted: bool,
+    pub(super) given: BTreeSet<String>,
 }
 
 impl Job {
@@ -162,6 +167,7 @@ impl Model {
             parent: None,
             scheduler: String::new(),
             trusted: true,
+            given: BTreeSet::new(),
         };
         self.make_run(&definition, new, now, out);
         Ok(())
@@ -243,6 +249,7 @@ impl Model {
             troubled: false,
             may_be_trusted: new.trusted,
             trusted: new.trusted && state == RunState::Queued,
+            given: new.given,
         });
         let hopeless = self.runs.last().is_some_and(|run| run.bad);
         self.work.push(if hopeless {
@@ -260,6 +267,7 @@ impl Model {
             jobs.push(Job {
                 id: self.last_job,
                 definition: job.definition,
+                axes: job.matrix.into_keys().collect(),
                 needs: job.needs,
                 state: JobState::Waiting,
                 results: None,
@@ -448,6 +456,7 @@ impl Model {
                     parent: Some((id, number)),
                     scheduler: run.scheduler,
                     trusted: run.trusted,
+                    given: run.given.union(&run.jobs[number].axes).cloned().collect(),
                 };
                 let child = self.make_run(&definition, new, now, out);
                 let job = &mut self.runs[at].jobs[number];
