@@ -294,6 +294,11 @@ types! {
         field("name", Identifier), field("button_name", Text), field("label", Text),
         field("builder_names", List(&Text)), field("enabled", Boolean), field("all_fields", List(&Json)),
     }
+    /// A try scheduler.
+    TRYSCHEDULER = "tryscheduler", "tryschedulers" {
+        field("name", Identifier), field("builder_names", List(&Text)), field("enabled", Boolean),
+        field("refused", List(&Json)),
+    }
     /// A change source.
     CHANGESOURCE = "changesource", "changesources" {
         field("changesourceid", Integer), field("name", Text), nullable("master", Entity(&MASTER)),

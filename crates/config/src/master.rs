@@ -62,7 +62,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
             settings.change_hook.enabled = enabled;
         }
         settings.change_hook.token_sha256 =
-            token::read(checker, &section, "change_hook", false).map(|token| token.sha256);
+            token::read(checker, &section, &token::TOKEN, "change_hook", false).map(|token| token.sha256);
     }
     if let Some(section) = section(checker, &keys::PB) {
         checker.unknown_keys(&section, &[]);
@@ -71,7 +71,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
     if let Some(section) = section(checker, &keys::SENDCHANGE) {
         checker.unknown_keys(&section, &[]);
         let user = checker.text(&section, "user");
-        let token = token::read(checker, &section, "sendchange", true);
+        let token = token::read(checker, &section, &token::TOKEN, "sendchange", true);
         settings.sendchange = token.map(|token| SendchangeSettings {
             user: user.map_or_else(|| "change".to_owned(), |user| user.value),
             secret: token.pb,

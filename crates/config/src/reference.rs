@@ -54,6 +54,8 @@ pub fn markdown(catalogue: &Catalogue) -> String {
                 section(&mut out, 3, &keys::SCHEDULER_TRIGGERABLE);
                 section(&mut out, 3, &keys::SCHEDULER_FORCE);
                 section(&mut out, 3, &keys::FIELD);
+                section(&mut out, 3, &keys::SCHEDULER_TRY);
+                section(&mut out, 3, &keys::TRY_USER);
             }
             "change_source" => {
                 for spec in &catalogue.change_sources {

@@ -4,6 +4,7 @@ mod codebases;
 mod filter;
 mod force;
 mod timed;
+mod tries;
 
 pub(crate) use timed::zone;
 
@@ -37,10 +38,11 @@ enum Type {
     Triggerable,
     NightlyTriggerable,
     Force,
+    Try,
 }
 
 impl Type {
-    const WORDS: [(&'static str, Type); 8] = [
+    const WORDS: [(&'static str, Type); 9] = [
         ("single_branch", Type::SingleBranch),
         ("any_branch", Type::AnyBranch),
         ("dependent", Type::Dependent),
@@ -49,6 +51,7 @@ impl Type {
         ("triggerable", Type::Triggerable),
         ("nightly_triggerable", Type::NightlyTriggerable),
         ("force", Type::Force),
+        ("try", Type::Try),
     ];
 
     fn keys(self) -> &'static [&'static SectionKeys] {
@@ -70,6 +73,7 @@ pub(crate) fn read(
 ) -> Schedulers {
     let mut schedulers = Schedulers::default();
     let mut upstreams: Vec<(String, Text)> = Vec::new();
+    let mut jobdirs = BTreeMap::new();
     for mut section in checker.sections(top.get("scheduler"), "a scheduler", &keys::SCHEDULER) {
         let name = checker.text(&section, "name");
         if let Some(name) = &name {
@@ -86,11 +90,11 @@ pub(crate) fn read(
             );
         }
         if let Some(name) = &name {
-            // A force scheduler's name is part of an address, so it is an identifier.
-            if kind == Some(Type::Force) {
-                checker.identifier("a force scheduler", name);
-            } else {
-                checker.any_name("a scheduler", name);
+            // These names are parts of addresses, so they are identifiers.
+            match kind {
+                Some(Type::Force) => checker.identifier("a force scheduler", name),
+                Some(Type::Try) => checker.identifier("a try scheduler", name),
+                _ => checker.any_name("a scheduler", name),
             }
         }
         let pipeline = pipeline_name(checker, &section, pipelines);
@@ -149,6 +153,7 @@ pub(crate) fn read(
                 source: source(checker, &section),
             },
             Type::Force => SchedulerKind::Force(force::force(checker, &section, title, &together)),
+            Type::Try => SchedulerKind::Try(tries::tries(checker, &section, title, &mut jobdirs)),
         };
         let change_filter = checker.function(&section, "change_filter");
         let Some(name) = name else { continue };
@@ -190,7 +195,19 @@ fn triggered(checker: &mut Checker<'_>, schedulers: &Schedulers) {
             )
         })
     };
-    for name in std::mem::take(&mut checker.triggered) {
+    let named = std::mem::take(&mut checker.triggered);
+    for name in schedulers.defs.keys().filter(triggerable) {
+        if !named.iter().any(|step| step.value == *name) && !checker.broken {
+            let place = schedulers.places.get(name).copied().unwrap_or_default();
+            checker.warning(
+                "never_triggered",
+                place,
+                format!("no step triggers scheduler `{name}`, so it never builds"),
+                "name it in the `schedulers` of a step of type `trigger`, or leave it out",
+            );
+        }
+    }
+    for name in named {
         if triggerable(&&name.value) || checker.broken {
             continue;
         }

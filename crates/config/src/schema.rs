@@ -123,9 +123,15 @@ fn section(keys: &'static SectionKeys, catalogue: &Catalogue) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // A token is given in one of three ways.
-    let ways = ["token", "token_file", "token_env"];
-    if ways.iter().all(|way| keys.key(way).is_some()) {
+    // A secret is given in one of three ways.
+    let secrets = [
+        ["token", "token_file", "token_env"],
+        ["password", "password_file", "password_env"],
+    ];
+    for ways in secrets {
+        if ways.iter().any(|way| keys.key(way).is_none()) {
+            continue;
+        }
         let mut variants: Vec<Value> = ways.iter().map(|way| json!({ "required": [way] })).collect();
         if !keys.repeats() {
             let any: Vec<Value> = variants.clone();

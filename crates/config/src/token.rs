@@ -1,4 +1,4 @@
-//! Tokens: given in the configuration, in a file or in the environment; only their digests go further.
+//! Tokens and passwords: given in the configuration, in a file or in the environment; only their digests go further.
 
 use std::{fs, io::Read, path::Path};
 
@@ -8,14 +8,30 @@ use sha2::{Digest, Sha256};
 
 use crate::checker::{Checker, Section, Span, Text};
 
+/// What a secret is called, and the keys that it is given with.
+pub(crate) struct Words {
+    noun: &'static str,
+    /// The secret itself, a file, a variable of the environment.
+    keys: [&'static str; 3],
+}
+
+/// A machine's.
+pub(crate) const TOKEN: Words = Words {
+    noun: "token",
+    keys: ["token", "token_file", "token_env"],
+};
+/// A person's.
+pub(crate) const PASSWORD: Words = Words {
+    noun: "password",
+    keys: ["password", "password_file", "password_env"],
+};
+
 /// Largest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 256;
 /// A shorter token can be guessed.
 const TOKEN_BYTES_STRONG: usize = 16;
 
-const KEYS: [&str; 3] = ["token", "token_file", "token_env"];
-
-/// What is kept of a token.
+/// What is kept of a secret.
 #[derive(Debug, Default)]
 pub(crate) struct Token {
     /// As hex.
@@ -23,16 +39,18 @@ pub(crate) struct Token {
     pub(crate) pb: PbSecret,
 }
 
-/// Reads the token of a section; `owner` names it in the configuration's identity.
+/// Reads the secret of a section; `owner` names it in the configuration's identity.
 pub(crate) fn read(
     checker: &mut Checker<'_>,
     section: &Section<'_>,
+    words: &Words,
     owner: &str,
     required: bool,
 ) -> Option<Token> {
-    let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
+    let (noun, [itself, file, env]) = (words.noun, words.keys);
+    let given: Vec<&str> = words.keys.into_iter().filter(|key| section.has(key)).collect();
     // Whatever is wrong with it: it is not shown.
-    if let Some(value) = section.get("token") {
+    if let Some(value) = section.get(itself) {
         checker.secret(value);
     }
     let key = match given.as_slice() {
@@ -40,9 +58,11 @@ pub(crate) fn read(
             if required {
                 checker.missing(
                     section,
-                    "token",
-                    "give it a `token`, a `token_file` or a `token_env`; \
-                     `openssl rand -hex 24` makes a good token",
+                    itself,
+                    format!(
+                        "give it a `{itself}`, a `{file}` or a `{env}`; \
+                         `openssl rand -hex 24` makes a good {noun}"
+                    ),
                 );
             }
             return None;
@@ -63,18 +83,19 @@ pub(crate) fn read(
     };
     let text = checker.text(section, key)?;
     let token = match key {
-        "token" => text.value.clone(),
-        "token_file" => from_file(checker, &text)?,
-        _ => from_env(checker, &text)?,
+        key if key == itself => text.value.clone(),
+        key if key == file => from_file(checker, &text, words)?,
+        _ => from_env(checker, &text, words)?,
     };
-    check(checker, &token, key, text.span)?;
+    check(checker, &token, noun, key, text.span)?;
     let sha256 = hex::encode(Sha256::digest(token.as_bytes()));
     checker.tokens.insert(owner.to_owned(), sha256.clone());
     let pb = PbSecret(Md5::digest(token.as_bytes()).into());
     Some(Token { sha256, pb })
 }
 
-fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
+fn from_file(checker: &mut Checker<'_>, path: &Text, words: &Words) -> Option<String> {
+    let (noun, [_, key, _]) = (words.noun, words.keys);
     let full = checker.base_dir.join(&path.value);
     match read_bounded(&full) {
         Ok(text) => {
@@ -83,7 +104,7 @@ fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
                     "token_readable",
                     path.span,
                     format!(
-                        "everybody on this machine can read the token file `{}`",
+                        "everybody on this machine can read the {noun} file `{}`",
                         path.value
                     ),
                     &format!("chmod 600 {}", full.display()),
@@ -93,9 +114,9 @@ fn from_file(checker: &mut Checker<'_>, path: &Text) -> Option<String> {
         }
         Err(error) => {
             checker.error_help(
-                "token_file",
+                key,
                 path.span,
-                format!("cannot read the token file `{}`: {error}", path.value),
+                format!("cannot read the {noun} file `{}`: {error}", path.value),
                 Some("the path is relative to the directory of the configuration file".to_owned()),
             );
             None
@@ -123,7 +144,8 @@ pub(crate) fn readable_by_all(_path: &Path) -> bool {
     false
 }
 
-fn from_env(checker: &mut Checker<'_>, name: &Text) -> Option<String> {
+fn from_env(checker: &mut Checker<'_>, name: &Text, words: &Words) -> Option<String> {
+    let [_, _, key] = words.keys;
     match std::env::var(&name.value) {
         Ok(token) => Some(token),
         Err(error) => {
@@ -132,7 +154,7 @@ fn from_env(checker: &mut Checker<'_>, name: &Text) -> Option<String> {
                 std::env::VarError::NotUnicode(_) => "is not text",
             };
             checker.error(
-                "token_env",
+                key,
                 name.span,
                 format!("the environment variable `{}` {what}", name.value),
             );
@@ -141,13 +163,13 @@ fn from_env(checker: &mut Checker<'_>, name: &Text) -> Option<String> {
     }
 }
 
-fn check(checker: &mut Checker<'_>, token: &str, key: &str, span: Span) -> Option<()> {
+fn check(checker: &mut Checker<'_>, token: &str, noun: &str, key: &str, span: Span) -> Option<()> {
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
         checker.error(
             "bad_token",
             span,
             format!(
-                "the token from `{key}` has {} bytes; allowed are 1 to {TOKEN_BYTES_MAX}",
+                "the {noun} from `{key}` has {} bytes; allowed are 1 to {TOKEN_BYTES_MAX}",
                 if token.is_empty() {
                     "no".to_owned()
                 } else {
@@ -161,7 +183,7 @@ fn check(checker: &mut Checker<'_>, token: &str, key: &str, span: Span) -> Optio
         checker.error(
             "bad_token",
             span,
-            format!("the token from `{key}` holds something else than visible ASCII characters"),
+            format!("the {noun} from `{key}` holds something else than visible ASCII characters"),
         );
         return None;
     }
@@ -169,9 +191,9 @@ fn check(checker: &mut Checker<'_>, token: &str, key: &str, span: Span) -> Optio
         checker.warning(
             "weak_token",
             span,
-            format!("the token from `{key}` is short"),
+            format!("the {noun} from `{key}` is short"),
             &format!(
-                "take {TOKEN_BYTES_STRONG} characters or more; `openssl rand -hex 24` makes a good token"
+                "take {TOKEN_BYTES_STRONG} characters or more; `openssl rand -hex 24` makes a good {noun}"
             ),
         );
     }

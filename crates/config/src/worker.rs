@@ -34,7 +34,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
             .as_ref()
             .map_or_else(String::new, |name| format!("worker {}", name.value));
         // Only a section without errors gets out, and that has a token.
-        let token = token::read(checker, &section, &owner, true).unwrap_or_default();
+        let token = token::read(checker, &section, &token::TOKEN, &owner, true).unwrap_or_default();
         let slots = checker.integer(&section, "slots").unwrap_or(1);
         let mut labels = BTreeSet::new();
         for label in checker.texts(&section, "labels").unwrap_or_default() {

@@ -16,6 +16,7 @@ mod request;
 mod start;
 mod step;
 mod tick;
+mod tries;
 pub(crate) mod trigger;
 mod worker;
 
@@ -46,6 +47,7 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
             params,
             owner,
         } => force::force(tx, &scheduler, &params, owner),
+        Input::Try(job) => tries::accept(tx, *job),
         Input::Rebuild {
             rebuilt,
             builder,

@@ -45,6 +45,8 @@ pub enum Input {
         /// The logged-in user, if there is one.
         owner: Option<String>,
     },
+    /// Somebody wants to know what a patch would do.
+    Try(Box<TryJob>),
     /// Somebody wants a finished build's request built again.
     Rebuild {
         /// The first build of the chain of rebuilds.
@@ -294,6 +296,46 @@ pub struct NewChange {
     /// What the functions that schedulers filter changes with have said, by the scheduler's name. A scheduler with such
     /// a function that is not here does not hear the change.
     pub verdicts: BTreeMap<String, bool>,
+}
+
+/// What somebody wants tried.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TryJob {
+    /// The try scheduler's name.
+    pub scheduler: String,
+    /// What the client calls it; shown with the buildset. Blank = nothing.
+    pub id: String,
+    /// Branch; none = the repository's default.
+    pub branch: Option<String>,
+    /// What the patch is meant for; none = the newest.
+    pub revision: Option<String>,
+    /// The patch; its author and comment are those of the job. None = what is there is built.
+    pub patch: Option<TryPatch>,
+    /// Repository, as the client has it.
+    pub repository: String,
+    /// Project.
+    pub project: String,
+    /// Codebase; may be left out where the repository, or the scheduler, says it.
+    pub codebase: String,
+    /// Who wants it.
+    pub who: String,
+    /// What for.
+    pub comment: String,
+    /// Names of builders, which must be the scheduler's. Empty = all of them.
+    pub builders: Vec<String>,
+    /// Properties of the builds (source `try build`); the scheduler's own go before.
+    pub properties: BTreeMap<String, Value>,
+}
+
+/// The patch of a job that is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TryPatch {
+    /// Leading path elements to strip.
+    pub level: u32,
+    /// Directory below the checkout to apply it in.
+    pub subdir: String,
+    /// The diff; a blank one counts as none.
+    pub body: String,
 }
 
 /// A worker that has logged in.

@@ -36,7 +36,7 @@ pub mod watch;
 pub use decide::{decide, force_fields, is_trusted};
 pub use input::{
     ConnectedWorker, Found, Input, NewChange, Question, Refusal, Reply, RetrySource, StepOutcome, StepReport,
-    Trigger,
+    Trigger, TryJob, TryPatch,
 };
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;

@@ -62,7 +62,8 @@ pub(crate) fn hear(tx: &mut Tx<'_>, id: SchedulerId, change: ChangeId, important
         | SchedulerKind::Nightly(_)
         | SchedulerKind::NightlyTriggerable(_)
         | SchedulerKind::Triggerable { .. }
-        | SchedulerKind::Force(_) => return,
+        | SchedulerKind::Force(_)
+        | SchedulerKind::Try(_) => return,
     };
     let now = tx.now();
     let mut new = record.state.clone();
@@ -192,6 +193,7 @@ pub(crate) fn build_changes(
         priority: None,
         builders: None,
         parent: None,
+        external_id: None,
     };
     launch(tx, definition, new);
 }

@@ -200,6 +200,7 @@ pub(crate) fn fire(tx: &mut Tx<'_>, definition: &SchedulerDef, new: &mut Schedul
             priority: None,
             builders: None,
             parent: None,
+            external_id: None,
         },
     );
 }

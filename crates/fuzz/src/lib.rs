@@ -86,6 +86,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::starlark::config,
     },
     Target {
+        name: "try_job",
+        run: targets::text::try_job,
+    },
+    Target {
         name: "verb",
         run: targets::wire::verb,
     },

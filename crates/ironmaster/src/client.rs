@@ -128,7 +128,7 @@ impl Client {
 }
 
 /// The body of an answer, if it is a good one.
-fn parse(answer: &[u8]) -> Result<Value, CallError> {
+pub(crate) fn parse(answer: &[u8]) -> Result<Value, CallError> {
     let garbled = || {
         CallError::Failed(Failure::Failed {
             message: "the master's answer cannot be read".into(),

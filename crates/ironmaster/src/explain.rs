@@ -42,6 +42,34 @@ pub(crate) fn run(config: &Path, what: Subject, id: u64) -> Result<(), Failure> 
             }
         }
         Subject::Change => change(&client, id)?,
+        Subject::Job => {
+            let job = item(&format!("jobs/{id}"), "jobs")?;
+            let name = format!(
+                "job {id} ({}) of run {}",
+                job["name"].as_str().unwrap_or("?"),
+                job["runid"]
+            );
+            let state = job["state"].as_str().unwrap_or_default().replace('_', " ");
+            if job["complete"] == true {
+                let why = job["why"].as_str().filter(|why| !why.is_empty());
+                println!(
+                    "{name} is over: {state}{}",
+                    why.map(|why| format!(": {why}")).unwrap_or_default()
+                );
+                return Ok(());
+            }
+            let waiting = item(&format!("jobs/{id}/waiting"), "waiting")?;
+            match waiting["why"].as_str() {
+                Some(why) => println!("{name} waits: {why}"),
+                None => println!("{name}: {state}"),
+            }
+            if let Some(request) = job["buildrequestid"].as_u64() {
+                println!(
+                    "its request: `ironmaster explain {} request {request}`",
+                    config.display()
+                );
+            }
+        }
         Subject::Request => {
             let request = item(&format!("buildrequests/{id}"), "buildrequests")?;
             let builder = item(&format!("builders/{}", request["builderid"]), "builders")?;

@@ -12,9 +12,13 @@ mod failure;
 mod fmt;
 mod fsck;
 mod login_link;
+mod patch;
 mod reload;
+mod remote;
+mod sendchange;
 mod start;
 mod stop;
+mod try_patch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -117,6 +121,11 @@ enum Command {
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
     },
+    /// Has a master build what is not committed yet: the difference of a git working copy, or a patch
+    Try(Box<try_patch::Try>),
+    /// Tells a master of a commit
+    #[command(name = "sendchange")]
+    SendChange(Box<sendchange::SendChange>),
     /// Prints a link that logs its holder in as administrator
     LoginLink {
         /// The configuration file
@@ -133,6 +142,8 @@ enum Subject {
     Request,
     /// A build
     Build,
+    /// A job of a pipeline's run
+    Job,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -171,6 +182,8 @@ fn main() -> ExitCode {
         } => check_file::run(&config, &file, pipeline.as_deref(), !untrusted),
         Command::Fmt { files, check } => fmt::run(&files, check),
         Command::Fsck { config } => fsck::run(&config),
+        Command::Try(wanted) => try_patch::run(&wanted),
+        Command::SendChange(change) => sendchange::run(&change),
         Command::LoginLink { config } => login_link::run(&config),
     };
     match result {

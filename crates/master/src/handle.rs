@@ -14,7 +14,8 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ConfigSource, FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, StartError, SubmitError,
+    ConfigSource, FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, RefusedJob, StartError,
+    SubmitError,
     committer::{Committer, Meta, chain},
     feed::Feed,
     health::{Condition, HealthCell},
@@ -93,6 +94,12 @@ impl Master {
         .cancel();
         self.inner.sources.begin(&plan, &polling);
         Ok(())
+    }
+
+    /// Jobs that a try scheduler's job directory has brought lately and that were refused, oldest first. A restart forgets them;
+    /// the files stay in the directory.
+    pub fn refused_jobs(&self, scheduler: &str) -> Vec<RefusedJob> {
+        self.inner.sources.refused.of(scheduler)
     }
 
     /// Builds what a build built once more.

@@ -9,7 +9,7 @@
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
 //! * `workers`: what the master knows of connected workers; `session` speaks with one, in whichever protocol;
 //!   `pb` is the port for Perspective Broker.
-//! * `sources`: one task a change source.
+//! * `sources`: one task a change source; `jobdir`: jobs of try schedulers.
 //!
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
 
@@ -20,6 +20,7 @@ mod definitions;
 mod feed;
 mod handle;
 mod health;
+mod jobdir;
 mod leave;
 mod logs;
 mod options;
@@ -36,6 +37,7 @@ pub use committer::SubmitError;
 pub use feed::{FeedError, FeedReader, Hint};
 pub use handle::Master;
 pub use health::{Condition, Health};
+pub use jobdir::RefusedJob;
 pub use leave::{Leave, RunningBuild, Status, StopWhen};
 pub use logs::{LogHandle, LogReadError};
 pub use options::MasterOptions;

@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     SubmitError,
     committer::{Committer, chain},
+    jobdir,
 };
 
 /// What change sources need.
@@ -21,11 +22,16 @@ pub(crate) struct Sources {
     /// Where mirrors are kept.
     pub(crate) dir: PathBuf,
     pub(crate) tasks: TaskTracker,
+    /// Held while job directories are looked into.
+    pub(crate) jobdirs: tokio::sync::Mutex<()>,
+    /// Jobs that were not accepted.
+    pub(crate) refused: jobdir::Refused,
 }
 
 impl Sources {
     /// Begins polling as the plan says, until `stop`.
     pub(crate) fn begin(self: &Arc<Self>, plan: &Plan, stop: &CancellationToken) {
+        jobdir::begin(self, plan, stop);
         for definition in plan.change_sources.values() {
             match GitPoller::from_def(definition) {
                 Ok(poller) => {
@@ -164,6 +170,8 @@ mod tests {
             reader: reader.clone(),
             dir: dir.path().into(),
             tasks: TaskTracker::new(),
+            jobdirs: tokio::sync::Mutex::default(),
+            refused: jobdir::Refused::default(),
         };
         let remembered = tokio::task::spawn_blocking(move || {
             let mut remembered = Vec::new();

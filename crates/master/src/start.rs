@@ -124,6 +124,8 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         reader: reader.clone(),
         dir: options.state_dir.join("pollers"),
         tasks: tasks.clone(),
+        jobdirs: tokio::sync::Mutex::default(),
+        refused: crate::jobdir::Refused::default(),
     });
     let sessions = Sessions {
         committer: committer.clone(),

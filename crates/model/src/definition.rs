@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     CallbackSet, CodebaseDef, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp,
-    PipelineDef, ProjectDef, Properties, Timestamp, Zone,
+    PipelineDef, ProjectDef, Properties, Timestamp, TryDef, Zone,
 };
 
 /// Everything that decisions depend on, from one configuration bundle.
@@ -314,6 +314,8 @@ pub enum SchedulerKind {
     },
     /// When somebody says so.
     Force(ForceDef),
+    /// When somebody wants to know what a patch would do.
+    Try(TryDef),
 }
 
 /// The source stamp of a scheduler that is not set off by changes.

@@ -23,6 +23,7 @@ pub mod record;
 pub mod results;
 pub mod snapshot;
 pub mod time;
+pub mod tries;
 pub mod trigger;
 
 pub use calendar::{Cron, Zone};
@@ -56,4 +57,5 @@ pub use record::{
 pub use results::{Cause, Results};
 pub use snapshot::Snapshot;
 pub use time::{Duration, Timestamp};
+pub use tries::TryDef;
 pub use trigger::{TriggerOutcome, Triggered, Waits, Wanted};

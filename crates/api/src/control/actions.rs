@@ -8,6 +8,7 @@ use ironmaster_model::{
 use ironmaster_store::{Query, Reader, Resource};
 use serde_json::{Map, Value, json};
 
+use super::tries;
 use crate::{
     app::Shared,
     auth::{Identity, LOCAL},
@@ -93,6 +94,11 @@ pub(super) async fn run(
                 )
                 .await?,
             )
+        }
+        Operation::Try => {
+            let scheduler = found.captures.text("schedulername").unwrap_or_default();
+            let job = tries::job(app, scheduler, identity, &params)?;
+            started(submit(app, job).await?)
         }
         Operation::StopBuild => {
             let build = BuildId(target(app, found, Resource::Builds, "buildid").await?);

@@ -3,6 +3,7 @@
 mod actions;
 mod calls;
 mod rpc;
+mod tries;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ use crate::{
     app::Shared,
     auth::{Identity, Role},
     error::ApiError,
-    registry::{Found, Idempotency, ParamKind, registry},
+    registry::{Found, Idempotency, Operation, ParamKind, registry},
     rest::elements,
 };
 
@@ -49,8 +50,12 @@ async fn answer(
         .map_err(|refusal| (None, refusal.into()))?;
     // A form of another site could be posted with the user's cookie, but not with this content type.
     rpc::check_content_type(headers).map_err(|error| (None, error))?;
+    let tester =
+        tries::login(app, client, path, headers).map_err(|refusal| (None, ApiError::into(refusal)))?;
+    let may_try = tester.is_some();
+    let identity = tester.unwrap_or(identity);
     let limits = &app.settings.limits;
-    let limit = if app.auth.require(&identity, Role::Admin).is_ok() {
+    let limit = if may_try || app.auth.require(&identity, Role::Admin).is_ok() {
         limits.body_bytes
     } else {
         limits.anonymous_body_bytes
@@ -60,7 +65,7 @@ async fn answer(
         .map_err(|error| (None, error.into()))?;
     let call = rpc::parse(&body)?;
     let id = call.id.clone();
-    run(app, &identity, path, headers, call)
+    run(app, &identity, may_try, path, headers, call)
         .await
         .map(|result| (id.clone(), result))
         .map_err(|error| (Some(id), error))
@@ -69,6 +74,7 @@ async fn answer(
 async fn run(
     app: &Shared,
     identity: &Identity,
+    may_try: bool,
     path: &str,
     headers: &HeaderMap,
     call: Call,
@@ -81,7 +87,9 @@ async fn run(
             ApiError::InvalidPath(path.join("/"))
         }
     })?;
-    app.auth.require(identity, found.method.permission.role())?;
+    if !(may_try && found.method.operation == Operation::Try) {
+        app.auth.require(identity, found.method.permission.role())?;
+    }
     let params = check_params(&found, call.params)?;
     tracing::info!(user = identity.owner(), method = found.method.name, path = %path.join("/"), "called");
 

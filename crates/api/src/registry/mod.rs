@@ -114,6 +114,8 @@ pub enum Operation {
     Spec,
     /// Force schedulers, from the configuration.
     ForceSchedulers,
+    /// Try schedulers, from the configuration.
+    TrySchedulers,
     /// What a request waits for, as the engine sees it now.
     Waiting,
     /// What a job of a pipeline waits for, as the engine sees it now.
@@ -141,6 +143,8 @@ pub enum Operation {
     CancelShutdown,
     /// `force`.
     Force,
+    /// `try`.
+    Try,
     /// `stop` of a build.
     StopBuild,
     /// `rebuild`.

@@ -1,11 +1,14 @@
 //! GET.
 
+use std::collections::BTreeSet;
+
 use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use ironmaster_engine::force_fields;
+use ironmaster_master::Master;
 use ironmaster_model::{BuildId, BuildRequestId, JobId, LogId, Plan, SchedulerKind};
 use ironmaster_store::{Filter, FilterValue, Query, Reader, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     answer::{Envelope, whole},
@@ -108,6 +111,12 @@ pub(super) async fn get(
             let plan = app.master.plan();
             app.master
                 .read(move |reader| request.force_schedulers(reader, &plan))
+                .await?
+        }
+        Operation::TrySchedulers => {
+            let (plan, master) = (app.master.plan(), app.master.clone());
+            app.master
+                .read(move |reader| request.try_schedulers(reader, &plan, &master))
                 .await?
         }
         Operation::Waiting => {
@@ -244,16 +253,7 @@ impl Request {
         let captures = &self.found.captures;
         let builder = builder_name(reader, captures).map_err(|error| self.missing(error))?;
         let wanted = captures.text("schedulername");
-        let schedulers = reader
-            .query(Resource::Schedulers, &Query::default())
-            .map_err(query_error)?
-            .items;
-        let enabled = |name: &str| {
-            schedulers
-                .iter()
-                .find(|item| item["name"] == name)
-                .is_none_or(|item| item["enabled"] == true)
-        };
+        let off = switched_off(reader)?;
         let mut items = Vec::new();
         for def in plan.schedulers.values() {
             let SchedulerKind::Force(form) = &def.kind else {
@@ -268,12 +268,42 @@ impl Request {
                     ("all_fields".to_owned(), Value::from(force_fields(def))),
                     ("builder_names".to_owned(), Value::from(def.builders.clone())),
                     ("button_name".to_owned(), Value::from(form.button.clone())),
-                    ("enabled".to_owned(), Value::from(enabled(&def.name))),
+                    ("enabled".to_owned(), Value::from(!off.contains(&def.name))),
                     ("label".to_owned(), Value::from(form.label.clone())),
                     ("name".to_owned(), Value::from(def.name.clone())),
                 ]));
             }
         }
+        self.named(items)
+    }
+
+    fn try_schedulers(&self, reader: &Reader, plan: &Plan, master: &Master) -> Result<Vec<u8>, ApiError> {
+        let wanted = self.found.captures.text("schedulername");
+        let off = switched_off(reader)?;
+        let items = plan
+            .schedulers
+            .values()
+            .filter(|def| matches!(def.kind, SchedulerKind::Try(_)))
+            .filter(|def| wanted.is_none_or(|wanted| wanted == def.name))
+            .map(|def| {
+                let refused: Vec<Value> = master
+                    .refused_jobs(&def.name)
+                    .into_iter()
+                    .map(|job| json!({ "file": job.file, "reason": job.reason, "at": job.at }))
+                    .collect();
+                Item::from_iter([
+                    ("builder_names".to_owned(), Value::from(def.builders.clone())),
+                    ("enabled".to_owned(), Value::from(!off.contains(&def.name))),
+                    ("name".to_owned(), Value::from(def.name.clone())),
+                    ("refused".to_owned(), Value::from(refused)),
+                ])
+            })
+            .collect();
+        self.named(items)
+    }
+
+    /// The one whose name the path has, or those that the query wants.
+    fn named(&self, mut items: Vec<Item>) -> Result<Vec<u8>, ApiError> {
         if self.is_single() {
             for item in &mut items {
                 project(item, &self.query);
@@ -282,6 +312,19 @@ impl Request {
         }
         self.select(items)
     }
+}
+
+/// Names of schedulers that are switched off.
+fn switched_off(reader: &Reader) -> Result<BTreeSet<String>, ApiError> {
+    let schedulers = reader
+        .query(Resource::Schedulers, &Query::default())
+        .map_err(query_error)?;
+    Ok(schedulers
+        .items
+        .iter()
+        .filter(|item| item["enabled"] == false)
+        .filter_map(|item| item["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
 /// Logs that are being written have more lines than their rows say.

@@ -69,6 +69,12 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ("schedulers.get", ("schedulers/1", Some)),
         ("forceschedulers.list", ("builders/1/forceschedulers", Some)),
         ("forceschedulers.get", ("forceschedulers/force", Some)),
+        ("tryschedulers.list", ("tryschedulers", Some)),
+        ("tryschedulers.get", ("tryschedulers/try", Some)),
+        (
+            "tryschedulers.try",
+            ("tryschedulers/try", Done(json!({ "patch": "--- a" }))),
+        ),
         ("changesources.list", ("changesources", None)),
         ("changesources.get", ("changesources/1", Missing)),
         (

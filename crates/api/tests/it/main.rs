@@ -11,3 +11,4 @@ mod read;
 mod server;
 mod shapes;
 mod support;
+mod tries;

@@ -11,7 +11,7 @@ use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role, ServerHandle
 use ironmaster_master::{ConfigSource, Findings, Master, MasterOptions, NewConfig};
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CollapseRule, FixedSource, ForceDef, ForceField, ForceFieldKind, JobDef,
-    PipelineDef, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef, WorkerSelector,
+    PipelineDef, Plan, SchedulerDef, SchedulerKind, StepDef, StepFlags, TryDef, WorkerDef, WorkerSelector,
     pipeline::{ApprovalDef, ConditionDef, JobWork},
 };
 use ironmaster_wire::{
@@ -29,6 +29,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 pub(crate) const ADMIN: &str = "admin-token-of-the-test";
 /// The reader's token.
 pub(crate) const READER: &str = "reader-token-of-the-test";
+/// The password of a user of the try scheduler.
+pub(crate) const TESTER: &str = "password-of-the-test";
 const WORKER_TOKEN: &str = "worker-token-of-the-test";
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -292,6 +294,14 @@ pub(crate) fn plan() -> Plan {
     };
     let schedulers = [
         scheduler("force", names, SchedulerKind::Force(force)),
+        scheduler(
+            "try",
+            vec!["quick".into()],
+            SchedulerKind::Try(TryDef {
+                jobdir: None,
+                users: BTreeMap::from([("ann".into(), hex::encode(Sha256::digest(TESTER)))]),
+            }),
+        ),
         scheduler(
             "main",
             vec!["quick".into()],

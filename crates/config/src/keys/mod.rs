@@ -11,6 +11,7 @@ mod pipeline;
 mod project;
 mod scheduler;
 mod settings;
+mod tries;
 mod types;
 mod worker;
 
@@ -26,6 +27,7 @@ pub use scheduler::{
     SCHEDULER_TRIGGERABLE,
 };
 pub use settings::{CHANGE_HOOK, LIMITS, MASTER, PB, SENDCHANGE};
+pub use tries::{SCHEDULER_TRY, TRY_USER};
 pub use types::Type;
 pub(crate) use types::{field_unit, field_words};
 pub use worker::WORKER;
@@ -102,6 +104,7 @@ pub static SCHEDULER_TYPES: &[(&str, &[&SectionKeys])] = &[
     ("triggerable", &[&SCHEDULER_TRIGGERABLE]),
     ("nightly_triggerable", &[&SCHEDULER_NIGHTLY, &FILTER]),
     ("force", &[&SCHEDULER_FORCE]),
+    ("try", &[&SCHEDULER_TRY]),
 ];
 
 const fn required(name: &'static str, ty: Type, doc: &'static str, example: &'static str) -> Key {
@@ -160,6 +163,7 @@ pub(crate) const OTHER_NAMES: &[(&str, &str)] = &[
     ("kind", "type"),
     ("environment", "env"),
     ("default_branch", "branch"),
+    ("userpass", "user"),
 ];
 
 /// All sections, also those inside others.
@@ -174,6 +178,8 @@ pub fn all() -> impl Iterator<Item = &'static SectionKeys> {
         &SCHEDULER_TRIGGERABLE,
         &SCHEDULER_FORCE,
         &FIELD,
+        &SCHEDULER_TRY,
+        &TRY_USER,
         &JOB,
         &CONCURRENCY,
         &IN_REPOSITORY,

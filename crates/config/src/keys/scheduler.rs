@@ -10,7 +10,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
         required(
             "name",
             Type::Text,
-            "Its name. Of a force scheduler: an identifier.",
+            "Its name. Of a force or a try scheduler: an identifier.",
             "\"on-commit\"",
         ),
         required(
@@ -24,6 +24,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
                 "triggerable",
                 "nightly_triggerable",
                 "force",
+                "try",
             ]),
             "What sets it off.",
             "\"single_branch\"",

@@ -249,6 +249,14 @@ fn schedulers_are_read() {
     );
     assert!(filter.only_important);
 
+    let SchedulerKind::Try(tries) = &plan.schedulers["try"].kind else {
+        panic!();
+    };
+    assert!(tries.jobdir.as_ref().is_some_and(|dir| dir.ends_with("jobdir")));
+    let password = "a-long-and-random-password";
+    assert_eq!(tries.users["ann"].len(), 64, "a hash");
+    assert!(!format!("{plan:?}").contains(password));
+
     let SchedulerKind::Force(force) = &plan.schedulers["force"].kind else {
         panic!();
     };

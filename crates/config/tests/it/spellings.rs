@@ -54,10 +54,10 @@ fn call(out: &mut String, function: &str, section: &Table) -> Option<()> {
                 }
                 out.push(']');
             }
-            ("scheduler", "field", Value::Array(fields)) => {
-                out.push_str("fields = [");
-                for field in fields {
-                    call(out, "field", field.as_table()?)?;
+            ("scheduler", "field" | "user", Value::Array(items)) => {
+                write!(out, "{name}s = [").ok()?;
+                for item in items {
+                    call(out, name, item.as_table()?)?;
                     out.push_str(", ");
                 }
                 out.push(']');
@@ -70,7 +70,9 @@ fn call(out: &mut String, function: &str, section: &Table) -> Option<()> {
                 }
                 out.push(']');
             }
-            ("builder", "step", _) | ("scheduler", "field", _) | ("pipeline", "job", _) => return None,
+            ("builder", "step", _) | ("scheduler", "field" | "user", _) | ("pipeline", "job", _) => {
+                return None;
+            }
             _ => {
                 write!(out, "{name} = ").ok()?;
                 literal(out, value);

@@ -1,5 +1,6 @@
 //! The real programs, as processes, the way users run them. Nothing here links against them.
 
+mod codebases;
 mod database;
 mod disk;
 mod fleet;
@@ -15,6 +16,8 @@ mod refusals;
 mod rng;
 mod starlark;
 mod stock_workers;
+mod tries;
 mod trigger;
+mod try_command;
 mod witness;
 mod worker_loss;

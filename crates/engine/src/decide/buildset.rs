@@ -32,6 +32,7 @@ pub(crate) struct NewBuildset {
     pub(crate) parent: Option<Parent>,
     /// Whether it is a job's of a pipeline: somebody waits for it then, as for one that a build waits for.
     pub(crate) of_job: bool,
+    pub(crate) external_id: Option<String>,
 }
 
 /// The stamp's id. Equal stamps share a row for as long as something active refers to it.
@@ -66,12 +67,13 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
         rebuilt_build,
         parent,
         of_job,
+        external_id,
     } = new;
     let waited_for = of_job || parent.as_ref().is_some_and(|parent| parent.waits);
     tx.emit(Event::BuildsetCreated {
         buildset: BuildsetRecord {
             id,
-            external_id: None,
+            external_id,
             reason,
             scheduler,
             submitted_at,

@@ -6,9 +6,13 @@
 
 use std::sync::Arc;
 
-use ironmaster_model::{BuildsetRecord, Cause, ChangeId, Results, SchedulerKind, SourceStampId};
+use ironmaster_model::{
+    BuildsetRecord, Cause, ChangeId, NewSourceStamp, Results, SchedulerKind, SourceStampId,
+};
+use serde_json::Value;
 
 use super::{
+    buildset,
     launch::{Launch, launch},
     pipelines, trigger,
 };
@@ -21,6 +25,8 @@ pub(crate) struct Completed {
     pub(crate) results: Results,
     /// Why it ended so, where there is more to say of one of its requests.
     pub(crate) cause: Option<Cause>,
+    /// What the build that ended last has checked out (`got_revision`): a text, or an object of them by code base.
+    pub(crate) built: Option<Value>,
 }
 
 /// What a scheduler had started and is over: a buildset, or a run of a pipeline.
@@ -54,12 +60,13 @@ pub(super) fn follow(tx: &mut Tx<'_>) {
         // What follows from a job's buildset is the pipeline's affair; its scheduler has started the run.
         let of_job = pipelines::buildset_over(tx, &completed);
         if !of_job {
+            let sourcestamps = pinned(tx, &completed);
             dependents(
                 tx,
                 &Ended {
                     what: format!("buildset {}", completed.buildset.id),
                     scheduler: completed.buildset.scheduler.clone(),
-                    sourcestamps: completed.buildset.sourcestamps.clone(),
+                    sourcestamps,
                     changes: completed.buildset.changes.clone(),
                     results: completed.results,
                 },
@@ -67,6 +74,34 @@ pub(super) fn follow(tx: &mut Tx<'_>) {
         }
         trigger::child_is_over(tx, &completed);
     }
+}
+
+/// What dependent schedulers build: where the upstream was told to build the newest, it is what the newest was.
+fn pinned(tx: &mut Tx<'_>, completed: &Completed) -> Vec<SourceStampId> {
+    let given = &completed.buildset.sourcestamps;
+    let (true, Some(built)) = (
+        tx.state().dependents.contains_key(&completed.buildset.scheduler),
+        &completed.built,
+    ) else {
+        return given.clone();
+    };
+    let pin = |tx: &mut Tx<'_>, id: &SourceStampId| {
+        let stamp = &tx.state().stamps.by_id.get(id)?.record.stamp;
+        let revision = match (stamp.codebase.as_str(), built) {
+            ("", Value::String(revision)) => revision,
+            (codebase, Value::Object(all)) => all.get(codebase)?.as_str()?,
+            _ => return None,
+        };
+        if stamp.revision.is_some() || revision.is_empty() {
+            return None;
+        }
+        let stamp = NewSourceStamp {
+            revision: Some(revision.to_owned()),
+            ..stamp.clone()
+        };
+        Some(buildset::stamp(tx, stamp))
+    };
+    given.iter().map(|id| pin(tx, id).unwrap_or(*id)).collect()
 }
 
 /// Dependent schedulers build the same source, once what they depend on has succeeded.
@@ -105,6 +140,7 @@ pub(super) fn dependents(tx: &mut Tx<'_>, upstream: &Ended) {
                 priority: None,
                 builders: None,
                 parent: None,
+                external_id: None,
             },
         );
     }

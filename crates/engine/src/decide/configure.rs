@@ -235,7 +235,10 @@ fn adapt(state: &mut SchedulerState, new: &SchedulerDef, old: Option<&SchedulerK
         SchedulerKind::Periodic { .. } | SchedulerKind::Nightly(_) | SchedulerKind::NightlyTriggerable(_) => {
             timed::adapt(state, new, old, now);
         }
-        SchedulerKind::Dependent { .. } | SchedulerKind::Triggerable { .. } | SchedulerKind::Force(_) => {
+        SchedulerKind::Dependent { .. }
+        | SchedulerKind::Triggerable { .. }
+        | SchedulerKind::Force(_)
+        | SchedulerKind::Try(_) => {
             *state = SchedulerState::default();
         }
         SchedulerKind::SingleBranch { .. } | SchedulerKind::AnyBranch { .. } => {

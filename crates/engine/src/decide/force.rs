@@ -79,6 +79,7 @@ pub(super) fn force(
             priority: Some(filled.priority),
             builders: Some(builders),
             parent: None,
+            external_id: None,
         },
     );
     match launched {

@@ -26,6 +26,8 @@ pub(crate) struct Launch {
     /// Those of the scheduler's builders that are asked; none = all.
     pub(crate) builders: Option<Vec<BuilderId>>,
     pub(crate) parent: Option<Parent>,
+    /// What the caller calls the buildset; a run of a pipeline has no such name.
+    pub(crate) external_id: Option<String>,
 }
 
 /// The build that asks, if one does.
@@ -97,6 +99,7 @@ pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) 
             rebuilt_build: None,
             parent: launch.parent,
             of_job: false,
+            external_id: launch.external_id,
         },
     );
     Some(Launched::Buildset { buildset, requests })

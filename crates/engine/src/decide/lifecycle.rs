@@ -4,6 +4,7 @@ use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildsetId, Cause, Counter, Event, JobState, LogId, LogKind,
     LogRecord, RequestPhase, Results, StepId, StepRecord, Waits, WorkerId,
 };
+use serde_json::Value;
 
 use super::{completed::Completed, not_live, pipelines, trigger};
 use crate::{
@@ -193,6 +194,7 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
     let build = &entry.record;
     let children = children_of(build);
     let (request, builder, worker, attempt) = (build.request, build.builder, build.worker, build.attempt);
+    let built = build.properties.get("got_revision").cloned();
     let attempts_max = tx
         .state()
         .definition_of(build)
@@ -231,12 +233,23 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
             }
         }
     } else {
-        complete(tx, request, results, cause);
+        complete_with(tx, request, results, cause, built);
     }
 }
 
 /// Ends a request that is not over, and its buildset if it was the last one.
 pub(super) fn complete(tx: &mut Tx<'_>, id: BuildRequestId, results: Results, cause: Option<Cause>) {
+    complete_with(tx, id, results, cause, None);
+}
+
+/// The same at the end of a build, which has checked out these revisions.
+fn complete_with(
+    tx: &mut Tx<'_>,
+    id: BuildRequestId,
+    results: Results,
+    cause: Option<Cause>,
+    built: Option<Value>,
+) {
     let Some(record) = tx.state().request(id) else {
         return;
     };
@@ -250,10 +263,10 @@ pub(super) fn complete(tx: &mut Tx<'_>, id: BuildRequestId, results: Results, ca
         results,
         cause,
     });
-    complete_buildset(tx, buildset);
+    complete_buildset(tx, buildset, built);
 }
 
-fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId) {
+fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId, built: Option<Value>) {
     let Some(entry) = tx.state().buildsets.get(&id).filter(|entry| entry.open == 0) else {
         return;
     };
@@ -276,6 +289,7 @@ fn complete_buildset(tx: &mut Tx<'_>, id: BuildsetId) {
                 RequestPhase::Complete { cause, .. } => cause.clone(),
                 _ => None,
             }),
+        built,
     });
     tx.emit(Event::BuildsetCompleted {
         buildset: id,

@@ -258,6 +258,7 @@ fn start_job(tx: &mut Tx<'_>, id: RunId, number: u32, approved_by: Option<String
                             rebuilt_build: None,
                             parent: None,
                             of_job: true,
+                            external_id: None,
                         };
                         let (buildset, requests) = buildset::create(tx, new);
                         progress.state = JobState::Queued;

@@ -109,6 +109,7 @@ pub(super) fn rebuild(
             rebuilt_build: Some(rebuilt),
             parent: None,
             of_job: false,
+            external_id: None,
         },
     );
     Ok(Reply::Buildset { buildset, requests })

@@ -100,6 +100,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
                     relationship: trigger.relationship.clone(),
                     waits: trigger.waits,
                 }),
+                external_id: None,
             },
         );
         let Some(Launched::Buildset { buildset, requests }) = launched else {

@@ -9,6 +9,7 @@ mod pipelines;
 mod queue;
 mod schedulers;
 mod steps;
+mod tries;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -111,6 +112,10 @@ impl Bench {
     }
 
     fn end(&mut self, build: BuildId, results: Results) -> Vec<Event> {
+        self.end_with(build, results, Properties::new())
+    }
+
+    fn end_with(&mut self, build: BuildId, results: Results, properties: Properties) -> Vec<Event> {
         let step = self
             .state
             .assignment(build)
@@ -123,7 +128,7 @@ impl Bench {
                 step: step.id,
                 effects: Vec::new(),
                 saves: Vec::new(),
-                properties: Properties::new(),
+                properties,
                 state_string: None,
                 urls: None,
             },

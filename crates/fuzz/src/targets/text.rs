@@ -50,6 +50,14 @@ pub(crate) fn interpolate(input: &[u8]) {
     }
 }
 
+/// A job file of a try client.
+pub(crate) fn try_job(input: &[u8]) {
+    match ironmaster_changes::parse_try_job(input) {
+        Ok(job) => assert!(job.builders.len() <= ironmaster_changes::try_job::BUILDERS_MAX),
+        Err(error) => assert!(!error.to_string().is_empty(), "it says what is wrong"),
+    }
+}
+
 /// A form of the generic change hook: `name=value&name=value`, without escapes.
 pub(crate) fn change_hook(input: &[u8]) {
     let text = String::from_utf8_lossy(input);

@@ -71,6 +71,11 @@ fn starlark_configurations() {
     check("starlark_config", 1000);
 }
 
+#[test]
+fn try_jobs() {
+    check("try_job", 20_000);
+}
+
 /// Every target has its short run above.
 #[test]
 fn no_target_is_forgotten() {

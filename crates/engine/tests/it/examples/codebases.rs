@@ -2,9 +2,10 @@
 
 use ironmaster_engine::{Input, NewChange};
 use ironmaster_model::{
-    ChangeFilter, CodebaseDef, CodebaseUse, Cron, Duration, Event, FixedSource, NightlyDef, Results,
-    SchedulerDef, SchedulerKind,
+    ChangeFilter, CodebaseDef, CodebaseUse, Cron, Duration, Event, FixedSource, NightlyDef, Properties,
+    Results, SchedulerDef, SchedulerKind,
 };
+use serde_json::json;
 
 use super::{Bench, scheduler};
 
@@ -241,4 +242,44 @@ fn what_follows_another_project_has_its_revision() {
     bench.ok(change("lib", "main", "l2"));
     let events = bench.end(build, Results::Success);
     assert_eq!(built(&bench, &events), [["app main -", "lib main l1"]]);
+}
+
+#[test]
+fn what_follows_builds_what_was_checked_out() {
+    let after = |codebases| SchedulerDef {
+        name: "after".into(),
+        ..together(SchedulerKind::Dependent { upstream: "s".into() }, codebases)
+    };
+    let got = |value: serde_json::Value| {
+        let mut properties = Properties::new();
+        properties.set("got_revision", value, "Git");
+        properties
+    };
+    let both = || vec![of("app", Some("main")), of("lib", Some("main"))];
+    let mut several = bench(together(on_change(), both()));
+    several.plan.schedulers.insert("after".into(), after(both()));
+    several.configure();
+    // The library was built as the newest of its branch; which that was, the build has found out.
+    several.ok(change("app", "main", "a1"));
+    let build = several.running()[0].id;
+    let checked_out = got(json!({ "app": "a1", "lib": "l7" }));
+    let events = several.end_with(build, Results::Success, checked_out);
+    assert_eq!(built(&several, &events), [["app main a1", "lib main l7"]]);
+
+    // Without code bases it is a text. Only what was not said before is filled in.
+    for (revision, expected) in [(None, " main r9"), (Some("r1"), " main r1")] {
+        let mut one = bench(together(on_change(), Vec::new()));
+        one.plan.schedulers.insert("after".into(), after(Vec::new()));
+        one.configure();
+        one.ok(Input::Change(NewChange {
+            author: "ann".into(),
+            branch: Some("main".into()),
+            revision: revision.map(str::to_owned),
+            repository: "repo".into(),
+            ..NewChange::default()
+        }));
+        let build = one.running()[0].id;
+        let events = one.end_with(build, Results::Success, got(json!("r9")));
+        assert_eq!(built(&one, &events), [[expected]]);
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ironmaster_engine::{ConnectedWorker, Found, Input, NewChange, State, StepOutcome, StepReport, Trigger};
+use ironmaster_engine::{
+    ConnectedWorker, Found, Input, NewChange, State, StepOutcome, StepReport, Trigger, TryJob, TryPatch,
+};
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, JobId, JobState, LogContent, LogKind,
     LogSave, NewSourceStamp, Properties, Results, RunId, RunProblem, StepId, StepUrl, Wanted,
@@ -80,9 +82,10 @@ impl Inputs {
                 self.connect(index)
             }
             93..97 => self.disconnect(state),
-            97 => match self.rng.below(3) {
+            97 => match self.rng.below(4) {
                 0 => self.rebuild(state),
                 1 => self.start_run(),
+                2 => self.tries(),
                 _ => self.stop_run(state),
             },
             98 if self.rng.chance(60) => self.configure(),
@@ -212,6 +215,27 @@ impl Inputs {
             params,
             owner: self.rng.chance(50).then(|| "carla".into()),
         }
+    }
+
+    /// Each job is like no other, so that none is merged with another.
+    fn tries(&mut self) -> Input {
+        self.revisions += 1;
+        let builders = [vec![], vec!["a"], vec!["b", "c"], vec!["nobody"]];
+        let builders = self.rng.pick(&builders).iter().map(|name| (*name).to_owned());
+        Input::Try(Box::new(TryJob {
+            scheduler: (*self.rng.pick(&["s-try", "s-try", "s-try", "s-force"])).into(),
+            id: format!("job {}", self.revisions),
+            branch: self.rng.pick(BRANCHES).map(str::to_owned),
+            revision: Some("r1".into()),
+            patch: self.rng.chance(80).then(|| TryPatch {
+                level: 1,
+                subdir: String::new(),
+                body: format!("change {}", self.revisions),
+            }),
+            builders: builders.collect(),
+            properties: [("job".to_owned(), json!(self.revisions))].into(),
+            ..TryJob::default()
+        }))
     }
 
     fn start_run(&mut self) -> Input {

@@ -230,6 +230,33 @@ impl Model {
                     .unwrap_or(definition.priority);
                 self.buildset(scheduler, &builders, priority, &stamp, &[], &wish, now, out);
             }
+            Input::Try(job) => {
+                let index = self.scheduler(&job.scheduler).ok_or(())?;
+                let definition = self.plan.schedulers.get(&job.scheduler).ok_or(())?.clone();
+                let is_on = self.schedulers[index].active && self.schedulers[index].enabled;
+                if !is_on || !matches!(definition.kind, SchedulerKind::Try(_)) {
+                    return Err(());
+                }
+                let strange = |name: &String| !definition.builders.contains(name);
+                if job.builders.iter().any(strange) {
+                    return Err(());
+                }
+                let mut names = definition.builders.clone();
+                names.retain(|name| job.builders.is_empty() || job.builders.contains(name));
+                let builders = self.ids(&names);
+                let stamp = (job.branch.clone(), job.revision.clone(), String::new());
+                let priority = definition.priority;
+                self.buildset(
+                    &job.scheduler,
+                    &builders,
+                    priority,
+                    &stamp,
+                    &[],
+                    &job.id,
+                    now,
+                    out,
+                );
+            }
             Input::Rebuild {
                 builder,
                 sourcestamps,

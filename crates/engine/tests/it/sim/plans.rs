@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource, ForceDef,
     ForceField, ForceFieldKind, InRepositoryDef, JobDef, LockDef, LockScope, LockUse, NightlyDef,
-    PipelineDef, Plan, ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, WorkerDef,
+    PipelineDef, Plan, ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, TryDef, WorkerDef,
     WorkerPreference, WorkerSelector,
 };
 use serde_json::json;
@@ -91,6 +91,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
         ("x-trigger", triggerable()),
         ("w-dependent", dependent("s-pipeline")),
         ("x-pipeline", dependent("s-any")),
+        ("s-try", SchedulerKind::Try(TryDef::default())),
     ] {
         // No period while everything is to come to rest.
         if known.is_empty()

@@ -1,0 +1,165 @@
+//! Patches that stock Buildbot's `try` sends: they are built once, also if the master dies amid them.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    fleet::{Fleet, word, worker_sections},
+    witness::git,
+};
+
+pub(crate) const PASSWORD: &str = "a-long-and-random-password";
+
+/// A master with a job directory, and a repository with one commit.
+pub(crate) fn fleet() -> Fleet {
+    let fleet = Fleet::new("", "");
+    let repository = fleet.path("repository");
+    fs::create_dir(&repository).expect("the directory is ours");
+    git(&repository, &["init", "--quiet"]);
+    fs::write(repository.join("hello"), "one\n").expect("the directory is ours");
+    git(&repository, &["add", "--all"]);
+    git(&repository, &["commit", "--quiet", "--message", "First"]);
+    let toml = format!(
+        "{}\
+         [[builder]]\nname = \"b\"\nworkers = [\"label:any\"]\n\
+         [[builder.step]]\ntype = \"git\"\nrepository = \"{}\"\n\
+         [[builder.step]]\ntype = \"shell\"\nname = \"show\"\ncommand = \"cat hello && echo %(prop:flavour)s\"\n\
+         [[scheduler]]\nname = \"try\"\ntype = \"try\"\nbuilders = [\"b\"]\njobdir = \"jobs\"\n\
+         [[scheduler.user]]\nname = \"ann\"\npassword = \"{PASSWORD}\"\n",
+        worker_sections(&["w1"], 4),
+        word(&repository),
+    );
+    fleet.configure("", &toml);
+    fleet
+}
+
+/// The stock client, from a clone with an uncommitted change, over a `ssh` that runs the command on this machine.
+fn stock_try(fleet: &Fleet) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/buildbot.sh");
+    let found = Command::new(script).output().expect("the script can be started");
+    assert!(
+        found.status.success(),
+        "{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
+    let programs = String::from_utf8(found.stdout).expect("a path");
+    let buildbot = PathBuf::from(programs.trim()).join("buildbot");
+    let ssh = fleet.path("ssh");
+    fs::write(&ssh, "#!/bin/sh\nshift 3\nexec \"$@\"\n").expect("the directory is ours");
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let clone = fleet.path("clone");
+    git(
+        &fleet.path(""),
+        &["clone", "--quiet", word(&fleet.path("repository")), "clone"],
+    );
+    fs::write(clone.join("hello"), "one\ntwo\n").expect("the directory is ours");
+    let output = Command::new(&buildbot)
+        .current_dir(&clone)
+        .args([
+            "try",
+            "--connect=ssh",
+            "--username=me",
+            "--host=localhost",
+            "--vc=git",
+        ])
+        .args([
+            "--branch=main",
+            "--who=ann",
+            "--comment=is it two?",
+            "--property=flavour=salty",
+        ])
+        .args([
+            "--builder=b",
+            "--ssh",
+            word(&ssh),
+            "--buildbotbin",
+            word(&buildbot),
+        ])
+        .args(["--jobdir", word(&fleet.path("jobs"))])
+        .output()
+        .expect("the stock client can be started");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn files(fleet: &Fleet, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(fleet.path("jobs").join(folder)).expect("the master made it");
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("plain names");
+    let mut names: Vec<_> = entries.map(|entry| name(entry.expect("readable"))).collect();
+    names.sort();
+    names
+}
+
+async fn built_once(fleet: &Fleet) {
+    fleet
+        .until("there is a request", async |fleet| {
+            fleet.get("/api/v2/buildrequests/1").await.is_some()
+        })
+        .await;
+    let done = fleet.completed(1).await;
+    assert_eq!(done["results"], 0, "{done}\n{}", fleet.evidence());
+    let build = &fleet.builds_of(1).await[0];
+    let id = build["buildid"].as_u64().expect("an id");
+    assert_eq!(fleet.output(id, "show").await, "one\ntwo\nsalty\n");
+    fleet
+        .until("the job is put away", async |fleet| {
+            files(fleet, "cur").len() == 1 && files(fleet, "new").is_empty()
+        })
+        .await;
+    let buildsets = fleet.list("/api/v2/buildsets", "buildsets").await;
+    assert_eq!(buildsets.len(), 1, "{buildsets:?}");
+    assert_eq!(buildsets[0]["reason"], "'try' job by user ann (is it two?)");
+    assert!(buildsets[0]["external_idstring"].is_string(), "{buildsets:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_the_stock_client_is_built_and_a_bad_one_is_shown() {
+    let mut fleet = fleet();
+    fleet.start_master().await;
+    fleet.spawn_worker("w1");
+    fleet
+        .until("the job directory is there", async |fleet| {
+            fleet.path("jobs/new").is_dir()
+        })
+        .await;
+    stock_try(&fleet);
+    built_once(&fleet).await;
+    fs::write(fleet.path("jobs/new/torn"), "1:5,400:{").expect("the directory is ours");
+    fleet
+        .until("the bad job is shown", async |fleet| {
+            let shown = fleet.list("/api/v2/tryschedulers/try", "tryschedulers").await;
+            shown[0]["refused"][0]["file"] == "torn"
+        })
+        .await;
+    assert_eq!(files(&fleet, "bad"), ["torn", "torn.why"]);
+    let why = fs::read_to_string(fleet.path("jobs/bad/torn.why")).expect("it is there");
+    assert!(why.contains("was the file cut off?"), "{why}");
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+}
+
+/// The commit is done, the file is still in `new`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_built_once_though_the_master_dies_before_it_is_put_away() {
+    let mut fleet = fleet();
+    for folder in ["new", "cur", "tmp"] {
+        fs::create_dir_all(fleet.path("jobs").join(folder)).expect("the directory is ours");
+    }
+    stock_try(&fleet);
+    fleet.spawn_master(Some("job_accepted"));
+    fleet.master_ended().await;
+    assert_eq!((files(&fleet, "new").len(), files(&fleet, "cur").len()), (1, 0));
+    fleet.start_master().await;
+    fleet.spawn_worker("w1");
+    built_once(&fleet).await;
+    assert!(fleet.stop_master().await.success());
+    fleet.fsck();
+}
