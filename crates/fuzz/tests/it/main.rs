@@ -62,6 +62,12 @@ fn addresses() {
 }
 
 #[test]
+fn jobs_of_repositories() {
+    check("repository_toml", 1500);
+    check("repository_star", 1500);
+}
+
+#[test]
 fn starlark_files() {
     check("starlark", 1500);
 }
