@@ -63,7 +63,7 @@ struct Waiting {
     dir: String,
 }
 
-/// See the [module](self).
+/// One connection of a stock worker, over whichever of Buildbot's protocols.
 pub struct StockSession {
     name: String,
     instance: String,
