@@ -27,7 +27,7 @@ const PASSWORD: &str = "IRONMASTER_PASSWORD";
 /// Where the master is, and who calls it.
 #[derive(clap::Args)]
 pub(crate) struct At {
-    /// The master's address, as browsers have it: http://ci.example.org:8010/
+    /// The master's address, as browsers have it: `http://ci.example.org:8010/`
     #[arg(long, value_name = "URL", env = "IRONMASTER_URL")]
     master: String,
     /// Your name; the password is read from the variable IRONMASTER_PASSWORD or from --password-file. Without a name, a token is

@@ -3,7 +3,7 @@
 //! Only conditions on columns that never change are remembered. Ids grow in commit order, so the rows that came since
 //! the last count are exactly those with a larger id, and only those are counted.
 //!
-//! Whoever comes to remove rows of history must call [`Counts::clear`] afterwards.
+//! Whoever comes to remove rows of history must forget these counts afterwards.
 
 use std::{
     collections::BTreeMap,
