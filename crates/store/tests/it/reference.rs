@@ -288,7 +288,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "started_at": micros(progress.started_at), "complete_at": micros(progress.complete_at),
                     "stopped_by": progress.stop.as_ref().map(|(by, _)| by), "parent_jobid": run.parent,
                     "retried_runid": run.retried, "changes": run.changes, "properties": run.properties,
-                    "sourcestamps": stamps, "trusted": run.trusted, "source": run.source,
+                    "sourcestamps": stamps, "trusted": run.trusted, "source": run.source, "@changeid": run.changes,
                 })
             })
             .collect(),
