@@ -23,6 +23,8 @@ pub(super) struct Running {
     began: Duration,
     /// Bytes of output so far.
     end: u64,
+    /// Those of them that the program printed, and not the worker.
+    printed: u64,
     rc: Option<i64>,
     signal: Option<i32>,
     failure_reason: Option<FailureReason>,
@@ -43,6 +45,7 @@ impl Running {
             verb,
             began: now,
             end: 0,
+            printed: 0,
             rc: None,
             signal: None,
             failure_reason: None,
@@ -108,11 +111,14 @@ impl Running {
                 let room = if stream == Stream::Header {
                     text.len()
                 } else {
-                    usize::try_from(limit.saturating_sub(self.end)).unwrap_or(usize::MAX)
+                    usize::try_from(limit.saturating_sub(self.printed)).unwrap_or(usize::MAX)
                 };
                 let bytes = text.as_bytes();
                 let taken = bytes.len().min(room);
                 self.print(stream, &bytes[..taken], output);
+                if stream != Stream::Header {
+                    self.printed += taken as u64;
+                }
                 if taken < bytes.len() && !self.over_limit {
                     self.over_limit = true;
                     return true;
@@ -318,4 +324,47 @@ fn described(stat: &FileStat) -> Value {
         "mode": stat.mode & 0o7777,
         "mtime_us": stat.mtime.saturating_mul(1_000_000),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ironmaster_buildbot::Lines;
+    use ironmaster_wire::Exec;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_program_prints_counts_against_its_limit() {
+        let id = CommandId {
+            build: 1,
+            step: 0,
+            ordinal: 0,
+        };
+        let verb = Verb::Exec(Exec {
+            max_output_bytes: Some(5),
+            ..Exec::default()
+        });
+        let mut command = Running::new(id, verb, Duration::ZERO);
+        let mut bytes = Vec::new();
+        let mut say = |stream, text: &str| {
+            let lines = Lines::new(text);
+            command.said(Update::Output { stream, lines }, &mut |chunk| {
+                assert_eq!(chunk.offset, bytes.len() as u64, "no byte is left out");
+                bytes.extend_from_slice(&chunk.data);
+            })
+        };
+        assert!(!say(ironmaster_buildbot::Stream::Header, "begins\n"));
+        assert!(!say(ironmaster_buildbot::Stream::Stdout, "ab\n"));
+        assert!(
+            say(ironmaster_buildbot::Stream::Stderr, "cdef\n"),
+            "it is to be ended"
+        );
+        assert!(
+            !say(ironmaster_buildbot::Stream::Stdout, "more\n"),
+            "it is only said once"
+        );
+        assert_eq!(bytes, b"begins\nab\ncd");
+        let exited = command.end(None, "/base", Duration::ZERO);
+        assert_eq!((exited.outcome, exited.output_end), (Outcome::OutputLimit, 12));
+    }
 }
