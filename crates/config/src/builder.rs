@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ironmaster_model::{BuilderDef, CollapseRule, StepDef, StepFlags, WorkerPreference, WorkerSelector};
+use ironmaster_model::{
+    Asks, BuilderDef, CollapseRule, StepDef, StepFlags, WorkerPreference, WorkerSelector,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    callbacks::BuilderFunctions,
     checker::{Checker, Section, Span, Text},
     fields, keys,
     lock::{self, Locks, Order, PlacedUse},
     project::{self, Projects},
     suggest,
+    tree::Data,
     worker::Workers,
 };
 
@@ -46,6 +50,8 @@ pub(crate) fn read(
             checker.missing(&section, "name", "write `name = \"test\"`");
         }
         let (mut def, matched) = one(checker, &section, projects, workers);
+        let functions = functions(checker, &section);
+        def.asks = functions.asks();
         let own = lock::uses(checker, &section, locks, &matched, None);
         builders.used_workers.extend(matched.iter().cloned());
         let label = name.as_ref().map_or("", |name| &name.value);
@@ -74,6 +80,9 @@ pub(crate) fn read(
         }
         builddir(checker, &section, &name, &mut builddirs, &mut def);
         def.name.clone_from(&name.value);
+        if !def.asks.is_none() {
+            checker.builder_functions.insert(name.value.clone(), functions);
+        }
         builders.places.insert(name.value.clone(), name.span);
         builders.defs.insert(name.value, def);
     }
@@ -127,10 +136,30 @@ fn one(
             .and_then(|number| number.try_into().ok()),
         project: project::project(checker, section, &projects.projects),
         locks: Vec::new(),
-        prefer: checker.choice(section, "prefer", &prefer).unwrap_or_default(),
+        prefer: unless_function(section, "prefer")
+            .and_then(|()| checker.choice(section, "prefer", &prefer))
+            .unwrap_or_default(),
         priority_property: checker.text(section, "priority_property").map(|text| text.value),
+        asks: Asks::default(),
     };
     (def, matched)
+}
+
+/// Reads the functions that are asked about it.
+fn functions(checker: &mut Checker<'_>, section: &Section<'_>) -> BuilderFunctions {
+    BuilderFunctions {
+        can_start: checker.placed_function(section, "can_start"),
+        next_worker: checker.function_instead(section, "prefer"),
+        next_build: checker.placed_function(section, "next_build"),
+    }
+}
+
+/// Nothing if a key has a function where it may have something else.
+fn unless_function(section: &Section<'_>, key: &str) -> Option<()> {
+    let is_one = section
+        .get(key)
+        .is_some_and(|value| matches!(value.data, Data::Function(_)));
+    (!is_one).then_some(())
 }
 
 /// Reads which workers may run it, and which those are now. Names that do not exist are errors; a label that nobody has is not: the

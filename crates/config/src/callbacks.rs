@@ -3,28 +3,34 @@
 //! They run on a few threads that live as long as the configuration, each with the stack that they may need. Whoever asks waits for the
 //! answer; the limits on steps and memory say for how long at most.
 
+mod choose;
+
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, mpsc},
 };
 
-use ironmaster_model::Callbacks;
+use ironmaster_model::{Asks, Callbacks, Pick};
 use ironmaster_starlark::{Call, Error, Heap, Host, Limits, Program, Refusal, STACK_BYTES, Source, Value};
 use serde_json::Map;
 
 use crate::{
-    report::{Finding, Related, Report, Severity},
+    report::{Finding, Place, Related, Report, Severity},
     sources::{Sources, Span},
 };
 
-/// Bounds on one call. A decision waits for it, so they are small: a few milliseconds of work.
+/// Bounds on one call. Something waits for it, so they are small: a few milliseconds of work.
 const LIMITS: Limits = Limits {
     ticks: 100_000,
     heap_bytes: 8 << 20,
     calls: 50,
     files: 0,
 };
+
+/// What is said where there is no answer at all.
+const BROKEN: &str =
+    "the function has not come to an end: there is no thread for it, or this program has made a mistake";
 
 /// How many functions run at once.
 const THREADS: usize = 2;
@@ -39,11 +45,39 @@ pub(crate) struct Callers {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// A function, and where the configuration gives it.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub(crate) value: Value,
+    pub(crate) span: Span,
+}
+
+/// Functions that are asked about a builder.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BuilderFunctions {
+    pub(crate) can_start: Option<Function>,
+    pub(crate) next_worker: Option<Function>,
+    pub(crate) next_build: Option<Function>,
+}
+
+impl BuilderFunctions {
+    /// Which there are.
+    pub(crate) fn asks(&self) -> Asks {
+        Asks {
+            can_start: self.can_start.is_some(),
+            next_worker: self.next_worker.is_some(),
+            next_build: self.next_build.is_some(),
+        }
+    }
+}
+
 /// The functions, with what they need to run and to be blamed.
 pub(crate) struct Functions {
     pub(crate) program: Program,
     /// By scheduler.
-    pub(crate) change_filters: BTreeMap<String, Value>,
+    pub(crate) change_filters: BTreeMap<String, Function>,
+    /// By builder.
+    pub(crate) builders: BTreeMap<String, BuilderFunctions>,
     pub(crate) sources: Sources,
     /// The texts that tracebacks show, with secrets masked, by file.
     pub(crate) masked: BTreeMap<String, String>,
@@ -104,57 +138,83 @@ impl Callbacks for Callers {
                 .collect()
         });
         answers.unwrap_or_else(|| {
-            let broken = "the function has not come to an end: there is no thread for it, or this program has made a mistake";
             let filters = self.functions.change_filters.keys();
             filters
-                .map(|scheduler| (scheduler.clone(), Err(broken.to_owned())))
+                .map(|scheduler| (scheduler.clone(), Err(BROKEN.to_owned())))
                 .collect()
         })
+    }
+
+    fn choose(
+        &self,
+        builder: &str,
+        requests: &[Map<String, serde_json::Value>],
+        workers: &[Map<String, serde_json::Value>],
+    ) -> Result<Pick, String> {
+        let (builder, requests, workers) = (builder.to_owned(), requests.to_vec(), workers.to_vec());
+        self.run(move |functions| functions.choose(&builder, &requests, &workers))
+            .unwrap_or_else(|| Err(BROKEN.to_owned()))
     }
 }
 
 impl Functions {
-    fn ask(&self, function: &Value, change: &Map<String, serde_json::Value>) -> Result<bool, String> {
-        let argument = |heap: &mut Heap| {
-            let mut fields = Vec::new();
-            for (name, value) in change {
-                fields.push((name.as_str(), made(heap, value)?));
-            }
-            Ok(vec![heap.struct_of(fields)?])
-        };
+    fn ask(&self, function: &Function, change: &Map<String, serde_json::Value>) -> Result<bool, String> {
+        let argument = |heap: &mut Heap| Ok(vec![struct_of(heap, change)?]);
         self.program
-            .call_here(function, argument, LIMITS, &mut Nothing, |heap, value| {
+            .call_here(&function.value, argument, LIMITS, &mut Nothing, |heap, value| {
                 heap.truth(value)
             })
-            .map_err(|error| self.traceback(&error))
+            .map_err(|error| self.traceback(&error, function))
     }
 
-    fn traceback(&self, error: &Error) -> String {
-        let place = |span: ironmaster_starlark::Span| {
-            self.sources
-                .place(Span::new(span.start as usize, span.end as usize))
-        };
+    /// A failure as people read it: with the place in the file, and from where the function was called there.
+    fn traceback(&self, error: &Error, function: &Function) -> String {
         let related = error.trace.iter().filter_map(|frame| {
             let message = format!("`{}` was called from here", frame.function);
             Some(Related {
-                place: place(frame.span)?,
+                place: self.place(frame.span).filter(|_| !outside(frame.span))?,
                 message,
             })
         });
-        let finding = Finding {
+        self.report(Finding {
             severity: Severity::Error,
             code: "callback",
             message: error.message.clone(),
-            place: error.span.and_then(place),
+            place: error
+                .span
+                .filter(|span| !outside(*span))
+                .map_or_else(|| self.sources.place(function.span), |span| self.place(span)),
             related: related.collect(),
             help: error.help.clone(),
-        };
+        })
+    }
+
+    fn place(&self, span: ironmaster_starlark::Span) -> Option<Place> {
+        let span = Span::new(span.start as usize, span.end as usize);
+        self.sources.place(span)
+    }
+
+    fn report(&self, finding: Finding) -> String {
         let report = Report {
             findings: vec![finding],
             sources: self.masked.clone(),
         };
         report.render(false)
     }
+}
+
+/// Whether this is the call from outside, which stands in no file: wrong arguments, for example.
+fn outside(span: ironmaster_starlark::Span) -> bool {
+    span == ironmaster_starlark::Span::default()
+}
+
+/// Something of the world as a struct of Starlark.
+fn struct_of(heap: &mut Heap, fields: &Map<String, serde_json::Value>) -> Result<Value, Box<Error>> {
+    let mut values = Vec::new();
+    for (name, value) in fields {
+        values.push((name.as_str(), made(heap, value)?));
+    }
+    heap.struct_of(values)
 }
 
 /// A value of the world as one of Starlark.

@@ -8,6 +8,7 @@ use ironmaster_model::Catalogue;
 
 pub(crate) use crate::sources::Span;
 use crate::{
+    callbacks::{BuilderFunctions, Function},
     keys::{Key, SectionKeys},
     mask,
     report::{Finding, Related, Report, Severity},
@@ -83,7 +84,9 @@ pub(crate) struct Checker<'c> {
     /// SHA-256 of each token, by whose it is.
     pub(crate) tokens: BTreeMap<String, String>,
     /// Functions that filter changes, by the scheduler's name.
-    pub(crate) change_filters: BTreeMap<String, ironmaster_starlark::Value>,
+    pub(crate) change_filters: BTreeMap<String, Function>,
+    /// Functions that are asked about builders, by the builder's name.
+    pub(crate) builder_functions: BTreeMap<String, BuilderFunctions>,
     /// Names of schedulers that steps trigger.
     pub(crate) triggered: Vec<Text>,
     /// Whether it is the file of a repository, and not the configuration.
@@ -105,6 +108,7 @@ impl<'c> Checker<'c> {
             secret_values: Vec::new(),
             tokens: BTreeMap::new(),
             change_filters: BTreeMap::new(),
+            builder_functions: BTreeMap::new(),
             triggered: Vec::new(),
             of_repository: false,
             broken: false,

@@ -61,19 +61,23 @@ pub(crate) fn check(
     let failed = checker.has_errors();
     let tokens = std::mem::take(&mut checker.tokens);
     let change_filters = std::mem::take(&mut checker.change_filters);
+    let builders_ask = std::mem::take(&mut checker.builder_functions);
     let (report, texts, sources) = checker.into_report();
     if failed {
         return (None, report);
     }
-    let functions = program.filter(|_| !change_filters.is_empty()).map(|program| {
-        let functions: Arc<dyn Callbacks> = Arc::new(Callers::new(Functions {
-            program,
-            change_filters,
-            masked: report.sources.clone(),
-            sources,
-        }));
-        functions
-    });
+    let functions = program
+        .filter(|_| !change_filters.is_empty() || !builders_ask.is_empty())
+        .map(|program| {
+            let functions: Arc<dyn Callbacks> = Arc::new(Callers::new(Functions {
+                program,
+                change_filters,
+                builders: builders_ask,
+                masked: report.sources.clone(),
+                sources,
+            }));
+            functions
+        });
     let plan = Plan {
         callbacks: CallbackSet(functions),
         digest: digest(&texts, &tokens),

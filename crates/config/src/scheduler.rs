@@ -155,7 +155,7 @@ pub(crate) fn read(
             Type::Force => SchedulerKind::Force(force::force(checker, &section, title, &together)),
             Type::Try => SchedulerKind::Try(tries::tries(checker, &section, title, &mut jobdirs)),
         };
-        let change_filter = checker.function(&section, "change_filter");
+        let change_filter = checker.placed_function(&section, "change_filter");
         let Some(name) = name else { continue };
         if let Some(function) = change_filter {
             checker.change_filters.insert(name.value.clone(), function);

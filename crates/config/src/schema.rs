@@ -108,7 +108,8 @@ fn variant(
 fn section(keys: &'static SectionKeys, catalogue: &Catalogue) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for key in keys.keys {
+    // TOML has no functions.
+    for key in keys.keys.iter().filter(|key| !matches!(key.ty, Type::Function)) {
         properties.insert(key.name.to_owned(), property(key, catalogue));
         if key.required {
             required.push(key.name);
@@ -195,6 +196,7 @@ fn of_type(ty: &Type, catalogue: &Catalogue) -> Value {
         | Type::Function => {
             json!({ "type": "string" })
         }
+        Type::OrFunction(ty) => of_type(ty, catalogue),
         Type::Identifier => {
             json!({ "type": "string", "pattern": "^[a-zA-Z_-][a-zA-Z0-9._-]*$", "maxLength": 255 })
         }

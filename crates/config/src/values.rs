@@ -7,6 +7,7 @@ use ironmaster_model::Duration;
 use serde_json::Value;
 
 use crate::{
+    callbacks::Function,
     checker::{Checker, Section, Text},
     keys::{Key, SectionKeys, Type},
     spelling::Spelling,
@@ -272,12 +273,7 @@ impl Checker<'_> {
         Some(bytes)
     }
 
-    /// A function.
-    pub(crate) fn function(
-        &mut self,
-        section: &Section<'_>,
-        key: &str,
-    ) -> Option<ironmaster_starlark::Value> {
+    fn function(&mut self, section: &Section<'_>, key: &str) -> Option<ironmaster_starlark::Value> {
         let value = section.get(key)?;
         if let Data::Function(function) = &value.data {
             return Some(function.clone());
@@ -296,6 +292,19 @@ impl Checker<'_> {
             ),
         }
         None
+    }
+
+    /// A function, where a key takes one in place of something else; none where it has something else.
+    pub(crate) fn function_instead(&mut self, section: &Section<'_>, key: &str) -> Option<Function> {
+        let is_one = matches!(section.get(key)?.data, Data::Function(_));
+        is_one.then(|| self.placed_function(section, key)).flatten()
+    }
+
+    /// A function, with its place.
+    pub(crate) fn placed_function(&mut self, section: &Section<'_>, key: &str) -> Option<Function> {
+        let value = self.function(section, key)?;
+        let span = section.value_span(key);
+        Some(Function { value, span })
     }
 
     /// A list of texts, each with its place.

@@ -59,6 +59,7 @@ impl State {
                 self.drop_plan(&old);
                 self.filters = Filters::new(&self.plan);
                 self.dependents = dependents(&self.plan);
+                self.queue.forget_asked();
                 self.index_configuration();
                 self.index_collapsible();
                 let schedulers: Vec<SchedulerId> = self.schedulers.keys().copied().collect();
@@ -227,7 +228,7 @@ impl State {
                     }
                 }
             }
-            Event::BuildStarted { build } => {
+            Event::BuildStarted { build, .. } => {
                 self.took(Counter::Build, build.id.0);
                 if let Some(builder) = self.builders.get_mut(&build.builder) {
                     builder.next_number = builder.next_number.max(build.number + 1);

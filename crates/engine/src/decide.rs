@@ -5,6 +5,7 @@
 
 mod buildset;
 mod change;
+mod choose;
 mod completed;
 mod configure;
 mod force;
@@ -98,6 +99,11 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
         Input::RetryRun { source, job, by } => pipelines::retry(tx, *source, job, &by),
         Input::Define { run, found } => pipelines::define(tx, run, found),
         Input::AddJobs { build, key, jobs } => pipelines::add(tx, build, key, &jobs),
+        Input::Chosen {
+            builder,
+            number,
+            verdict,
+        } => choose::chosen(tx, builder, number, verdict),
         Input::Tick => Ok(tick::tick(tx)),
     };
     match answer {

@@ -10,6 +10,8 @@ use ironmaster_model::{
 };
 use serde_json::{Map, Value};
 
+use crate::Verdict;
+
 /// Everything that can change state. Inputs are decided one after another; the list of them explains
 /// the program, and a seed can generate it.
 #[derive(Clone, Debug)]
@@ -203,6 +205,15 @@ pub enum Input {
         key: String,
         /// The jobs.
         jobs: Vec<JobDef>,
+    },
+    /// Functions of the configuration have said what of a builder starts where. See [`Choice`](crate::Choice).
+    Chosen {
+        /// The builder.
+        builder: BuilderId,
+        /// Which question.
+        number: u64,
+        /// What they said.
+        verdict: Verdict,
     },
     /// Time has passed: whatever was due by now happens.
     Tick,

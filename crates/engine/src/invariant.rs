@@ -417,12 +417,12 @@ impl Checker {
                 self.request_completed(*request, *results);
             }
             Event::BuildsetCompleted { buildset, results } => self.buildset_completed(*buildset, *results),
-            Event::BuildStarted { build } => {
+            Event::BuildStarted { build, chosen } => {
                 if self.draining {
                     let what = format!("build {} started", build.id);
                     self.violate("a master that drains starts no build", what);
                 }
-                self.build_started(build);
+                self.build_started(build, *chosen);
             }
             Event::PropertiesSet { build, .. } => self.live(*build, "properties"),
             Event::BuildStopRequested { build, .. } => self.stop_requested(*build),

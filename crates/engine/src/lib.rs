@@ -17,6 +17,7 @@
 
 mod apply;
 pub mod build;
+mod choice;
 mod codebases;
 mod deadlines;
 mod decide;
@@ -33,6 +34,7 @@ mod timed;
 mod tx;
 pub mod watch;
 
+pub use choice::{Choice, Offer, Verdict, Wish};
 pub use decide::{decide, force_fields, is_trusted};
 pub use input::{
     ConnectedWorker, Found, Input, NewChange, Question, Refusal, Reply, RetrySource, StepOutcome, StepReport,

@@ -50,6 +50,12 @@ pub enum Bug {
     ShareIgnored,
     /// Workers take builds in their time off.
     DowntimeIgnored,
+    /// A builder that asks starts builds without.
+    StartsUnasked,
+    /// An answer is taken for that to a later question.
+    AnswerOfAnyQuestion,
+    /// What somebody has chosen starts, whatever has happened since he was asked.
+    AnswerUnchecked,
     /// Jobs of a repository use what nobody grants them.
     GrantsIgnored,
 }

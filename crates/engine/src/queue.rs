@@ -10,8 +10,10 @@
 //! - Builders that need locks are kept apart from the others: of each such group only the first request can start, and only if it is
 //!   the first in line for each of its locks. See `line`.
 //! - Of equal priority it is the turn of the project with the fewest builds running for its share. See `fair`.
+//! - Builders of which a function says what starts are asked when it is their turn. See `ask`.
 //! - Only what changed since the last look is looked at: everything else had no match before and has none now.
 
+mod ask;
 mod fair;
 mod groups;
 mod line;
@@ -25,8 +27,12 @@ use std::{
 
 use ironmaster_model::{BuildId, BuildRequestId, BuilderId, LockScope, ProjectId, Timestamp, WorkerId};
 
-pub(crate) use self::locks::{Limit, LockKey, Locks, Need, Obstacle, Uses};
+pub(crate) use self::{
+    ask::is_stand_in,
+    locks::{Limit, LockKey, Locks, Need, Obstacle, Uses},
+};
 use self::{
+    ask::{Ask, Silence},
     fair::{Fair, Projects, Rank},
     groups::Group,
 };
@@ -72,6 +78,10 @@ struct BuilderQueue {
     ranks: Vec<(WorkerId, u32)>,
     /// The head as the groups know it; none while the builder may not start anything.
     head: Option<Place>,
+    /// Whether somebody is asked before anything starts.
+    asks: bool,
+    /// Whether it stands in no line: it is being asked, or has said no.
+    withheld: bool,
     group: usize,
     worker_groups: Vec<usize>,
     /// Workers that ran it last and in which slot, the latest first. Only a preference: it is not stored.
@@ -84,6 +94,8 @@ struct WorkerSlots {
     used: BTreeMap<u32, BuildId>,
     /// Slots whose build waits for others: their directories are taken, their places are not.
     parked: BTreeSet<u32>,
+    /// Slots that are held for builders that are being asked.
+    held: u32,
     available: bool,
     builders: Vec<BuilderId>,
     /// As the builder groups know it; none while it takes nothing.
@@ -107,6 +119,8 @@ pub(crate) struct Wishes {
     pub(crate) goes_by_warmth: bool,
     /// How each worker is preferred (the lowest number first), by id; empty where all are alike.
     pub(crate) ranks: Vec<(WorkerId, u32)>,
+    /// Whether somebody is asked before anything starts.
+    pub(crate) asks: bool,
 }
 
 /// See the [module](self).
@@ -132,6 +146,10 @@ pub(crate) struct Queue {
     /// Groups with locks for which something has changed, with their first heads.
     fresh_groups: Fair<(Head, usize)>,
     projects: Projects,
+    /// Who is being asked.
+    asked: BTreeMap<BuilderId, Ask>,
+    /// Who has said no.
+    silent: BTreeMap<BuilderId, Silence>,
 }
 
 impl Queue {
@@ -147,6 +165,7 @@ impl Queue {
         builder.locks = wishes.locks;
         builder.ranks = wishes.ranks;
         builder.goes_by_warmth = wishes.goes_by_warmth;
+        builder.asks = wishes.asks;
         if project != wishes.project {
             self.move_load(project, wishes.project, running);
         }
@@ -177,12 +196,16 @@ impl Queue {
             WorkerSlots::default()
         });
         worker.slots = slots;
+        let back = available && !worker.available;
         worker.available = available;
         if worker.builders != builders {
             worker.builders = builders.to_vec();
             self.stale = true;
         }
         self.publish_room(id);
+        if back {
+            self.listen_all_of(id);
+        }
     }
 
     /// The locks of the configuration.
@@ -197,6 +220,7 @@ impl Queue {
         if let Some(queue) = self.builders.get_mut(&builder) {
             queue.waiting.insert(place);
             self.publish_head(builder);
+            self.listen(builder);
         }
     }
 
@@ -205,6 +229,7 @@ impl Queue {
         if let Some(queue) = self.builders.get_mut(&builder) {
             queue.waiting.remove(&place);
             self.publish_head(builder);
+            self.listen(builder);
         }
     }
 
@@ -246,6 +271,7 @@ impl Queue {
         uses.extend(own);
         self.stale |= moved;
         self.locks_changed(uses.iter().map(|(key, _)| key));
+        self.listen_all_of(worker);
     }
 
     /// A build that waits for others gives up its locks, and those of its step, but the ones with these names.
@@ -273,6 +299,7 @@ impl Queue {
         if slots.parked.insert(slot) {
             self.publish_room(worker);
             self.runs(builder, false);
+            self.listen_all_of(worker);
         }
     }
 
@@ -426,16 +453,21 @@ impl Queue {
             None if self.is_blocked_everywhere(queue.group, &(*place, builder)) => return None,
             None => group.rooms.iter().map(|(_, (.., id))| *id).find(|id| fits(*id))?,
         };
+        Some((id, self.slot_on(builder, id)?))
+    }
+
+    /// The slot of a worker that a builder's next build gets.
+    fn slot_on(&self, builder: BuilderId, id: WorkerId) -> Option<u32> {
+        let queue = self.builders.get(&builder)?;
         let worker = self.workers.get(&id)?;
-        let slot = queue
+        queue
             .warm
             .iter()
             .find(|(warm, _)| *warm == id)
             .map(|(_, slot)| *slot)
             .filter(|slot| *slot < worker.directories() && !worker.used.contains_key(slot))
             .or_else(|| (0..worker.directories()).find(|slot| !worker.used.contains_key(slot)))
-            .or_else(|| planted(Bug::DoubleStart).then_some(0))?;
-        Some((id, slot))
+            .or_else(|| planted(Bug::DoubleStart).then_some(0))
     }
 
     fn publish_head(&mut self, id: BuilderId) {
@@ -531,7 +563,7 @@ impl Queue {
 
 impl BuilderQueue {
     fn head_now(&self) -> Option<Place> {
-        if self.max.is_some_and(|max| self.running >= max) {
+        if self.withheld || self.max.is_some_and(|max| self.running >= max) {
             return None;
         }
         self.waiting.first().copied()
@@ -541,7 +573,7 @@ impl BuilderQueue {
 impl WorkerSlots {
     /// How many builds take a place.
     fn running(&self) -> u32 {
-        (self.used.len() - self.parked.len()) as u32
+        (self.used.len() - self.parked.len()) as u32 + self.held
     }
 
     /// How many directories of a builder it may need: one a slot, and one for each build that waits.

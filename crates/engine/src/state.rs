@@ -179,7 +179,8 @@ impl State {
 
     /// When [`Input::Tick`](crate::Input::Tick) is due next, if ever. It may lie in the past: then it is due now.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.next().map(|(at, _)| at)
+        let fact = self.deadlines.next().map(|(at, _)| at);
+        fact.into_iter().chain(self.queue.next_silence_ends()).min()
     }
 
     /// The running master, if one has started.

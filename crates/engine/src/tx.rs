@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 
-use ironmaster_model::{BuildId, BuildRequestId, BuildsetId, ChangeId, Counter, Event, Sequenced, Timestamp};
+use ironmaster_model::{
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, Counter, Event, Sequenced, Timestamp, WorkerId,
+};
 
 use crate::{
     State,
     decide::{Completed, Work},
+    queue::{Place, Start},
 };
 
 /// Collects the events of one batch of decisions. Each is applied to State as it is emitted, so that what
@@ -53,8 +56,38 @@ impl<'a> Tx<'a> {
     }
 
     /// Indexes hold caches that choosing refreshes; rows are changed by events alone.
-    pub(crate) fn next_start(&mut self) -> Option<crate::queue::Start> {
+    pub(crate) fn next_start(&mut self) -> Option<Start> {
         self.state.queue.next()
+    }
+
+    /// It is a builder's turn, and somebody is asked what starts. Not a fact either: who is asked is not stored.
+    pub(crate) fn ask(&mut self, next: &Start) {
+        let number = self.state.seq();
+        self.state.queue.ask(next, number);
+    }
+
+    /// A question is over.
+    pub(crate) fn answered(&mut self, builder: BuilderId) {
+        self.state.queue.answered(builder);
+    }
+
+    /// Nothing of a builder starts for now.
+    pub(crate) fn silence(&mut self, builder: BuilderId, why: String) {
+        self.state.queue.silence(builder, why, self.now);
+    }
+
+    pub(crate) fn end_silences(&mut self) {
+        self.state.queue.end_silences(self.now);
+    }
+
+    /// How what was chosen starts, if it can.
+    pub(crate) fn start_chosen(
+        &mut self,
+        builder: BuilderId,
+        place: &Place,
+        worker: WorkerId,
+    ) -> Option<Start> {
+        self.state.queue.start_chosen(builder, place, worker)
     }
 
     pub(crate) fn next_grant(&mut self) -> Option<BuildId> {

@@ -11,7 +11,7 @@ use ironmaster_model::{
 use crate::{
     State,
     planted::{Bug, planted},
-    queue::Obstacle,
+    queue::{Obstacle, is_stand_in},
 };
 
 /// Why a worker takes nothing, if it does not.
@@ -113,6 +113,15 @@ pub enum Waiting {
     },
     /// It could start if it had its locks.
     Locks(LockWait),
+    /// Functions of the configuration are being asked what of its builder starts.
+    Asked,
+    /// Functions of the configuration have said that nothing of its builder starts for now, or have failed.
+    Declined {
+        /// What was said.
+        why: String,
+        /// When they are asked again at the latest.
+        until: Timestamp,
+    },
     /// Nothing is in its way.
     Ready {
         /// A worker that could run it.
@@ -190,6 +199,9 @@ impl fmt::Display for LockWait {
         match self.behind {
             Some(Behind::Request(request)) => write!(f, " goes to request {request} first"),
             Some(Behind::StepOf(build)) => write!(f, " goes to a step of build {build} first"),
+            None if self.holders.is_empty() => f.write_str(
+                " is kept for a builder that functions of the configuration are being asked about",
+            ),
             None => {
                 let holders: Vec<String> = self
                     .holders
@@ -278,6 +290,8 @@ impl fmt::Display for Waiting {
                 }
             }
             Waiting::Locks(lock) => lock.fmt(f),
+            Waiting::Asked => f.write_str("functions of the configuration are being asked about its builder"),
+            Waiting::Declined { why, .. } => f.write_str(why),
             Waiting::Ready { worker } => write!(f, "nothing; worker {worker} could run it"),
         }
     }
@@ -290,6 +304,9 @@ impl LockWait {
             Some(_) => "it is served in order; it comes next when that one has had the lock".into(),
             None if self.holders.len() > 1 => {
                 "it goes on when enough of them have ended, or were stopped".into()
+            }
+            None if self.holders.is_empty() => {
+                "it goes on when they have said no, or that build has ended".into()
             }
             None => "it goes on when that build has ended, or was stopped".into(),
         }
@@ -348,6 +365,11 @@ impl Waiting {
                 format!("it starts when {}{turn}", ways.join(", or "))
             }
             Waiting::Locks(lock) => lock.remedy(),
+            Waiting::Asked => "it starts when they say so".into(),
+            Waiting::Declined { until, .. } => format!(
+                "they are asked again when its requests, its workers or the configuration have changed, at the latest at {} UTC",
+                Zone::utc().text(*until)
+            ),
             Waiting::Ready { .. } => "nothing is missing".into(),
         }
     }
@@ -413,6 +435,10 @@ impl State {
         {
             return Waiting::BuilderLimit { running, max };
         }
+        if self.queue.asked(builder.id).is_some() {
+            return Waiting::Asked;
+        }
+        let silence = self.queue.silence_of(builder.id);
         let mut obstacle = None;
         let (mut busy, mut disconnected, mut paused, mut graceful) = (vec![], vec![], vec![], vec![]);
         let mut downtime = vec![];
@@ -429,7 +455,14 @@ impl State {
                         continue;
                     }
                     match self.queue.why_no_locks(builder.id, worker.id) {
-                        None => return Waiting::Ready { worker: worker.id },
+                        None => {
+                            return silence.map_or(Waiting::Ready { worker: worker.id }, |silence| {
+                                Waiting::Declined {
+                                    why: silence.why.clone(),
+                                    until: silence.until,
+                                }
+                            });
+                        }
                         Some(other) => obstacle = obstacle.or(Some(other)),
                     }
                 }
@@ -506,7 +539,7 @@ impl State {
             worker: worker.map(|worker| worker.name.clone()),
             taken,
             max,
-            holders: locks.holders(&key).collect(),
+            holders: locks.holders(&key).filter(|build| !is_stand_in(*build)).collect(),
             behind,
         }
     }

@@ -1,9 +1,79 @@
-//! The configuration's own functions: asked before something is decided, so that a decision stays a pure function of its
-//! input. Their answers go in with the input. One that fails is logged with its traceback, and has not agreed.
+//! The configuration's own functions: asked outside of decisions, so that a decision stays a pure function of its input, and so that
+//! no slow function holds up the committer. Their answers go in with the input, or as one. One that fails is logged with its traceback, and
+//! has not agreed.
+
+use std::sync::{Arc, RwLock};
 
 use ironmaster_engine::{Input, NewChange};
-use ironmaster_model::CallbackSet;
+use ironmaster_model::{CallbackSet, Plan};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+
+/// Changes about which functions are asked at once; whoever tells of more waits.
+const CHANGES_MAX: usize = 8;
+
+/// Functions, and the digest of the configuration that they are of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Functions {
+    pub(crate) config: String,
+    pub(crate) set: CallbackSet,
+}
+
+impl Functions {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            config: plan.digest.clone(),
+            set: plan.callbacks.clone(),
+        }
+    }
+}
+
+/// The functions of the configuration in force, for whoever asks them outside of the committer.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    functions: RwLock<Functions>,
+    changes: Semaphore,
+}
+
+impl Default for InForce {
+    fn default() -> Self {
+        Self {
+            functions: RwLock::default(),
+            changes: Semaphore::new(CHANGES_MAX),
+        }
+    }
+}
+
+impl InForce {
+    /// The functions.
+    pub(crate) fn get(&self) -> Functions {
+        self.functions
+            .read()
+            .expect("no panic while holding the lock")
+            .clone()
+    }
+
+    /// A configuration has come into force.
+    pub(crate) fn set(&self, functions: Functions) {
+        *self.functions.write().expect("no panic while holding the lock") = functions;
+    }
+
+    /// The input, with what the functions say of it; and the configuration whose functions were asked, if some were.
+    pub(crate) async fn ask(self: &Arc<Self>, input: Input) -> (Input, Option<String>) {
+        let functions = self.get();
+        if functions.set.0.is_none() || !matches!(input, Input::Change(_)) {
+            return (input, None);
+        }
+        let Ok(_permit) = self.changes.acquire().await else {
+            return (input, None);
+        };
+        let asked = tokio::task::spawn_blocking(move || (ask(&functions.set, input), Some(functions.config)));
+        match asked.await {
+            Ok(asked) => asked,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
 
 /// The input, with what the functions of the configuration say of it.
 pub(crate) fn ask(callbacks: &CallbackSet, mut input: Input) -> Input {
@@ -55,7 +125,7 @@ fn fields(change: &NewChange) -> Map<String, Value> {
 mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
-    use ironmaster_model::Callbacks;
+    use ironmaster_model::{Callbacks, Pick};
 
     use super::*;
 
@@ -68,6 +138,32 @@ mod tests {
                 ("broken".to_owned(), Err("division by zero".to_owned())),
             ])
         }
+
+        fn choose(
+            &self,
+            _builder: &str,
+            _requests: &[Map<String, Value>],
+            _workers: &[Map<String, Value>],
+        ) -> Result<Pick, String> {
+            Ok(Pick::Nothing("nobody asks".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn functions_of_the_configuration_in_force_are_asked() {
+        let in_force = Arc::new(InForce::default());
+        let change = || Input::Change(NewChange::default());
+        assert!(
+            matches!(in_force.ask(change()).await, (Input::Change(change), None) if change.verdicts.is_empty())
+        );
+        in_force.set(Functions {
+            config: "one".into(),
+            set: CallbackSet(Some(Arc::new(ByBranch))),
+        });
+        let (asked, by) = in_force.ask(change()).await;
+        assert!(matches!(asked, Input::Change(change) if change.verdicts.len() == 1));
+        assert_eq!(by.as_deref(), Some("one"));
+        assert!(matches!(in_force.ask(Input::Tick).await, (Input::Tick, None)));
     }
 
     #[test]

@@ -15,9 +15,9 @@ use std::{
 };
 
 use ironmaster_engine::{Input, State, Tx, decide};
-use ironmaster_model::{CallbackSet, Counter, Sequenced, Timestamp};
+use ironmaster_model::{Counter, Sequenced, Timestamp};
 use ironmaster_store::{Batch, CommitError, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub use self::handle::SubmitError;
 use self::{
@@ -30,7 +30,8 @@ pub(crate) use self::{
     outage::Unsettled,
 };
 use crate::{
-    callbacks, crash,
+    callbacks::{self, Functions, InForce},
+    crash,
     feed::Feed,
     health::{Condition, HealthCell},
     runner::Runner,
@@ -54,7 +55,11 @@ pub(crate) struct Thread {
     /// Counters as of the last commit: only those that moved are written.
     pub(crate) counters: BTreeMap<Counter, u64>,
     /// Functions of the configuration in force. Not those of the State's plan, which a database cannot keep.
-    pub(crate) callbacks: CallbackSet,
+    pub(crate) functions: Functions,
+    /// The same for everybody else.
+    pub(crate) in_force: Arc<InForce>,
+    /// Told when functions are to be asked what starts.
+    pub(crate) choosing: Arc<Notify>,
     /// Events that the feed's table keeps for followers who were away.
     pub(crate) feed_events: u64,
     /// What has to be settled before anything is decided again.
@@ -67,6 +72,8 @@ pub(crate) struct Thread {
 struct Submission {
     input: Input,
     meta: Option<Meta>,
+    /// The configuration whose functions were asked about it, if some were.
+    asked: Option<String>,
     answer: Option<Answer>,
 }
 
@@ -105,9 +112,10 @@ impl Thread {
             };
             while let Some(request) = next {
                 match request {
-                    Request::Decide(input, meta, answer) => inputs.push(Submission {
+                    Request::Decide(input, meta, asked, answer) => inputs.push(Submission {
                         input: *input,
                         meta,
+                        asked,
                         answer: Some(answer),
                     }),
                     Request::Look(look) => {
@@ -139,6 +147,7 @@ impl Thread {
                 inputs.push(Submission {
                     input: Input::Tick,
                     meta: None,
+                    asked: None,
                     answer: None,
                 });
             }
@@ -178,37 +187,55 @@ impl Thread {
             Vec::new()
         } else {
             let kept = inputs.iter();
-            kept.map(|submission| (submission.input.clone(), submission.meta.clone()))
-                .collect()
+            kept.map(|submission| {
+                let Submission {
+                    input, meta, asked, ..
+                } = submission;
+                (input.clone(), meta.clone(), asked.clone())
+            })
+            .collect()
         };
-        let callbacks_before = self.callbacks.clone();
+        let functions_before = self.functions.clone();
         let mut events = Vec::new();
         let mut metas = Vec::new();
         let mut replies = Vec::with_capacity(inputs.len());
-        for Submission { input, meta, answer } in inputs {
+        for submission in inputs {
+            let Submission {
+                input,
+                meta,
+                asked,
+                answer,
+            } = submission;
             let now = clock().max(self.state.now());
             let brought = match &input {
-                Input::Configure { plan } => Some(plan.callbacks.clone()),
+                Input::Configure { plan } => Some(Functions::of(plan)),
                 _ => None,
             };
-            let input = callbacks::ask(&self.callbacks, input);
+            // They were asked before, but of another configuration: rare enough for asking them here.
+            let is_late = matches!(input, Input::Change(_)) && asked.as_ref() != Some(&self.functions.config);
+            let input = if is_late {
+                callbacks::ask(&self.functions.set, input)
+            } else {
+                input
+            };
             let mut tx = Tx::new(&mut self.state, now);
             let result = decide(&mut tx, input);
             // What follows in this batch is asked of the configuration that it will be decided by.
             if let (Some(brought), Ok(_)) = (brought, &result) {
-                self.callbacks = brought;
+                self.functions = brought;
             }
             events.extend(tx.finish());
             metas.extend(meta.filter(|_| result.is_ok()));
             replies.push((result, answer));
         }
         let outcome = self.commit(&events, &metas);
-        let callbacks_after = self.callbacks.clone();
+        let functions_after = self.functions.clone();
         if !matches!(outcome, Outcome::Committed) {
-            self.callbacks = callbacks_before;
+            self.functions = functions_before;
         }
         match outcome {
             Outcome::Committed => {
+                self.in_force.set(functions_after);
                 self.act(events);
                 for (result, answer) in replies {
                     reply(answer, result.map_err(SubmitError::from));
@@ -219,8 +246,13 @@ impl Thread {
                     reason,
                     "the database refused a batch; deciding its inputs one by one"
                 );
-                for ((input, meta), (_, answer)) in spare.into_iter().zip(replies) {
-                    self.decide_all(vec![Submission { input, meta, answer }]);
+                for ((input, meta, asked), (_, answer)) in spare.into_iter().zip(replies) {
+                    self.decide_all(vec![Submission {
+                        input,
+                        meta,
+                        asked,
+                        answer,
+                    }]);
                 }
             }
             Outcome::Failed(error) => {
@@ -232,7 +264,7 @@ impl Thread {
                 self.unsettled = Unsettled::Doubt(Doubt {
                     events,
                     moved,
-                    callbacks: callbacks_after,
+                    functions: functions_after,
                     replies,
                 });
             }
@@ -282,6 +314,9 @@ impl Thread {
     fn act(&mut self, events: Vec<Sequenced>) {
         for event in &events {
             self.runner.act(&self.state, &event.event);
+        }
+        if self.state.has_choices() {
+            self.choosing.notify_one();
         }
         self.feed.publish(events);
     }

@@ -14,6 +14,7 @@
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
 
 mod callbacks;
+mod choosing;
 mod committer;
 mod crash;
 mod definitions;

@@ -177,7 +177,7 @@ mod tests {
             let mut remembered = Vec::new();
             while let Some(request) = requests.blocking_recv() {
                 match request {
-                    Request::Decide(input, meta, answer) => {
+                    Request::Decide(input, meta, _, answer) => {
                         let Input::Change(change) = *input else {
                             panic!("a poller submits changes");
                         };

@@ -11,13 +11,14 @@ use std::{
 
 use ironmaster_engine::{Input, State};
 use ironmaster_logs::{LogError, LogStore};
-use ironmaster_model::CallbackSet;
 use ironmaster_store::{Database, OpenOptions, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     MasterOptions, Origin,
+    callbacks::Functions,
+    choosing::Choosing,
     committer::{Committer, SubmitError, Thread, Unsettled},
     definitions::Definitions,
     feed::Feed,
@@ -119,6 +120,10 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         dir: options.state_dir.join("definitions"),
         wake: definitions,
     });
+    let choosing = Arc::new(Choosing {
+        committer: committer.clone(),
+        wake: Arc::default(),
+    });
     let sources = Arc::new(Sources {
         committer: committer.clone(),
         reader: reader.clone(),
@@ -146,7 +151,9 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         runner,
         health: health.clone(),
         batch_id: 0,
-        callbacks: CallbackSet::default(),
+        functions: Functions::default(),
+        in_force: Arc::clone(committer.functions()),
+        choosing: Arc::clone(&choosing.wake),
         feed_events: options.feed_events,
         unsettled: Unsettled::Nothing,
         next_probe: (Instant::now(), StdDuration::ZERO),
@@ -197,6 +204,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         .await
         .map_err(StartError::Begin)?;
     master.spawn(definitions.run());
+    master.spawn(choosing.run());
     Ok(master)
 }
 

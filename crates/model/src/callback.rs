@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Functions of a configuration. They are bounded, and whatever they do, only their answer comes out.
@@ -9,6 +10,28 @@ pub trait Callbacks: Send + Sync {
     /// What the functions that schedulers filter changes with say of a change, by the scheduler's name. An error is
     /// text for people, with a traceback.
     fn change_filters(&self, change: &Map<String, Value>) -> BTreeMap<String, Result<bool, String>>;
+
+    /// Which of a builder's requests starts on which of these workers. An error is text for people, with a traceback.
+    fn choose(
+        &self,
+        builder: &str,
+        requests: &[Map<String, Value>],
+        workers: &[Map<String, Value>],
+    ) -> Result<Pick, String>;
+}
+
+/// What functions have chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// A request and a worker, as numbers of what they were given.
+    Start {
+        /// The request.
+        request: usize,
+        /// The worker.
+        worker: usize,
+    },
+    /// Nothing, and why, for people.
+    Nothing(String),
 }
 
 /// The functions of a plan, if it has any. Two plans differ by their digest, not by these.
@@ -28,5 +51,29 @@ impl fmt::Debug for CallbackSet {
 impl PartialEq for CallbackSet {
     fn eq(&self, _other: &Self) -> bool {
         true
+    }
+}
+
+/// Which functions of the configuration are asked about a builder's requests. Their answers come back as inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asks {
+    /// Whether a request may start on a worker.
+    pub can_start: bool,
+    /// Which of several workers a request starts on.
+    pub next_worker: bool,
+    /// Which of several requests goes next.
+    pub next_build: bool,
+}
+
+impl Asks {
+    /// Whether nobody is asked.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether nothing starts before somebody was asked.
+    pub fn before_start(&self) -> bool {
+        self.can_start || self.next_worker || self.next_build
     }
 }

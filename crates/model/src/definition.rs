@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    CallbackSet, CodebaseDef, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp,
+    Asks, CallbackSet, CodebaseDef, Cron, Downtime, DowntimeDef, Duration, LockDef, LockUse, NewSourceStamp,
     PipelineDef, ProjectDef, Properties, Timestamp, TryDef, Zone,
 };
 
@@ -127,6 +127,9 @@ pub struct BuilderDef {
     /// A property that says the priority of a request, if it is a whole number.
     #[serde(default)]
     pub priority_property: Option<String>,
+    /// Which functions of the configuration ([`Plan::callbacks`]) are asked about its requests.
+    #[serde(default, skip_serializing_if = "Asks::is_none")]
+    pub asks: Asks,
 }
 
 /// Selects workers for a builder.

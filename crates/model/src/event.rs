@@ -177,6 +177,9 @@ pub enum Event {
     BuildStarted {
         /// The build.
         build: BuildRecord,
+        /// Whether a function of the configuration has chosen it: then it need not be the request that goes first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        chosen: bool,
     },
     /// Properties of a running build changed.
     PropertiesSet {

@@ -174,7 +174,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             by: &[buildsets::ID],
             values: vec![time(at), Value::Int(results.code().into()), Value::id(buildset.0)],
         }],
-        Event::BuildStarted { build } => vec![
+        Event::BuildStarted { build, .. } => vec![
             insert(Table::Builds, build_row(build)),
             RowOp::Update {
                 table: Table::BuildRequests,

@@ -69,7 +69,7 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
             }
             notices
         }
-        Event::BuildStarted { build } => {
+        Event::BuildStarted { build, .. } => {
             vec![
                 item(BuildRequests, build.request.0, "claimed"),
                 item(Builds, build.id.0, "new"),

@@ -99,6 +99,7 @@ fn the_examples_for_users_are_accepted() {
         ("docs/change-sources.md", "toml"),
         ("docs/schedulers.md", "toml"),
         ("docs/choosing.md", "toml"),
+        ("docs/choosing.md", "star"),
         ("docs/pipelines.md", "toml"),
         ("docs/pipelines.md", "star"),
         ("docs/configuration.md", "star"),

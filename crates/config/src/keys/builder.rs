@@ -82,10 +82,24 @@ pub static BUILDER: SectionKeys = SectionKeys {
         BUILDER_LOCKS,
         optional(
             "prefer",
-            Type::Choice(&["warm", "idle", "order"]),
+            Type::OrFunction(&Type::Choice(&["warm", "idle", "order"])),
             "\"warm\"",
-            "Which worker is taken when several have room: one that has built it lately, the idlest, or one that is named earlier in `workers`.",
+            "Which worker is taken when several have room: one that has built it lately, the idlest, or one that is named earlier in `workers`. In Starlark also a function of a request and a list of workers, which gives one of them, or None if it is not to start now: see [functions that choose](choosing.md#functions).",
             "\"order\"",
+        ),
+        optional(
+            "can_start",
+            Type::Function,
+            "none",
+            "Is called with a request and a worker that has room; the request starts there if this gives something true. See [functions that choose](choosing.md#functions).",
+            "lambda request, worker: \"gpu\" in worker.labels or not request.properties.get(\"gpu\")",
+        ),
+        optional(
+            "next_build",
+            Type::Function,
+            "by priority, then by age",
+            "Is called with a list of the builder's waiting requests, and gives the one that goes next, or None if none is to start now. See [functions that choose](choosing.md#functions).",
+            "lambda requests: requests[-1]",
         ),
         optional(
             "priority_property",

@@ -59,6 +59,8 @@ pub enum Type {
     CronField,
     /// A function; only in Starlark. The example is Starlark, too.
     Function,
+    /// Something, or a function in its place; that only in Starlark.
+    OrFunction(&'static Type),
 }
 
 impl Type {
@@ -92,6 +94,7 @@ impl Type {
             Type::Cron => "cron expression".to_owned(),
             Type::CronField => "whole number, a list of them, or text as cron has it".to_owned(),
             Type::Function => "function (only in Starlark)".to_owned(),
+            Type::OrFunction(ty) => format!("{}; or a function (only in Starlark)", ty.words()),
         }
     }
 
@@ -101,6 +104,7 @@ impl Type {
             Type::Duration(..) => "seconds, or with a unit",
             Type::Size(..) => "bytes, or with a unit",
             Type::Integer(_, _, unit) => unit,
+            Type::OrFunction(ty) => ty.unit(),
             _ => "",
         }
     }
@@ -109,6 +113,7 @@ impl Type {
     pub(crate) fn integers(&self) -> (i64, i64) {
         match self {
             Type::Integer(min, max, _) => (*min, *max),
+            Type::OrFunction(ty) => ty.integers(),
             _ => (i64::MIN, i64::MAX),
         }
     }

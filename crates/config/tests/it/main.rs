@@ -1,6 +1,7 @@
 //! Configurations as people write them, good and bad, and what is said of them.
 
 mod catalogue;
+mod choosing;
 mod diff;
 mod format;
 mod hostile;

@@ -12,7 +12,7 @@ fn read(text: &str) -> (Option<Loaded>, Report) {
 }
 
 #[track_caller]
-fn loaded(text: &str) -> Loaded {
+pub(crate) fn loaded(text: &str) -> Loaded {
     let (loaded, report) = read(text);
     loaded.unwrap_or_else(|| panic!("{report}"))
 }

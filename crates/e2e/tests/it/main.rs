@@ -1,5 +1,6 @@
 //! The real programs, as processes, the way users run them. Nothing here links against them.
 
+mod choosing;
 mod codebases;
 mod database;
 mod disk;

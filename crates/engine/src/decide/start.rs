@@ -30,7 +30,11 @@ pub(super) fn whatever_can(tx: &mut Tx<'_>) {
         }
         // A build without steps is over at once, and something may follow from that.
         let Some(next) = tx.next_start() else { return };
-        start(tx, next);
+        if tx.state().queue.is_asked(next.builder) {
+            tx.ask(&next);
+        } else {
+            start(tx, next, false);
+        }
     }
 }
 
@@ -48,7 +52,8 @@ fn grant(tx: &mut Tx<'_>, build: BuildId) {
     });
 }
 
-fn start(tx: &mut Tx<'_>, next: Start) {
+/// Starts a build; `chosen` by a function, or because it goes first.
+pub(super) fn start(tx: &mut Tx<'_>, next: Start, chosen: bool) {
     let state = tx.state();
     let (Some(master), Some(request), Some(builder), Some(worker)) = (
         state.master(),
@@ -85,7 +90,7 @@ fn start(tx: &mut Tx<'_>, next: Start) {
         waits: None,
     };
     let buildset = request.buildset;
-    tx.emit(Event::BuildStarted { build });
+    tx.emit(Event::BuildStarted { build, chosen });
     pipelines::build_moved(tx, buildset, JobState::Running);
     lifecycle::advance(tx, id);
 }

@@ -29,5 +29,6 @@ pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
             "a deadline was met and did not move"
         );
     }
+    tx.end_silences();
     Reply::Done
 }

@@ -1,5 +1,7 @@
 //! Who goes first: higher priority, then the project with the least running for its share, then longer waiting, among all that could
 //! have had the worker. As it holds for every single start, no project can keep another from its share.
+//!
+//! What functions of the configuration have chosen may go before others, and who is asked may be slow to answer.
 
 use std::cmp::Reverse;
 
@@ -52,6 +54,21 @@ impl Checker {
         (running, share.into())
     }
 
+    /// Nothing of a builder that asks starts without.
+    pub(super) fn check_chosen(&mut self, build: &BuildRecord, chosen: bool) {
+        let asks = self.plan.as_ref().and_then(|plan| {
+            let name = &self.builders.get(&build.builder)?.name;
+            Some(plan.builders.get(name)?.asks.before_start())
+        });
+        if let Some(asks) = asks.filter(|asks| *asks != chosen) {
+            let what = format!(
+                "build {} was started, asked: {chosen}, to be asked: {asks}",
+                build.id
+            );
+            self.violate("who has to be asked is asked, and nobody else", what);
+        }
+    }
+
     /// Called before the build takes its slot and its request leaves the queue.
     pub(super) fn check_order(&mut self, build: &BuildRecord) {
         let Some(request) = self.requests.get(&build.request) else {
@@ -70,11 +87,12 @@ impl Checker {
                 .iter()
                 .filter(|id| {
                     self.builders.get(id).is_some_and(|builder| {
-                        // Who needs locks may have to let others pass.
+                        // Who needs locks may have to let others pass, and so may who is asked.
                         let definition = plan.builders.get(&builder.name);
                         let max = definition.and_then(|definition| definition.builds_max);
-                        definition.is_none_or(|definition| definition.locks.is_empty())
-                            && max.is_none_or(|max| builder.running < max)
+                        definition.is_none_or(|definition| {
+                            definition.locks.is_empty() && !definition.asks.before_start()
+                        }) && max.is_none_or(|max| builder.running < max)
                     })
                 })
                 .filter_map(|id| Some((*id, head(*id)?)))

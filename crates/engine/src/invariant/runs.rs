@@ -10,10 +10,13 @@ use ironmaster_model::{
 use super::{Build, Checker, Phase, Step};
 
 impl Checker {
-    pub(super) fn build_started(&mut self, build: &BuildRecord) {
+    pub(super) fn build_started(&mut self, build: &BuildRecord, chosen: bool) {
         self.fresh(Counter::Build, build.id.0);
         self.check_worker(build);
-        self.check_order(build);
+        self.check_chosen(build, chosen);
+        if !chosen {
+            self.check_order(build);
+        }
         self.leave_queue(build.request);
         match self.requests.get_mut(&build.request) {
             Some(request) => {

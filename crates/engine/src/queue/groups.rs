@@ -153,6 +153,7 @@ impl Queue {
         let mut left = self.clone();
         let mut right = other.clone();
         for queue in [&mut left, &mut right] {
+            queue.forget_asked();
             if queue.stale {
                 queue.regroup();
             }

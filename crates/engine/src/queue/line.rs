@@ -40,7 +40,7 @@ impl Queue {
     }
 
     /// What keeps a request from its locks of the master.
-    fn master_obstacle(&self, index: usize, head: &Head) -> Option<Obstacle> {
+    pub(super) fn master_obstacle(&self, index: usize, head: &Head) -> Option<Obstacle> {
         let needs = self.groups[index].locks.iter();
         for need in needs.filter(|need| need.scope == LockScope::Master) {
             let key = (Arc::clone(&need.name), None);

@@ -207,6 +207,16 @@ impl Locks {
         mixed
     }
 
+    /// Somebody holds these for a build that is not there yet.
+    pub(super) fn hold(&mut self, stand_in: BuildId, uses: &Uses) {
+        self.take(stand_in, uses);
+    }
+
+    /// Nobody holds these any more for a build that was not there.
+    pub(super) fn let_go(&mut self, stand_in: BuildId, uses: &Uses) {
+        self.release(stand_in, uses);
+    }
+
     /// A build gives up its own locks. Says which they were, and whether one of them is not mixed any more.
     pub(super) fn release_build(&mut self, build: BuildId) -> (Uses, bool) {
         let uses = self.builds.remove(&build).unwrap_or_default();

@@ -93,6 +93,7 @@ impl State {
             locks: needs(&self.plan, &def.locks),
             goes_by_warmth: def.prefer == WorkerPreference::Warm,
             ranks: self.ranks(def),
+            asks: def.asks.before_start() && !planted(Bug::StartsUnasked),
         });
         self.queue.set_builder(id, wishes);
     }

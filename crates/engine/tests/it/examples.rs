@@ -1,5 +1,6 @@
 //! Plain examples, one subject each: what a user would expect, in the words of the engine.
 
+mod choices;
 mod codebases;
 mod force;
 mod in_repository;

@@ -211,6 +211,9 @@ planted! { the_model_finds, false:
     an_expiry_that_is_forgotten: ExpiryForgotten;
     a_worker_that_has_no_time_off: DowntimeIgnored;
     jobs_that_nobody_grants: GrantsIgnored;
+    a_start_without_asking: StartsUnasked;
+    an_answer_to_another_question: AnswerOfAnyQuestion;
+    an_answer_that_nobody_looks_at: AnswerUnchecked;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -231,4 +234,6 @@ planted! { the_checker_alone_finds, true:
     a_concurrency_group_without_limit: ConcurrencyIgnored;
     a_worker_that_has_no_time_off: DowntimeIgnored;
     jobs_that_nobody_grants: GrantsIgnored;
+    a_start_without_asking: StartsUnasked;
+    an_answer_that_nobody_looks_at: AnswerUnchecked;
 }

@@ -1,12 +1,13 @@
 //! The committer's sending end, and what can be sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ironmaster_engine::{Input, Refusal, Reply, State};
 use ironmaster_store::{CommitError, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use super::outage::die;
+use crate::callbacks::InForce;
 
 /// Inputs that may wait for the committer; senders wait beyond.
 const QUEUE_MAX: usize = 4096;
@@ -37,8 +38,9 @@ pub(super) type Look = Box<dyn FnOnce(Result<&State, SubmitError>) + Send>;
 pub(super) type Write = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
 pub(crate) enum Request {
-    /// Decide this, keep the value in the same commit unless it is refused, and answer after the commit.
-    Decide(Box<Input>, Option<Meta>, Answer),
+    /// Decide this, keep the value in the same commit unless it is refused, and answer after the commit. Functions of
+    /// the configuration with this digest were asked about it.
+    Decide(Box<Input>, Option<Meta>, Option<String>, Answer),
     /// Let somebody look at the committed State.
     Look(Look),
     /// Let somebody use the database's writing end between two commits (keys, cursors).
@@ -51,13 +53,20 @@ pub(crate) enum Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Committer {
     requests: mpsc::Sender<Request>,
+    in_force: Arc<InForce>,
 }
 
 impl Committer {
     /// The handle, and the end that [`Thread::run`](super::Thread::run) takes.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        (Self { requests }, receiver)
+        let in_force = Arc::default();
+        (Self { requests, in_force }, receiver)
+    }
+
+    /// Functions of the configuration in force.
+    pub(crate) fn functions(&self) -> &Arc<InForce> {
+        &self.in_force
     }
 
     /// Has an input decided; answers after the commit.
@@ -67,9 +76,10 @@ impl Committer {
 
     /// As [`Self::submit`]; a value is kept under a key in the same commit, unless the input is refused.
     pub(crate) async fn submit_with(&self, input: Input, meta: Option<Meta>) -> Result<Reply, SubmitError> {
+        let (input, asked) = self.in_force.ask(input).await;
         let (answer, answered) = oneshot::channel();
         self.requests
-            .send(Request::Decide(Box::new(input), meta, answer))
+            .send(Request::Decide(Box::new(input), meta, asked, answer))
             .await
             .map_err(|_| SubmitError::Stopping)?;
         answered.await.map_err(|_| SubmitError::Stopping)?

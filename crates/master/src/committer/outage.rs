@@ -6,14 +6,14 @@ use std::{
 };
 
 use ironmaster_engine::{Refusal, Reply, State};
-use ironmaster_model::{CallbackSet, Counter, Sequenced};
+use ironmaster_model::{Counter, Sequenced};
 use ironmaster_store::{CommitError, StoreError};
 
 use super::{
     Thread, chain,
     handle::{Answer, SubmitError, refuse_all, reply},
 };
-use crate::health::Condition;
+use crate::{callbacks::Functions, health::Condition};
 
 /// Between two looks whether a full disk has room again, or the database is back; the first look is sooner.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(crate) struct Doubt {
     pub(super) events: Vec<Sequenced>,
     pub(super) moved: BTreeMap<Counter, u64>,
     /// Functions of the configuration in force if it was.
-    pub(super) callbacks: CallbackSet,
+    pub(super) functions: Functions,
     pub(super) replies: Vec<(Result<Reply, Refusal>, Option<Answer>)>,
 }
 
@@ -127,7 +127,8 @@ impl Thread {
             Unsettled::Doubt(doubt) => match self.store.committed(self.batch_id) {
                 Ok(true) => {
                     self.counters.extend(doubt.moved);
-                    self.callbacks = doubt.callbacks;
+                    self.in_force.set(doubt.functions.clone());
+                    self.functions = doubt.functions;
                     self.act(doubt.events);
                     for (result, answer) in doubt.replies {
                         reply(answer, result.map_err(SubmitError::from));

@@ -54,7 +54,7 @@ impl Runner {
     /// Acts on one committed event. `state` is that after the whole commit.
     pub(crate) fn act(self: &Arc<Self>, state: &State, event: &Event) {
         match event {
-            Event::BuildStarted { build } => self.begin(state, build.id, false),
+            Event::BuildStarted { build, .. } => self.begin(state, build.id, false),
             Event::BuildResumed { build, step, effect } => {
                 self.tell_with(state, *build, Some((*step, Arc::new(effect.clone()))));
             }

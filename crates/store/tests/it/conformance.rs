@@ -150,7 +150,7 @@ fn refuses_contradictions(backend: &mut dyn Backend) {
     again.push(Sequenced {
         seq: seq + 1,
         at,
-        event: Event::BuildStarted { build },
+        event: Event::BuildStarted { build, chosen: false },
     });
     refused(&mut *store, 13, &again);
     // A build that does not exist.
@@ -288,7 +288,7 @@ fn keeps_odd_values(backend: &mut dyn Backend) {
                     .properties
                     .set(odd, json!({ odd: [odd, 1e300, 0.1, 1.0] }), odd);
             }
-            Event::BuildStarted { build } => build.properties.set("before", json!([1e16, odd]), "Build"),
+            Event::BuildStarted { build, .. } => build.properties.set("before", json!([1e16, odd]), "Build"),
             Event::PropertiesSet { properties, .. } => {
                 properties.set(odd, json!([odd, 1e-7, 12_345_678_901_234_567_890_u64]), odd);
             }

@@ -158,7 +158,7 @@ impl World {
                 buildset.complete_at = Some(at);
                 buildset.results = Some(results);
             }
-            Event::BuildStarted { build } => {
+            Event::BuildStarted { build, .. } => {
                 let request = self.requests.get_mut(&build.request).unwrap();
                 request.attempts = build.attempt;
                 request.phase = RequestPhase::Claimed { build: build.id, at };

@@ -61,6 +61,10 @@ pub(crate) enum Fact {
         state: JobState,
         results: Option<Results>,
     },
+    /// Never seen in events: it is the turn of a builder that asks, and it was not asked, or not with reason.
+    NotAsked {
+        builder: u64,
+    },
     /// Never seen in events.
     BadPlacement {
         build: u64,
@@ -106,7 +110,7 @@ pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs) -> (Vec<Fact>, Placements
                 buildset: buildset.0,
                 results: *results,
             }),
-            Event::BuildStarted { build } => {
+            Event::BuildStarted { build, .. } => {
                 placements.insert(build.id.0, (build.worker.0, build.slot));
                 facts.push(Fact::Started {
                     build: build.id.0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ironmaster_engine::{
     ConnectedWorker, Found, Input, NewChange, State, StepOutcome, StepReport, Trigger, TryJob, TryPatch,
+    Verdict,
 };
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, JobId, JobState, LogContent, LogKind,
@@ -44,6 +45,9 @@ impl Inputs {
 
     /// Any input.
     pub(crate) fn any(&mut self, state: &State) -> Input {
+        if state.has_choices() && self.rng.chance(35) {
+            return self.chosen(state);
+        }
         match self.rng.below(100) {
             0..42 => self.runner(state).unwrap_or_else(|| self.change()),
             42..46 => self.stale(state),
@@ -292,6 +296,39 @@ impl Inputs {
             },
         };
         Input::Define { run, found }
+    }
+
+    /// Somebody says what starts, or that nothing does. Now and then he is late, or says what nobody has offered.
+    fn chosen(&mut self, state: &State) -> Input {
+        let open: Vec<_> = state.choices().collect();
+        let (builder, mut number) = *self.rng.pick(&open);
+        let choice = state.choice(builder).expect("it is asked");
+        let others: Vec<_> = state.workers().map(|worker| worker.id).collect();
+        let offers: Vec<_> = choice.workers.iter().map(|offer| offer.worker.id).collect();
+        let wishes: Vec<_> = choice.requests.iter().map(|wish| wish.request.id).collect();
+        if self.rng.chance(7) {
+            number = number.saturating_sub(1 + self.rng.below(9));
+        }
+        let verdict = if wishes.is_empty() || self.rng.chance(25) {
+            Verdict::Nothing {
+                why: "`can_start` says no".into(),
+            }
+        } else if self.rng.chance(12) {
+            Verdict::Start {
+                request: self.request(state),
+                worker: *self.rng.pick(&others),
+            }
+        } else {
+            Verdict::Start {
+                request: *self.rng.pick(&wishes),
+                worker: *self.rng.pick(&offers),
+            }
+        };
+        Input::Chosen {
+            builder,
+            number,
+            verdict,
+        }
     }
 
     /// Somebody answers a job that waits for it, or one that does not.

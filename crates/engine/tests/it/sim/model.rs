@@ -3,6 +3,7 @@
 //!
 //! The one thing it does not foresee is which of several workers is taken. It is told, and checks that the worker would do.
 
+mod asked;
 mod builds;
 mod in_repository;
 mod locks;
@@ -19,6 +20,7 @@ use ironmaster_engine::Input;
 use ironmaster_model::{BuilderDef, CollapseRule, Plan, Results, SchedulerDef, SchedulerKind};
 use serde_json::Value;
 
+pub(crate) use self::asked::Questions;
 use super::facts::{Fact, Placements};
 
 #[derive(Clone, Debug)]
@@ -137,6 +139,10 @@ pub(crate) struct Model {
     last_job: u64,
     files_of_changes: Vec<Vec<String>>,
     builds: Vec<Build>,
+    /// Builders that are asked what starts.
+    asked: Vec<asked::Asked>,
+    /// Builders that have said no, and until when.
+    silent: Vec<(u64, i64)>,
     buildsets: u64,
     /// Whether a build waits for the buildset that is being made.
     waited_for: bool,
@@ -165,14 +171,26 @@ fn worse(a: Results, b: Results) -> Results {
 
 impl Model {
     /// What should follow from an input, or `Err` when it should be refused.
-    pub(crate) fn decide(&mut self, input: &Input, now: i64, placed: &Placements) -> Result<Vec<Fact>, ()> {
+    pub(crate) fn decide(
+        &mut self,
+        input: &Input,
+        now: i64,
+        placed: &Placements,
+        questions: &Questions,
+    ) -> Result<Vec<Fact>, ()> {
         let mut out = Vec::new();
-        self.input(input, now, &mut out)?;
-        self.start_what_can(now, placed, &mut out);
+        let away: Vec<bool> = self.workers.iter().map(|worker| !worker.takes_builds()).collect();
+        self.input(input, now, placed, &mut out)?;
+        for (at, was_away) in away.into_iter().enumerate() {
+            if was_away && self.workers[at].takes_builds() {
+                self.listen_all_of(at as u64 + 1);
+            }
+        }
+        self.start_what_can(now, placed, questions, &mut out);
         Ok(out)
     }
 
-    fn input(&mut self, input: &Input, now: i64, out: &mut Vec<Fact>) -> Result<(), ()> {
+    fn input(&mut self, input: &Input, now: i64, placed: &Placements, out: &mut Vec<Fact>) -> Result<(), ()> {
         match input {
             Input::MasterStart { lease, .. } => {
                 self.master = Some(Master {
@@ -297,7 +315,11 @@ impl Model {
                     .requests
                     .iter_mut()
                     .find(|other| other.id == request.0 && other.build.is_none() && other.done.is_none());
-                queued.ok_or(())?.priority = *priority;
+                let queued = queued.ok_or(())?;
+                let builder = queued.builder;
+                if std::mem::replace(&mut queued.priority, *priority) != *priority {
+                    self.listen(builder);
+                }
             }
             Input::StopBuild { build, .. } => self.stop(build.0, now, out)?,
             Input::EnableScheduler { scheduler, enabled } => {
@@ -399,7 +421,15 @@ impl Model {
             Input::ApproveJob { job, approved, .. } => self.approve(job.0, *approved, now, out)?,
             Input::Define { run, found } => self.define(run.0, found, out)?,
             Input::RetryRun { .. } | Input::AddJobs { .. } => unreachable!("these are not generated"),
-            Input::Tick => self.tick(now, out),
+            Input::Chosen {
+                builder,
+                number,
+                verdict,
+            } => self.chosen(builder.0, *number, verdict, now, placed, out)?,
+            Input::Tick => {
+                self.tick(now, out);
+                self.end_silences(now);
+            }
         }
         Ok(())
     }
@@ -500,6 +530,7 @@ impl Model {
     }
 
     fn configure(&mut self, plan: &Arc<Plan>, now: i64) {
+        self.forget_asked();
         let old = std::mem::replace(&mut self.plan, Arc::clone(plan));
         for builder in plan.builders.values() {
             self.projects_of
@@ -648,6 +679,7 @@ impl Model {
                 changes: changes.to_vec(),
             });
             self.requests.push(new);
+            self.listen(*builder);
             for old in merged {
                 self.complete(old, Results::Skipped, out);
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ironmaster_model::{
-    BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource, ForceDef,
-    ForceField, ForceFieldKind, InRepositoryDef, JobDef, LockDef, LockScope, LockUse, NightlyDef,
+    Asks, BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource,
+    ForceDef, ForceField, ForceFieldKind, InRepositoryDef, JobDef, LockDef, LockScope, LockUse, NightlyDef,
     PipelineDef, Plan, ProjectDef, SchedulerDef, SchedulerKind, StepDef, StepFlags, TryDef, WorkerDef,
     WorkerPreference, WorkerSelector,
 };
@@ -213,6 +213,10 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
             WorkerPreference::Order,
         ]),
         priority_property: None,
+        asks: Asks {
+            can_start: rng.chance(20),
+            ..Asks::default()
+        },
     }
 }
 

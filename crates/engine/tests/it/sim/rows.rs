@@ -184,7 +184,7 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             rows.buildsets.retain(|row| row.id != *buildset);
             rows.requests.retain(|row| row.buildset != *buildset);
         }
-        Event::BuildStarted { build } => {
+        Event::BuildStarted { build, .. } => {
             took(rows, Counter::Build, build.id.0);
             for row in rows.builders.iter_mut().filter(|row| row.id == build.builder) {
                 row.next_number = build.number + 1;

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use ironmaster_engine::{Input, Refusal, State, Tx, decide, invariant::Checker, snapshot_difference};
+use ironmaster_engine::{
+    Input, Refusal, State, Tx, Verdict, decide, invariant::Checker, snapshot_difference,
+};
 use ironmaster_model::{Duration, Event, JobId, JobState, Results, RunState, Sequenced, Snapshot, Timestamp};
 
 use super::{
     facts::{Jobs, facts},
     inputs::{self, Inputs},
-    model::Model,
+    model::{Model, Questions},
     plans::WORKERS,
     rows,
 };
@@ -46,6 +48,8 @@ pub(crate) struct Tally {
     failed_commits: u64,
     locks: u64,
     given_up: u64,
+    chosen: u64,
+    declined: u64,
 }
 
 impl Tally {
@@ -80,9 +84,11 @@ impl Tally {
         self.failed_commits += other.failed_commits;
         self.locks += other.locks;
         self.given_up += other.given_up;
+        self.chosen += other.chosen;
+        self.declined += other.declined;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 27] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 29] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -111,6 +117,8 @@ impl Tally {
             ("a failed commit", self.failed_commits),
             ("locks of a step", self.locks),
             ("a step that is given up while it waits for locks", self.given_up),
+            ("a build that somebody has chosen", self.chosen),
+            ("a builder that was asked and said no", self.declined),
         ]
     }
 
@@ -118,7 +126,10 @@ impl Tally {
         self.events += events.len() as u64;
         for sequenced in events {
             match &sequenced.event {
-                Event::BuildStarted { .. } => self.builds += 1,
+                Event::BuildStarted { chosen, .. } => {
+                    self.builds += 1;
+                    self.chosen += u64::from(*chosen);
+                }
                 Event::BuildsetCreated { buildset } if buildset.scheduler.ends_with("dependent") => {
                     self.followed += 1;
                 }
@@ -170,6 +181,17 @@ impl Tally {
             }
         }
     }
+}
+
+/// Who is asked, with the number of the question and the worker that is kept.
+fn questions(state: &State) -> Questions {
+    state
+        .choices()
+        .filter_map(|(builder, number)| {
+            let kept = state.choice(builder)?.workers.first()?.worker.id.0;
+            Some((builder.0, (number, kept)))
+        })
+        .collect()
 }
 
 /// See the [module](self).
@@ -286,6 +308,7 @@ impl World {
     }
 
     fn reload(&mut self) -> Result<(), String> {
+        self.model.forget_asked();
         self.state = State::load(self.rows.clone()).map_err(|error| format!("loading failed: {error}"))?;
         Ok(())
     }
@@ -363,7 +386,8 @@ impl World {
             let expected = if self.without_model {
                 answer.as_ref().map(|_| happened.clone()).map_err(|_| ())
             } else {
-                self.model.decide(&input, self.now.0, &placed)
+                self.model
+                    .decide(&input, self.now.0, &placed, &questions(tx.state()))
             };
             match (&answer, expected) {
                 (Ok(_), Ok(expected)) if happened == expected => {}
@@ -383,6 +407,24 @@ impl World {
                     self.tally.refused += 1;
                     self.tally.fenced += u64::from(matches!(refusal, Refusal::NotLive { .. }));
                 }
+            }
+            if !self.without_model && self.model.questions() != questions(tx.state()) {
+                return Err(format!(
+                    "the model asks {:?}, and asked is {:?}",
+                    self.model.questions(),
+                    questions(tx.state())
+                ));
+            }
+            if answer.is_ok()
+                && matches!(
+                    &input,
+                    Input::Chosen {
+                        verdict: Verdict::Nothing { .. },
+                        ..
+                    }
+                )
+            {
+                self.tally.declined += 1;
             }
             if answer.is_ok()
                 && let Some(stuck) = tx.state().stuck(self.now).first()
@@ -448,7 +490,8 @@ impl World {
                 .filter(|job| job.progress.state == JobState::AwaitingApproval)
                 .map(|job| job.id)
                 .collect();
-            if active.is_empty() && deadline.is_none() && asked.is_empty() {
+            let choices: Vec<_> = self.state.choices().collect();
+            if active.is_empty() && deadline.is_none() && asked.is_empty() && choices.is_empty() {
                 return self.at_rest();
             }
             let mut batch: Vec<Input> = asked
@@ -460,6 +503,23 @@ impl World {
                     reason: String::new(),
                 })
                 .collect();
+            for (builder, number) in choices {
+                let choice = self.state.choice(builder).ok_or("a question without one")?;
+                let offer = choice.workers.first().ok_or("nowhere to start")?;
+                let verdict = match choice.requests.first() {
+                    Some(wish) => Verdict::Start {
+                        request: wish.request.id,
+                        worker: offer.worker.id,
+                    },
+                    // All were cancelled meanwhile.
+                    None => Verdict::Nothing { why: String::new() },
+                };
+                batch.push(Input::Chosen {
+                    builder,
+                    number,
+                    verdict,
+                });
+            }
             if let Some(at) = deadline {
                 self.now = self.now.max(at);
                 batch.push(Input::Tick);

@@ -60,7 +60,7 @@ impl History {
             lost: None,
             waits: None,
         };
-        self.emit(Event::BuildStarted { build });
+        self.emit(Event::BuildStarted { build, chosen: false });
         self.builds.push(Running {
             id,
             builder,

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use ironmaster_model::{JobState, Results, WorkerSelector};
 
-use super::{Build, Fact, Model, Placements, Request, locks, worse};
+use super::{Build, Fact, Model, Placements, Questions, Request, Worker, locks, worse};
 
 impl Model {
     pub(super) fn complete(&mut self, id: u64, results: Results, out: &mut Vec<Fact>) {
+        let request = self.requests.iter().find(|request| request.id == id).unwrap();
+        if request.build.is_none() {
+            self.listen(request.builder);
+        }
         let request = self.requests.iter_mut().find(|request| request.id == id).unwrap();
         request.done = Some(results);
         out.push(Fact::Completed { request: id, results });
@@ -98,6 +102,7 @@ impl Model {
             results = Results::Exception;
         }
         out.push(Fact::Ended { build: id, results });
+        self.listen_all_of(build.worker);
         self.cancel_children(build.wait.as_ref(), now, out);
         if again {
             let request = self
@@ -107,6 +112,7 @@ impl Model {
                 .unwrap();
             request.build = None;
             let buildset = request.buildset;
+            self.listen(build.builder);
             out.push(Fact::Requeued {
                 request: build.request,
             });
@@ -135,11 +141,7 @@ impl Model {
                 .workers
                 .get(&known.name)
                 .map_or(0, |definition| definition.slots as usize);
-            known.connected
-                && !known.paused
-                && !known.graceful
-                && !known.down
-                && self.count(|build| build.worker == worker) < slots
+            known.takes_builds() && self.count(|build| build.worker == worker) + self.kept(worker) < slots
         })
     }
 
@@ -161,7 +163,20 @@ impl Model {
         })
     }
 
-    pub(super) fn start_what_can(&mut self, now: i64, placed: &Placements, out: &mut Vec<Fact>) {
+    /// Workers that take something.
+    pub(super) fn free(&self) -> Vec<u64> {
+        (1..=self.workers.len() as u64)
+            .filter(|id| self.has_room(*id))
+            .collect()
+    }
+
+    pub(super) fn start_what_can(
+        &mut self,
+        now: i64,
+        placed: &Placements,
+        questions: &Questions,
+        out: &mut Vec<Fact>,
+    ) {
         loop {
             self.follow(now, out);
             if self.master.is_none() {
@@ -170,9 +185,7 @@ impl Model {
             if self.resume_one(out) {
                 continue;
             }
-            let free: Vec<u64> = (1..=self.workers.len() as u64)
-                .filter(|id| self.has_room(*id))
-                .collect();
+            let free = self.free();
             let lines = self.lines(&free);
             if let Some(at) = self.next_step_with_locks(&lines) {
                 self.builds[at].lock_place = None;
@@ -195,82 +208,116 @@ impl Model {
                     let load = self.load(request.builder);
                     (-request.priority, load, request.since, request.id)
                 });
-            let Some(request) = first.map(|request| request.id) else {
+            let Some(request) = first.cloned() else {
                 return;
             };
-            self.last_build += 1;
-            let id = self.last_build;
-            let at = self
-                .requests
-                .iter()
-                .position(|other| other.id == request)
-                .unwrap();
-            self.requests[at].attempts += 1;
-            self.requests[at].build = Some(id);
-            let request = self.requests[at].clone();
-            out.push(Fact::Started {
-                build: id,
-                request: request.id,
-                attempt: request.attempts,
-            });
-            self.job_build(request.buildset, JobState::Running, now, out);
-            // Not started: the comparison will say so.
-            let Some((worker, slot)) = placed.get(&id).copied() else {
-                return;
-            };
-            let name = &self.builders[request.builder as usize - 1].0;
-            let slots = self
-                .workers
-                .get(worker as usize - 1)
-                .and_then(|worker| self.plan.workers.get(&worker.name))
-                .map_or(0, |definition| definition.slots);
-            // Those that wait keep their directories.
-            let waiting = self
-                .builds
-                .iter()
-                .filter(|build| build.worker == worker && build.wait.is_some());
-            let slots = slots + waiting.count() as u32;
-            let taken = self
-                .builds
-                .iter()
-                .any(|build| build.worker == worker && build.slot == slot);
-            let mut as_queued = request.clone();
-            as_queued.build = None;
-            if !free.contains(&worker)
-                || !self.locks_let(&as_queued, worker, &lines)
-                || taken
-                || slot >= slots
-            {
-                out.push(Fact::BadPlacement {
-                    build: id,
-                    worker,
-                    slot,
-                });
+            if self.asks(request.builder) {
+                // Not asked: the comparison will say so.
+                let Some((number, worker)) = questions.get(&request.builder).copied() else {
+                    out.push(Fact::NotAsked {
+                        builder: request.builder,
+                    });
+                    return;
+                };
+                if !free.contains(&worker) || !self.locks_let(&request, worker, &lines) {
+                    out.push(Fact::NotAsked {
+                        builder: request.builder,
+                    });
+                }
+                self.ask(request.builder, number, worker);
+                continue;
+            }
+            if !self.start(request.id, None, now, placed, out) {
                 return;
             }
-            self.builds.push(Build {
-                id,
-                request: request.id,
-                builder: request.builder,
-                attempt: request.attempts,
-                definition: Arc::new(self.plan.builders[name].clone()),
+        }
+    }
+
+    /// Starts a request, on this worker if it was chosen; whether it was done as it should be.
+    pub(super) fn start(
+        &mut self,
+        request: u64,
+        chosen: Option<u64>,
+        now: i64,
+        placed: &Placements,
+        out: &mut Vec<Fact>,
+    ) -> bool {
+        let free = self.free();
+        let lines = self.lines(&free);
+        self.last_build += 1;
+        let id = self.last_build;
+        let at = self
+            .requests
+            .iter()
+            .position(|other| other.id == request)
+            .unwrap();
+        let as_queued = self.requests[at].clone();
+        self.requests[at].attempts += 1;
+        self.requests[at].build = Some(id);
+        let request = self.requests[at].clone();
+        self.listen(request.builder);
+        out.push(Fact::Started {
+            build: id,
+            request: request.id,
+            attempt: request.attempts,
+        });
+        self.job_build(request.buildset, JobState::Running, now, out);
+        // Not started: the comparison will say so.
+        let Some((worker, slot)) = placed.get(&id).copied() else {
+            return false;
+        };
+        let name = &self.builders[request.builder as usize - 1].0;
+        let slots = self
+            .workers
+            .get(worker as usize - 1)
+            .and_then(|worker| self.plan.workers.get(&worker.name))
+            .map_or(0, |definition| definition.slots);
+        // Those that wait keep their directories.
+        let waiting = self
+            .builds
+            .iter()
+            .filter(|build| build.worker == worker && build.wait.is_some());
+        let slots = slots + waiting.count() as u32;
+        let taken = self
+            .builds
+            .iter()
+            .any(|build| build.worker == worker && build.slot == slot);
+        let fits = match chosen {
+            // It was the turn of its builder.
+            Some(chosen) => worker == chosen,
+            None => self.locks_let(&as_queued, worker, &lines),
+        };
+        if !free.contains(&worker) || !fits || taken || slot >= slots {
+            out.push(Fact::BadPlacement {
+                build: id,
                 worker,
                 slot,
-                instance: self.workers[worker as usize - 1].instance.clone().unwrap(),
-                step: (0, 0),
-                next_index: 0,
-                overall: Results::Success,
-                halted: false,
-                machine_gone: false,
-                stopped: false,
-                wait: None,
-                locks: locks::uses(&self.plan, &self.plan.builders[name].locks, worker),
-                plan: Arc::clone(&self.plan),
-                step_locks: Vec::new(),
-                lock_place: None,
             });
-            self.go_on(id, now, out);
+            return false;
         }
+        self.builds.push(Build {
+            id,
+            request: request.id,
+            builder: request.builder,
+            attempt: request.attempts,
+            definition: Arc::new(self.plan.builders[name].clone()),
+            worker,
+            slot,
+            instance: self.workers[worker as usize - 1].instance.clone().unwrap(),
+            step: (0, 0),
+            next_index: 0,
+            overall: Results::Success,
+            halted: false,
+            machine_gone: false,
+            stopped: false,
+            wait: None,
+            locks: locks::uses(&self.plan, &self.plan.builders[name].locks, worker),
+            plan: Arc::clone(&self.plan),
+            step_locks: Vec::new(),
+            lock_place: None,
+        });
+        self.go_on(id, now, out);
+        true
     }
 
     /// Requests that wait for nothing but locks, and for those only if they do.
@@ -282,11 +329,19 @@ impl Model {
                 let (name, active) = &self.builders[request.builder as usize - 1];
                 let running = self.count(|build| build.builder == request.builder);
                 *active
+                    && !self.is_withheld(request.builder)
                     && self.plan.builders[name]
                         .builds_max
                         .is_none_or(|max| running < max as usize)
                     && free.iter().any(|worker| self.would_do(*worker, request.builder))
             })
             .collect()
+    }
+}
+
+impl Worker {
+    /// Whether it takes builds, if it has room.
+    pub(super) fn takes_builds(&self) -> bool {
+        self.connected && !self.paused && !self.graceful && !self.down
     }
 }

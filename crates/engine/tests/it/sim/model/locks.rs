@@ -83,6 +83,7 @@ impl Model {
                 // Who waits for others has given its locks up.
                 build.locks.iter().chain(of_step).filter(|_| build.wait.is_none())
             })
+            .chain(self.asked.iter().flat_map(|asked| &asked.locks))
             .filter(|(held, on, _)| held == name && *on == worker)
             .map(|(.., access)| *access)
             .collect()

@@ -63,6 +63,7 @@ impl Model {
             open.push(self.buildsets);
         }
         if trigger.waits {
+            self.listen_all_of(build.worker);
             self.running(trigger.build.0, trigger.step.0)?.wait = Some(Wait {
                 ordinal: trigger.ordinal,
                 open,
@@ -117,7 +118,7 @@ impl Model {
                 .builders
                 .get(builder)
                 .and_then(|builder| builder.builds_max);
-            let on_worker = self.count(|other| other.worker == build.worker);
+            let on_worker = self.count(|other| other.worker == build.worker) + self.kept(build.worker);
             let of_builder = self.count(|other| other.builder == build.builder);
             if on_worker < slots as usize
                 && max.is_none_or(|max| of_builder < max as usize)

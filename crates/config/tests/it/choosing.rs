@@ -1,0 +1,197 @@
+//! Functions of a Starlark configuration that say what starts where.
+
+use std::path::Path;
+
+use ironmaster_config::check;
+use ironmaster_model::{Asks, Pick, WorkerPreference};
+use serde_json::{Map, Value, json};
+
+use crate::{catalogue::catalogue, starlark::loaded};
+
+fn objects(values: Value) -> Vec<Map<String, Value>> {
+    let Value::Array(values) = values else {
+        panic!("not a list");
+    };
+    let objects = values.into_iter().map(|value| match value {
+        Value::Object(object) => object,
+        other => panic!("{other}"),
+    });
+    objects.collect()
+}
+
+fn requests() -> Vec<Map<String, Value>> {
+    objects(json!([
+        {"id": 1, "branch": "main", "properties": {"gpu": true}},
+        {"id": 2, "branch": "release/1", "properties": {}},
+        {"id": 3, "branch": null, "properties": {}},
+    ]))
+}
+
+fn workers() -> Vec<Map<String, Value>> {
+    objects(json!([
+        {"name": "w1", "labels": ["linux"], "running": 1},
+        {"name": "w2", "labels": ["linux", "gpu"], "running": 0},
+    ]))
+}
+
+/// What the functions of the one builder choose.
+fn choose(functions: &str) -> Result<Pick, String> {
+    let text = format!(
+        "worker(\"w\", token = \"hunter2-0123456789\")\n\
+         builder(\"b\", workers = [\"w\"], steps = [shell(\"make\")], {functions})\n"
+    );
+    let plan = loaded(&text).plan;
+    let callbacks = plan.callbacks.0.expect("there are functions");
+    callbacks.choose("b", &requests(), &workers())
+}
+
+const GPU: &str =
+    "can_start = lambda request, worker: \"gpu\" in worker.labels or not request.properties.get(\"gpu\")";
+
+#[test]
+fn functions_choose() {
+    let start = |request, worker| Pick::Start { request, worker };
+    for (functions, chosen) in [
+        (GPU.to_owned(), start(0, 1)),
+        ("can_start = lambda request, worker: request.id == 3".to_owned(), start(2, 0)),
+        (
+            "prefer = lambda request, workers: sorted(workers, key = lambda worker: worker.running)[0]".to_owned(),
+            start(0, 1),
+        ),
+        (
+            "prefer = lambda request, workers: workers[0] if request.branch == None else None".to_owned(),
+            start(2, 0),
+        ),
+        ("next_build = lambda requests: requests[-1]".to_owned(), start(2, 0)),
+        (
+            format!("next_build = lambda requests: [r for r in requests if r.branch != \"main\"][0], {GPU}"),
+            start(1, 0),
+        ),
+        // One odd request keeps nobody else from starting.
+        (
+            "can_start = lambda request, worker: request.branch.startswith(\"none\") or 5 // (request.id - 1)"
+                .to_owned(),
+            start(1, 0),
+        ),
+        (
+            "next_build = lambda requests: requests[-1], can_start = lambda request, worker: len(request.branch) > 0"
+                .to_owned(),
+            start(1, 0),
+        ),
+    ] {
+        assert_eq!(choose(&functions).as_ref(), Ok(&chosen), "{functions}");
+    }
+}
+
+#[test]
+fn functions_say_no() {
+    for (functions, why) in [
+        (
+            "can_start = lambda request, worker: False",
+            "`can_start` says no to request 1 on w1 or w2; `can_start` says no to request 2 on w1 or w2",
+        ),
+        (
+            "prefer = lambda request, workers: None",
+            "`prefer` chooses no worker for request 1 among w1, w2",
+        ),
+        (
+            "next_build = lambda requests: None",
+            "`next_build` chooses none of 3 requests",
+        ),
+    ] {
+        match choose(functions) {
+            Ok(Pick::Nothing(said)) => assert!(said.contains(why), "{said}"),
+            other => panic!("{functions}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn functions_fail_with_a_traceback() {
+    for (functions, part) in [
+        (
+            "can_start = lambda request, worker: request.nothing",
+            "a struct has no `nothing`",
+        ),
+        ("can_start = lambda request: True", "takes"),
+        (
+            "can_start = lambda request, worker: [1 for i in range(1 << 40)]",
+            "more than 100000 steps",
+        ),
+        (
+            "next_build = lambda requests: requests",
+            "`next_build` has given a value of type list",
+        ),
+        (
+            "prefer = lambda request, workers: \"w1\"",
+            "`prefer` has given a value of type string",
+        ),
+        (
+            "prefer = lambda request, workers: request",
+            "give one of the `workers` that it is called with, or None",
+        ),
+    ] {
+        let traceback = choose(functions).expect_err(functions);
+        assert!(
+            traceback.contains(part) && traceback.contains("ironmaster.star:2:"),
+            "{functions}: {traceback}"
+        );
+        assert!(!traceback.contains("hunter2"), "{traceback}");
+    }
+}
+
+/// Each call is within its bound; all together have one, too.
+#[test]
+fn a_question_takes_no_longer_than_a_few_calls() {
+    let slow = "can_start = lambda request, worker: [i for i in range(14500) if i < 0]";
+    let traceback =
+        choose(&format!("{slow}, prefer = lambda request, workers: None")).expect_err("it takes too long");
+    assert!(
+        traceback.contains("more than") && !traceback.contains("more than 100000"),
+        "{traceback}"
+    );
+}
+
+#[test]
+fn a_builder_says_which_functions_are_asked() {
+    let text = "worker(\"w\", token = \"hunter2-0123456789\")\n\
+         builder(\"one\", workers = [\"w\"], steps = [shell(\"make\")], prefer = lambda request, workers: workers[0])\n\
+         builder(\"two\", workers = [\"w\"], steps = [shell(\"make\")], prefer = \"idle\")\n";
+    let builders = loaded(text).plan.builders;
+    let asks = Asks {
+        next_worker: true,
+        ..Asks::default()
+    };
+    assert_eq!(
+        (builders["one"].asks, builders["one"].prefer),
+        (asks, WorkerPreference::Warm)
+    );
+    assert_eq!(
+        (builders["two"].asks, builders["two"].prefer),
+        (Asks::default(), WorkerPreference::Idle)
+    );
+}
+
+#[test]
+fn toml_has_no_functions() {
+    for (key, value, part) in [
+        (
+            "can_start",
+            "true",
+            "`can_start` must be a function, which TOML has not",
+        ),
+        (
+            "next_build",
+            "\"first\"",
+            "`next_build` must be a function, which TOML has not",
+        ),
+        ("prefer", "\"lambda\"", "`prefer` cannot be `lambda`"),
+    ] {
+        let toml = format!(
+            "[[worker]]\nname = \"w\"\ntoken = \"hunter2-0123456789\"\n[[builder]]\nname = \"b\"\nworkers = [\"w\"]\n\
+             step = [{{ type = \"shell\", command = \"true\" }}]\n{key} = {value}\n"
+        );
+        let (_, report) = check("a.toml", &toml, Path::new("."), &catalogue());
+        assert!(report.to_string().contains(part), "{report}");
+    }
+}
