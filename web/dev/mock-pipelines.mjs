@@ -21,6 +21,16 @@ const JOB = {
   definition: {},
 }
 
+/** What the configuration says of a job that a run has. */
+export const plannedJob = ({ number, name, group, matrix, needs, definition }) => ({
+  number,
+  name,
+  group,
+  matrix,
+  needs,
+  definition: { work: { type: 'build', builder: 'kernel-arm64' }, ...definition },
+})
+
 /** Adds them to the data; gives what their controls do. `publish(topics, event, item)` tells of a change. */
 export function addPipelines(db, { now, publish }) {
   db.pipelines = [

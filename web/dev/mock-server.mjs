@@ -12,7 +12,7 @@ import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { WebSocketServer } from 'ws'
-import { addPipelines } from './mock-pipelines.mjs'
+import { addPipelines, plannedJob } from './mock-pipelines.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values: options } = parseArgs({
@@ -654,8 +654,18 @@ function follow(type, row, rest) {
       }
     case 'pipelines/runs':
       return { plural: 'runs', rows: db.runs.filter((r) => r.pipelineid === row.pipelineid) }
+    case 'pipelines/definition': {
+      // As its last run has them.
+      const run = db.runs.findLast((r) => r.pipelineid === row.pipelineid)
+      const jobs = db.jobs.filter((j) => j.runid === run?.runid)
+      return { plural: 'definition', rows: jobs.map(plannedJob) }
+    }
+    case 'changes/runs':
+      return { plural: 'runs', rows: db.runs.filter((r) => r.changes.includes(row.changeid)) }
     case 'runs/jobs':
       return { plural: 'jobs', rows: db.jobs.filter((j) => j.runid === row.runid) }
+    case 'jobs/builds':
+      return { plural: 'builds', rows: db.builds.filter((b) => b.buildid === row.buildid) }
     case 'jobs/waiting':
       return {
         plural: 'waiting',

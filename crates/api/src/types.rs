@@ -204,6 +204,11 @@ types! {
         field("pipelineid", Integer), field("name", Text), field("project", Text), nullable("description", Text),
         field("active", Boolean),
     }
+    /// A job that a run of a pipeline will have.
+    PLANNED_JOB = "planned_job", "definition" {
+        field("number", Integer), field("name", Text), field("group", Text), field("matrix", Json),
+        field("needs", List(&Integer)), field("definition", Json),
+    }
     /// A run of a pipeline.
     RUN = "run", "runs" {
         field("runid", Integer), field("pipelineid", Integer), field("pipeline", Text), field("state", Text),

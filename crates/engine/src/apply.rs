@@ -355,6 +355,7 @@ impl State {
                 source,
                 definition,
             } => self.define_run(*run, *trusted, sourcestamps, source, definition),
+            Event::RunPinned { run, sourcestamps } => self.pin_run(*run, sourcestamps),
             Event::RunMoved { run, progress } => self.move_run(*run, progress),
         }
     }

@@ -4,6 +4,8 @@ use ironmaster_model::{
     ChangeRecord, CodebaseUse, Event, NewSourceStamp, SchedulerDef, SchedulerId, SourceStampId,
 };
 
+use serde_json::Value;
+
 use crate::{NewChange, State, Tx, decide, timed};
 
 /// A change that does not say its code base belongs to the one with its repository, and to that one's project.
@@ -36,6 +38,37 @@ pub(crate) fn same_repository(one: &str, other: &str) -> bool {
         text.strip_suffix(".git").unwrap_or(text)
     }
     bare(one) == bare(other)
+}
+
+/// These stamps; of a code base whose newest was meant, with the revision that somebody has found there.
+pub(crate) fn pinned<'a>(
+    tx: &mut Tx<'_>,
+    stamps: &[SourceStampId],
+    found: impl Fn(&str) -> Option<&'a str>,
+) -> Vec<SourceStampId> {
+    let pin = |id: &SourceStampId| {
+        let stamp = &tx.state().stamps.by_id.get(id)?.record.stamp;
+        let revision = found(&stamp.codebase).filter(|revision| !revision.is_empty())?;
+        stamp.revision.is_none().then(|| NewSourceStamp {
+            revision: Some(revision.to_owned()),
+            ..stamp.clone()
+        })
+    };
+    let new: Vec<Option<NewSourceStamp>> = stamps.iter().map(pin).collect();
+    stamps
+        .iter()
+        .zip(new)
+        .map(|(id, new)| new.map_or(*id, |stamp| decide::stamp(tx, stamp)))
+        .collect()
+}
+
+/// The revision of a code base in a build's `got_revision`: a text, or an object of them by code base.
+pub(crate) fn got<'a>(built: &'a Value, codebase: &str) -> Option<&'a str> {
+    match (codebase, built) {
+        ("", Value::String(revision)) => Some(revision),
+        (codebase, Value::Object(all)) => all.get(codebase)?.as_str(),
+        _ => None,
+    }
 }
 
 /// Whether a scheduler has anything to do with a change's code base.

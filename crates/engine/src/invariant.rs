@@ -16,7 +16,8 @@ use std::fmt;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, Counter, Downtime, Event, LockAccess,
-    LogId, MasterId, Plan, ProjectId, Results, RunId, SchedulerId, Sequenced, StepId, Timestamp, WorkerId,
+    LogId, MasterId, Plan, ProjectId, Results, RunId, SchedulerId, Sequenced, SourceStampId, StepId,
+    Timestamp, WorkerId,
 };
 
 /// A promise that was broken.
@@ -62,6 +63,8 @@ pub struct Checker {
     requests: BTreeMap<BuildRequestId, Request>,
     builds: BTreeMap<BuildId, Build>,
     runs: BTreeMap<RunId, pipelines::Run>,
+    /// Source stamps without a revision: they mean the newest.
+    newest: BTreeSet<SourceStampId>,
     /// Requests whose attempt ended, with how: the next events must say what becomes of them.
     owed: BTreeMap<BuildRequestId, (u64, Results)>,
     /// Held locks by name and worker.
@@ -399,7 +402,12 @@ impl Checker {
                     entry.down = matches!(downtime, Some(Downtime::Until(_)));
                 }
             }
-            Event::SourceStampAdded { sourcestamp } => self.fresh(Counter::SourceStamp, sourcestamp.id.0),
+            Event::SourceStampAdded { sourcestamp } => {
+                self.fresh(Counter::SourceStamp, sourcestamp.id.0);
+                if sourcestamp.stamp.revision.is_none() {
+                    self.newest.insert(sourcestamp.id);
+                }
+            }
             Event::ChangeAdded { change } => self.fresh(Counter::Change, change.id.0),
             Event::BuildsetCreated { buildset } => self.buildset_created(buildset),
             Event::RequestQueued { request } => self.request_queued(request),
@@ -446,10 +454,11 @@ impl Checker {
             Event::RunDefined {
                 run,
                 trusted,
+                sourcestamps,
                 source,
                 definition,
-                ..
-            } => self.run_defined(*run, *trusted, source, definition),
+            } => self.run_defined(*run, *trusted, sourcestamps, source, definition),
+            Event::RunPinned { run, sourcestamps } => self.run_pinned(*run, sourcestamps),
             Event::RunMoved { run, progress } => self.run_moved(*run, progress),
         }
     }

@@ -189,6 +189,7 @@ pub(crate) fn build_changes(
         reason,
         sourcestamps,
         changes: changes.to_vec(),
+        files: None,
         properties,
         priority: None,
         builders: None,

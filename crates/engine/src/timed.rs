@@ -196,6 +196,7 @@ pub(crate) fn fire(tx: &mut Tx<'_>, definition: &SchedulerDef, new: &mut Schedul
             reason,
             sourcestamps,
             changes,
+            files: None,
             properties,
             priority: None,
             builders: None,

@@ -326,6 +326,13 @@ pub enum Event {
         /// The pipeline with its jobs, once they are known.
         definition: Box<PipelineDef>,
     },
+    /// What a run builds is known more exactly: a job of it has found out what the newest is.
+    RunPinned {
+        /// Which.
+        run: RunId,
+        /// What it builds from now on.
+        sourcestamps: Vec<SourceStampId>,
+    },
     /// A run stands elsewhere.
     RunMoved {
         /// Which.
@@ -395,6 +402,7 @@ impl Event {
             Event::JobsAdded { .. } => "jobs_added",
             Event::JobMoved { .. } => "job_moved",
             Event::RunDefined { .. } => "run_defined",
+            Event::RunPinned { .. } => "run_pinned",
             Event::RunMoved { .. } => "run_moved",
         }
     }

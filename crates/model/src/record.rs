@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BuildId, BuildRequestId, BuilderId, BuildsetId, Cause, ChangeId, ChangeSourceId, CodebaseId, Downtime,
-    Duration, LogId, MasterId, ProjectId, Properties, Results, SchedulerId, SourceStampId, StepId, Timestamp,
-    Waits, WorkerId,
+    Duration, JobId, LogId, MasterId, ProjectId, Properties, Results, SchedulerId, SourceStampId, StepId,
+    Timestamp, Waits, WorkerId,
 };
 
 /// A master that uses this database.
@@ -304,6 +304,8 @@ pub struct BuildsetRecord {
     pub parent_relationship: Option<String>,
     /// First build of a chain of rebuilds.
     pub rebuilt_build: Option<BuildId>,
+    /// Job of a pipeline's run that asked for it; it has one for each attempt of the job.
+    pub job: Option<JobId>,
     /// When all requests were complete.
     pub complete_at: Option<Timestamp>,
     /// The worst of their results.

@@ -7,7 +7,7 @@ use ironmaster_model::{BuildId, Event, Sequenced};
 use self::rows::{
     build_row, builder_row, buildset_rows, change_row, change_source_row, codebase_row, effect_row, insert,
     json, log_row, log_saved, master_row, opt_cause,
-    pipelines::{job_moved, job_row, pipeline_row, run_defined, run_moved, run_rows},
+    pipelines::{job_moved, job_row, pipeline_row, run_defined, run_moved, run_pinned, run_rows},
     project_row, put, request_row, scheduler_row, sourcestamp_row, step_row, time, to_json, worker_row,
 };
 use crate::row::{
@@ -341,6 +341,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             source,
             definition,
         } => vec![run_defined(*run, *trusted, sourcestamps, source, definition)],
+        Event::RunPinned { run, sourcestamps } => vec![run_pinned(*run, sourcestamps)],
         Event::RunMoved { run, progress } => vec![run_moved(*run, progress)],
     }
 }

@@ -192,7 +192,7 @@ tables! {
     Buildsets = "buildsets" mod buildsets key 1 {
         ID "id" Int, EXTERNAL_ID "external_id" Text, REASON "reason" Text, SCHEDULER "scheduler" Text,
         SUBMITTED_AT "submitted_at" Time, PARENT_BUILD "parent_build" Int,
-        PARENT_RELATIONSHIP "parent_relationship" Text, REBUILT_BUILD "rebuilt_build" Int,
+        PARENT_RELATIONSHIP "parent_relationship" Text, REBUILT_BUILD "rebuilt_build" Int, JOB "job" Int,
         COMPLETE_AT "complete_at" Time, RESULTS "results" Int, PROPERTIES "properties" Json,
     }
     /// What a buildset builds.

@@ -26,6 +26,7 @@ import type {
   Job,
   Log,
   Pipeline,
+  PlannedJob,
   Project,
   Properties,
   Run,
@@ -472,6 +473,15 @@ export const onePipeline = (id: number): LiveQuery<Pipeline> => ({
   apply: (_old, event) => event.item as Pipeline,
 })
 
+/** The jobs that its next run will have: none if it has no runs any more, or if they stand in a repository. */
+export const pipelineDefinition = (id: number): LiveQuery<Page<PlannedJob>> => ({
+  key: ['pipelines', id, 'definition'],
+  topics: [`pipelines/${id}/*`],
+  fetch: (signal) => list('definition', path`pipelines/${id}/definition`, {}, signal),
+  apply: (old) => old,
+  refetchOn: () => true,
+})
+
 /** What a row needs of a run. */
 const RUN_FIELDS = [
   'runid',
@@ -566,6 +576,20 @@ export const runJobs = (runid: number, page: number, size: number): LiveQuery<Pa
         ? { ...all, total: Math.max(all.total, job.number + 1) }
         : all
   },
+})
+
+/** The builds of a job, one for each time that it was tried; read again when `version` is another. */
+export const jobBuilds = (
+  jobid: number,
+  version: string,
+): LiveQuery<readonly Pick<Build, 'buildid' | 'results'>[]> => ({
+  key: ['jobs', jobid, 'builds', version],
+  topics: [],
+  fetch: async (signal) => {
+    const query = { field: ['buildid', 'results'], order: 'buildid' }
+    return (await list('builds', path`jobs/${jobid}/builds`, query, signal)).items
+  },
+  apply: (old) => old,
 })
 
 export const oneJob = (id: number | undefined): LiveQuery<Job> => ({

@@ -202,6 +202,20 @@ export interface Job {
   }
 }
 
+/** A job that the next run of a pipeline will have. */
+export interface PlannedJob extends Pick<Job, 'number' | 'name' | 'group' | 'matrix' | 'needs'> {
+  definition: {
+    readonly work:
+      | { readonly type: 'gate' }
+      | { readonly type: 'build'; readonly builder: string }
+      | { readonly type: 'pipeline'; readonly pipeline: string }
+    readonly approval?: object | null
+    readonly when?: object | null
+    readonly unless?: object | null
+    readonly optional?: boolean
+  }
+}
+
 export interface Change {
   changeid: number
   author: string
@@ -379,6 +393,7 @@ export interface Resources {
   properties: Properties
   waiting: Waiting
   pipelines: Pipeline
+  definition: PlannedJob
   projects: Project
   runs: Run
   jobs: Job

@@ -3,11 +3,12 @@ import { useState } from 'react'
 import { path } from '../api/base'
 import { call } from '../api/client'
 import { useLive } from '../api/live'
-import { whyJobWaits } from '../api/queries'
+import { jobBuilds, whyJobWaits } from '../api/queries'
 import type { Job } from '../api/types'
 import { useControl, useSession } from '../auth/session'
 import { describeCause } from '../lib/cause'
 import { counted } from '../lib/format'
+import { statusOfResult, statusWord } from '../lib/results'
 import { approvers, jobShown, mayApprove } from '../lib/runs'
 import { Button } from './Button'
 import { JobLink, rowId } from './JobLink'
@@ -17,18 +18,17 @@ import { type NewRun, useFollowRun } from './StartRunDialog'
 import { StatusText } from './Status'
 import { Duration } from './Time'
 
-/** Of so many jobs that wait for a worker the page asks why; the pages of their requests say it of the others. */
+/**
+ * Of so many jobs that wait for a worker the page asks why, and of so many that were tried several times it shows each;
+ * pages of their own say it of the others.
+ */
 const ASKED = 10
 
 /** A table of the jobs of a run, with what can be done about them. */
 export function JobTable({ jobs, runComplete }: { jobs: readonly Job[]; runComplete: boolean }) {
   const byNumber = new Map(jobs.map((job) => [job.number, job]))
-  const asked = new Set(
-    jobs
-      .filter(({ state }) => state === 'queued')
-      .slice(0, ASKED)
-      .map(({ jobid }) => jobid),
-  )
+  const asked = firstOf(jobs, ({ state }) => state === 'queued')
+  const tried = firstOf(jobs, ({ attempts }) => attempts > 1)
   const [deciding, setDeciding] = useState<{ job: Job; approve: boolean } | undefined>(undefined)
   const follow = useFollowRun()
   const approve = useControl(
@@ -88,11 +88,11 @@ export function JobTable({ jobs, runComplete }: { jobs: readonly Job[]; runCompl
                     {job.name}
                   </JobLink>
                   <span className={css.below}>
-                    <Why job={job} byNumber={byNumber} ask={asked.has(job.jobid)} />
+                    <Why job={job} byNumber={byNumber} ask={asked.has(job)} each={tried.has(job)} />
                   </span>
                 </th>
                 <td className={css.why}>
-                  <Why job={job} byNumber={byNumber} ask={asked.has(job.jobid)} />
+                  <Why job={job} byNumber={byNumber} ask={asked.has(job)} each={tried.has(job)} />
                 </td>
                 <td className={css.took}>
                   {job.started_at !== null && <Duration from={job.started_at} to={job.complete_at} />}
@@ -129,6 +129,9 @@ export function JobTable({ jobs, runComplete }: { jobs: readonly Job[]; runCompl
   )
 }
 
+const firstOf = (jobs: readonly Job[], which: (job: Job) => boolean): ReadonlySet<Job> =>
+  new Set(jobs.filter(which).slice(0, ASKED))
+
 function whatFollows({ job, approve }: { job: Job; approve: boolean }): string {
   if (approve) return 'The job starts as soon as a worker is free.'
   return job.definition.optional
@@ -157,8 +160,17 @@ function Decision({ job, busy, decide }: { job: Job; busy: boolean; decide: (app
   )
 }
 
+interface WhyProps {
+  job: Job
+  byNumber: ReadonlyMap<number, Job>
+  /** Whether the master is asked what it waits for. */
+  ask: boolean
+  /** Whether each of its attempts is shown. */
+  each: boolean
+}
+
 /** Why it waits, was skipped or ended as it did. */
-function Why({ job, byNumber, ask }: { job: Job; byNumber: ReadonlyMap<number, Job>; ask: boolean }) {
+function Why({ job, byNumber, ask, each }: WhyProps) {
   const parts: string[] = []
   if (job.state === 'waiting') {
     const open = job.needs.filter((need) => byNumber.get(need)?.complete !== true)
@@ -184,6 +196,7 @@ function Why({ job, byNumber, ask }: { job: Job; byNumber: ReadonlyMap<number, J
     <>
       {parts.join(' · ')}
       {ask && <Waits job={job} first={parts.length === 0} />}
+      {each && <Attempts job={job} />}
       {job.child_runid !== null && (
         <>
           {parts.length > 0 && ' · '}
@@ -199,4 +212,27 @@ function Why({ job, byNumber, ask }: { job: Job; byNumber: ReadonlyMap<number, J
 function Waits({ job, first }: { job: Job; first: boolean }) {
   const why = useLive(whyJobWaits(job.jobid)).data
   return why ? `${first ? '' : ' · '}${why}` : null
+}
+
+/** The builds of a job that was tried several times. */
+function Attempts({ job }: { job: Job }) {
+  const builds = useLive(jobBuilds(job.jobid, `${job.attempts} ${job.state}`)).data ?? []
+  return (
+    <span className={css.attempts}>
+      {builds.map(({ buildid, results }, at) => {
+        const word = results === null ? 'running' : statusWord(statusOfResult(results)).toLowerCase()
+        return (
+          <Link
+            key={buildid}
+            to="/builds/$buildid"
+            params={{ buildid: String(buildid) }}
+            title={word}
+            aria-label={`attempt ${at + 1} of ${job.name}, ${word}`}
+          >
+            #{at + 1}
+          </Link>
+        )
+      })}
+    </span>
+  )
 }

@@ -1,6 +1,6 @@
 /** Runs of pipelines and their jobs: what their states are called, and what can be done with them. */
 
-import type { Job, Run, User } from '../api/types'
+import type { Job, PlannedJob, Run, User } from '../api/types'
 import { type Status, statusOfResult, statusWord } from './results'
 
 export interface Shown {
@@ -61,14 +61,32 @@ export function mayApprove(job: Pick<Job, 'definition'>, user: User): boolean {
   return users.length === 0 || user.username === undefined || users.includes(user.username)
 }
 
-/** Jobs of one name, which a matrix has made. */
-export interface JobGroup {
-  name: string
-  jobs: Job[]
+/** What a job of a pipeline does, and when it does not simply follow those that it needs. */
+export function plannedShown({ definition }: Pick<PlannedJob, 'definition'>): string {
+  const { work, approval, optional, when, unless } = definition
+  const does =
+    work.type === 'build'
+      ? `builds ${work.builder}`
+      : work.type === 'pipeline'
+        ? `starts ${work.pipeline}`
+        : 'joins others'
+  const also = [approval && 'approval', (when || unless) && 'conditions', optional && 'optional'].filter(
+    Boolean,
+  )
+  return [does, ...also].join(' · ')
 }
 
-export function groupJobs(jobs: readonly Job[]): JobGroup[] {
-  const groups = new Map<string, JobGroup>()
+/** What a graph has to know of a job. */
+export type GraphJob = Pick<Job, 'number' | 'name' | 'group' | 'matrix' | 'needs'>
+
+/** Jobs of one name, which a matrix has made. */
+export interface JobGroup<J> {
+  name: string
+  jobs: J[]
+}
+
+export function groupJobs<J extends GraphJob>(jobs: readonly J[]): JobGroup<J>[] {
+  const groups = new Map<string, JobGroup<J>>()
   for (const job of jobs) {
     const group = groups.get(job.group)
     if (group) group.jobs.push(job)

@@ -1,17 +1,22 @@
 import { Link, useParams, useSearch } from '@tanstack/react-router'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { useLive } from '../api/live'
-import { onePipeline, pipelineRuns } from '../api/queries'
+import { onePipeline, pipelineDefinition, pipelineRuns } from '../api/queries'
 import type { Pipeline } from '../api/types'
 import { Button } from '../components/Button'
-import { Page, Panel } from '../components/Page'
+import { Count, Page, Panel } from '../components/Page'
 import { Pager } from '../components/Pager'
 import { RunTable } from '../components/RunTable'
 import { StartRunDialog } from '../components/StartRunDialog'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
+import { formatCount } from '../lib/format'
 import { runShown } from '../lib/runs'
 
+const PlanGraph = lazy(() => import('../components/PlanGraph'))
+
 const PAGE_SIZE = 50
+/** A graph of more jobs would show nothing to anybody. */
+const DRAWN = 300
 
 export function PipelinePage() {
   const { pipeline } = useParams({ from: '/pipelines/$pipeline' })
@@ -71,6 +76,7 @@ function Runs({ pipeline, page }: { pipeline: Pipeline; page: number }) {
       }
     >
       {starting && <StartRunDialog pipeline={pipeline} onClose={() => setStarting(false)} />}
+      {active && page === 0 && <Plan id={pipelineid} />}
       <Panel title="Runs">
         <Loaded query={runs} what={`the runs of ${name}`}>
           {({ items, total }) =>
@@ -94,5 +100,28 @@ function Runs({ pipeline, page }: { pipeline: Pipeline; page: number }) {
         </Loaded>
       </Panel>
     </Page>
+  )
+}
+
+/** The shape that the next run will have. */
+function Plan({ id }: { id: number }) {
+  const jobs = useLive(pipelineDefinition(id)).data
+  if (jobs === undefined || jobs.total === 0) return null
+  return (
+    <Panel
+      title={
+        <>
+          Jobs <Count>{formatCount(jobs.total)}</Count>
+        </>
+      }
+    >
+      {jobs.total > DRAWN ? (
+        <p role="note">A pipeline of {formatCount(jobs.total)} jobs is too large for a graph.</p>
+      ) : (
+        <Suspense fallback={<Loading what="the graph" />}>
+          <PlanGraph jobs={jobs.items} />
+        </Suspense>
+      )}
+    </Panel>
   )
 }

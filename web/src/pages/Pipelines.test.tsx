@@ -2,12 +2,14 @@
 
 import { act, cleanup, fireEvent, waitFor, within } from '@testing-library/react'
 import type { ReactNode } from 'react'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { serve, show } from '../test/render'
 import { aPipeline, aRun } from '../test/runs'
 import { PipelineView } from './Pipeline'
 import { Pipelines } from './Pipelines'
 
+// Loaded beforehand: how long that takes is not what these tests are about.
+beforeAll(() => import('../components/PlanGraph'))
 afterEach(() => {
   cleanup()
   vi.unstubAllGlobals()
@@ -20,6 +22,8 @@ const FIELDS = [
 const fields = FIELDS.map((field) => `&field=${field}`).join('')
 const LATEST = `GET api/v2/runs?order=-runid&limit=1000${fields}`
 const OF_ONE = `GET api/v2/pipelines/3/runs?order=-runid&limit=50&offset=0${fields}`
+
+const DEFINITION = 'GET api/v2/pipelines/3/definition'
 
 const over = (runid: number, results: 0 | 2) =>
   aRun({ runid, state: 'complete', complete: true, results, complete_at: 1_700_000_100 })
@@ -98,6 +102,7 @@ describe('the page of a pipeline', () => {
     serve({
       'GET api/v2/pipelines/3': page('pipelines', [aPipeline()]),
       [OF_ONE]: page('runs', [over(10, 0)]),
+      [DEFINITION]: page('definition', []),
     })
     const view = await opened(<PipelineView id={3} page={0} />)
     const row = async (name: RegExp) => view.findByRole('row', { name })
@@ -106,6 +111,29 @@ describe('the page of a pipeline', () => {
     await row(/Running.*#11/)
     expect(view.getAllByRole('row')[1]?.textContent).toMatch(/#11/)
     expect(view.getByRole('button', { name: 'Start' })).toBeDefined()
+  })
+
+  it('draws the jobs that the next run will have', async () => {
+    const planned = (number: number, name: string, more: object) => ({
+      ...{ number, name, group: name, matrix: {}, needs: [] },
+      ...more,
+    })
+    serve({
+      'GET api/v2/pipelines/3': page('pipelines', [aPipeline()]),
+      [OF_ONE]: page('runs', []),
+      [DEFINITION]: page('definition', [
+        planned(0, 'compile', { definition: { work: { type: 'build', builder: 'all of it' } } }),
+        planned(1, 'publish', {
+          needs: [0],
+          definition: { work: { type: 'pipeline', pipeline: 'site', wait: true }, approval: {}, when: null },
+        }),
+      ]),
+    })
+    const view = await opened(<PipelineView id={3} page={0} />)
+    const graph = within(await view.findByRole('region', { name: "Graph of the pipeline's jobs" }))
+    const compile = await graph.findByRole('link', { name: /compile.*builds all of it/ })
+    expect(compile.getAttribute('href')).toBe('/builders/all%20of%20it')
+    expect(graph.getByTitle('publish: starts site · approval')).toBeDefined()
   })
 
   it('does not start what is no longer configured', async () => {

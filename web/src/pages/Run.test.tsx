@@ -85,6 +85,24 @@ describe('the page of a run', () => {
     expect(table.getByRole('link', { name: 'test (mac)' }).getAttribute('href')).toBe('/buildrequests/52')
   })
 
+  it('leads to each attempt of a job', async () => {
+    const job = aJob(0, 'compile', ended(0, { buildid: 42, attempts: 2 }))
+    const { view } = await open(aRun(), [job], {
+      'GET api/v2/jobs/100/builds?field=buildid&field=results&order=buildid': () =>
+        Response.json({
+          builds: [
+            { buildid: 40, results: 2 },
+            { buildid: 42, results: 0 },
+          ],
+          meta: { total: 2 },
+        }),
+    })
+    const table = within(await view.findByRole('table'))
+    const [first] = await table.findAllByRole('link', { name: 'attempt 1 of compile, failed' })
+    expect(first?.getAttribute('href')).toBe('/builds/40')
+    expect(table.getAllByRole('link', { name: 'attempt 2 of compile, succeeded' })).toHaveLength(2)
+  })
+
   it('draws the jobs, those of a matrix in one box', async () => {
     const { view } = await open(aRun(), STORY)
     const graph = within(await view.findByRole('region', { name: 'Graph of the jobs' }))

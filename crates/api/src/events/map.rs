@@ -113,7 +113,7 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
         Event::RunCreated { run } => vec![item(Runs, run.id.0, "new")],
         Event::JobsAdded { jobs, .. } => jobs.iter().map(|job| item(Jobs, job.id.0, "new")).collect(),
         Event::JobMoved { job, .. } => vec![item(Jobs, job.0, "update")],
-        Event::RunDefined { run, .. } => vec![item(Runs, run.0, "update")],
+        Event::RunDefined { run, .. } | Event::RunPinned { run, .. } => vec![item(Runs, run.0, "update")],
         Event::RunMoved { run, progress } => {
             let over = progress.complete_at.is_some();
             vec![item(Runs, run.0, if over { "complete" } else { "update" })]

@@ -118,6 +118,8 @@ pub enum Operation {
     TrySchedulers,
     /// What a request waits for, as the engine sees it now.
     Waiting,
+    /// The jobs of a pipeline, from the configuration.
+    PipelineDefinition,
     /// What a job of a pipeline waits for, as the engine sees it now.
     JobWaiting,
     /// The properties of what the path names, as one object.

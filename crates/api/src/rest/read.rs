@@ -6,7 +6,7 @@ use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use ironmaster_engine::force_fields;
 use ironmaster_master::Master;
-use ironmaster_model::{BuildId, BuildRequestId, JobId, LogId, Plan, SchedulerKind};
+use ironmaster_model::{BuildId, BuildRequestId, JobId, LogId, Plan, SchedulerKind, pipeline::graph};
 use ironmaster_store::{Filter, FilterValue, Query, Reader, Resource};
 use serde_json::{Value, json};
 
@@ -117,6 +117,12 @@ pub(super) async fn get(
             let (plan, master) = (app.master.plan(), app.master.clone());
             app.master
                 .read(move |reader| request.try_schedulers(reader, &plan, &master))
+                .await?
+        }
+        Operation::PipelineDefinition => {
+            let plan = app.master.plan();
+            app.master
+                .read(move |reader| request.pipeline_definition(reader, &plan))
                 .await?
         }
         Operation::Waiting => {
@@ -275,6 +281,36 @@ impl Request {
             }
         }
         self.named(items)
+    }
+
+    fn pipeline_definition(&self, reader: &Reader, plan: &Plan) -> Result<Vec<u8>, ApiError> {
+        let scope = locate(reader, Resource::Pipelines, &self.found.captures)?;
+        let query = Query {
+            scope,
+            fields: Some(vec!["name".to_owned()]),
+            ..Query::default()
+        };
+        let page = reader.query(Resource::Pipelines, &query).map_err(query_error)?;
+        let Some(name) = page.items.first().and_then(|item| item.get("name")?.as_str()) else {
+            return Err(self.not_found());
+        };
+        let jobs = plan
+            .pipelines
+            .get(name)
+            .map_or(&[][..], |pipeline| &pipeline.jobs);
+        // The configuration was checked: what cannot be planned is not in force.
+        let planned = graph::plan(jobs, &[]).unwrap_or_default().jobs;
+        let items = (0_u32..).zip(planned).map(|(number, job)| {
+            Item::from_iter([
+                ("number".to_owned(), Value::from(number)),
+                ("name".to_owned(), Value::from(job.name)),
+                ("group".to_owned(), Value::from(job.group)),
+                ("matrix".to_owned(), json!(job.matrix)),
+                ("needs".to_owned(), Value::from(job.needs)),
+                ("definition".to_owned(), json!(job.definition)),
+            ])
+        });
+        self.select(items.collect())
     }
 
     fn try_schedulers(&self, reader: &Reader, plan: &Plan, master: &Master) -> Result<Vec<u8>, ApiError> {

@@ -98,6 +98,7 @@ fn calls() -> BTreeMap<&'static str, (&'static str, Expect)> {
         ),
         ("pipelines.list", ("pipelines?name=asks", Some)),
         ("pipelines.get", ("pipelines/1", Some)),
+        ("pipelines.definition", ("pipelines/1/definition", Some)),
         ("runs.list", ("pipelines/1/runs", Some)),
         ("runs.get", ("runs/1", Some)),
         ("jobs.list", ("runs/1/jobs?state=awaiting_approval", Some)),

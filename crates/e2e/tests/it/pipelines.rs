@@ -1,16 +1,16 @@
 //! Runs of pipelines through kills of the master: with a matrix, a fan-in, an approval, a second try, a pipeline in the
 //! pipeline, and properties that go from job to job. Every attempt of a job runs its command exactly once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 
 use crate::{
     database::Kind,
-    fleet::{Fleet, worker_sections},
+    fleet::{Fleet, word, worker_sections},
     kills::{asked_for, kill_at_random},
     rng::Rng,
-    witness::{script, witness},
+    witness::{git, script, witness},
 };
 
 /// Kills at random moments; `IRONMASTER_KILLS` asks for more.
@@ -210,6 +210,12 @@ async fn ran_exactly_once(fleet: &Fleet, tag: &str, run: u64) {
         jobs["prepare"]["outputs"]["made"][0],
         json!(format!("made-{tag}"))
     );
+    let flaky = &jobs["flaky"]["jobid"];
+    let attempts = fleet
+        .list(&format!("/api/v2/jobs/{flaky}/builds?order=buildid"), "builds")
+        .await;
+    let ends: Vec<&Value> = attempts.iter().map(|build| &build["results"]).collect();
+    assert_eq!(ends, [2, 0], "{attempts:?}");
     let child = jobs["ship"]["child_runid"].as_u64().expect("it started a run");
     let inner = jobs_of(fleet, child).await;
     assert_eq!(inner["send"]["attempts"], 1, "{inner:?}");
@@ -365,4 +371,70 @@ needs = ["first"]
     }
     assert!(fleet.stop_master().await.success());
     fleet.fsck();
+}
+
+/// A run that was asked to build the newest builds one revision, also when the branch moves on meanwhile, and says which.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_jobs_of_a_run_build_one_revision() {
+    let mut fleet = Fleet::new("", "");
+    let repository = fleet.path("repository");
+    fs::create_dir(&repository).expect("the directory is ours");
+    git(&repository, &["init", "--quiet"]);
+    git(
+        &repository,
+        &["commit", "--quiet", "--allow-empty", "--message", "First"],
+    );
+    let builder = |name: &str, command: &str| {
+        format!(
+            "[[builder]]\nname = \"{name}\"\nworkers = [\"label:any\"]\n\
+             [[builder.step]]\ntype = \"git\"\nrepository = \"{0}\"\n\
+             [[builder.step]]\ntype = \"shell\"\nname = \"run\"\ncommand = \"{command}\"\n",
+            word(&repository)
+        )
+    };
+    // While the first job runs, somebody commits.
+    let commit = format!(
+        "git -C {} -c user.name=a -c user.email=a@b commit --quiet --allow-empty --message Second",
+        word(&repository)
+    );
+    let configuration = [
+        worker_sections(&["w1"], 2),
+        builder("first", &commit),
+        builder("second", "git rev-parse HEAD"),
+        "[[pipeline]]\nname = \"p\"\n[[pipeline.job]]\nname = \"first\"\nbuilder = \"first\"\n\
+         [[pipeline.job]]\nname = \"second\"\nbuilder = \"second\"\nneeds = [\"first\"]\n"
+            .into(),
+    ];
+    fleet.configure("", &configuration.concat());
+    fleet.start_master().await;
+    let params = json!({"branch": "main", "repository": word(&repository)});
+    let started = fleet.call("/api/v2/pipelines/1", "start", params).await;
+    let run = started.expect("the master answers").1["result"]["runid"].clone();
+    assert!(explained(&fleet, 1).contains("job 1 (first) of run 1 waits: build request 1: "));
+    assert_eq!(
+        explained(&fleet, 2),
+        "job 2 (second) of run 1 waits: it needs `first`\n"
+    );
+    fleet.spawn_worker("w1");
+    let done = completed(&fleet, run.as_u64().expect("a run")).await;
+    assert_eq!(done["results"], 0, "{done}\n{}", fleet.evidence());
+    let newest = git(&repository, &["rev-parse", "HEAD"]);
+    let first = git(&repository, &["rev-parse", "HEAD~1"]);
+    assert_ne!(newest, first, "the branch has moved");
+    assert_eq!(done["sourcestamps"][0]["revision"], first.trim(), "{done}");
+    let jobs = jobs_of(&fleet, done["runid"].as_u64().expect("a run")).await;
+    let build = jobs["second"]["buildid"].as_u64().expect("it was built");
+    assert_eq!(fleet.output(build, "run").await.trim(), first.trim());
+    assert_eq!(
+        explained(&fleet, 2),
+        "job 2 (second) of run 1 is over: complete\n"
+    );
+}
+
+/// What `ironmaster explain` says of a job.
+fn explained(fleet: &Fleet, job: u64) -> String {
+    let mut command = fleet.ironmaster(&["explain", "ci.toml", "job", &job.to_string()]);
+    let output = command.output().expect("the program can be started");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ironmaster_model::{
     BuildId, BuildRequestId, BuildRequestRecord, BuilderId, BuildsetId, BuildsetRecord, Cause, ChangeId,
-    CollapseRule, Counter, Event, NewSourceStamp, Properties, RequestPhase, Results, SourceStampId,
+    CollapseRule, Counter, Event, JobId, NewSourceStamp, Properties, RequestPhase, Results, SourceStampId,
     SourceStampRecord, Timestamp,
 };
 
@@ -30,8 +30,8 @@ pub(crate) struct NewBuildset {
     pub(crate) priority: i64,
     pub(crate) rebuilt_build: Option<BuildId>,
     pub(crate) parent: Option<Parent>,
-    /// Whether it is a job's of a pipeline: somebody waits for it then, as for one that a build waits for.
-    pub(crate) of_job: bool,
+    /// The job of a pipeline's run, if it is one's: somebody waits for it then, as for one that a build waits for.
+    pub(crate) job: Option<JobId>,
     pub(crate) external_id: Option<String>,
 }
 
@@ -66,10 +66,10 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
         priority,
         rebuilt_build,
         parent,
-        of_job,
+        job,
         external_id,
     } = new;
-    let waited_for = of_job || parent.as_ref().is_some_and(|parent| parent.waits);
+    let waited_for = job.is_some() || parent.as_ref().is_some_and(|parent| parent.waits);
     tx.emit(Event::BuildsetCreated {
         buildset: BuildsetRecord {
             id,
@@ -83,6 +83,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: NewBuildset) -> (BuildsetId, BTreeMap
             parent_build: parent.as_ref().map(|parent| parent.build),
             parent_relationship: parent.map(|parent| parent.relationship),
             rebuilt_build,
+            job,
             complete_at: None,
             results: None,
         },

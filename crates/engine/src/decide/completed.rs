@@ -6,13 +6,10 @@
 
 use std::sync::Arc;
 
-use ironmaster_model::{
-    BuildsetRecord, Cause, ChangeId, NewSourceStamp, Results, SchedulerKind, SourceStampId,
-};
+use ironmaster_model::{BuildsetRecord, Cause, ChangeId, Results, SchedulerKind, SourceStampId};
 use serde_json::Value;
 
 use super::{
-    buildset,
     launch::{Launch, launch},
     pipelines, trigger,
 };
@@ -35,6 +32,8 @@ pub(super) struct Ended {
     pub(super) scheduler: String,
     pub(super) sourcestamps: Vec<SourceStampId>,
     pub(super) changes: Vec<ChangeId>,
+    /// What these touch, where that is known.
+    pub(super) files: Option<Vec<String>>,
     pub(super) results: Results,
 }
 
@@ -58,8 +57,8 @@ pub(super) fn follow(tx: &mut Tx<'_>) {
             return;
         };
         // What follows from a job's buildset is the pipeline's affair; its scheduler has started the run.
-        let of_job = pipelines::buildset_over(tx, &completed);
-        if !of_job {
+        pipelines::buildset_over(tx, &completed);
+        if completed.buildset.job.is_none() {
             let sourcestamps = pinned(tx, &completed);
             dependents(
                 tx,
@@ -68,6 +67,8 @@ pub(super) fn follow(tx: &mut Tx<'_>) {
                     scheduler: completed.buildset.scheduler.clone(),
                     sourcestamps,
                     changes: completed.buildset.changes.clone(),
+                    // They were heard of long ago: their files are not at hand any more.
+                    files: None,
                     results: completed.results,
                 },
             );
@@ -85,23 +86,7 @@ fn pinned(tx: &mut Tx<'_>, completed: &Completed) -> Vec<SourceStampId> {
     ) else {
         return given.clone();
     };
-    let pin = |tx: &mut Tx<'_>, id: &SourceStampId| {
-        let stamp = &tx.state().stamps.by_id.get(id)?.record.stamp;
-        let revision = match (stamp.codebase.as_str(), built) {
-            ("", Value::String(revision)) => revision,
-            (codebase, Value::Object(all)) => all.get(codebase)?.as_str()?,
-            _ => return None,
-        };
-        if stamp.revision.is_some() || revision.is_empty() {
-            return None;
-        }
-        let stamp = NewSourceStamp {
-            revision: Some(revision.to_owned()),
-            ..stamp.clone()
-        };
-        Some(buildset::stamp(tx, stamp))
-    };
-    given.iter().map(|id| pin(tx, id).unwrap_or(*id)).collect()
+    codebases::pinned(tx, given, |codebase| codebases::got(built, codebase))
 }
 
 /// Dependent schedulers build the same source, once what they depend on has succeeded.
@@ -136,6 +121,7 @@ pub(super) fn dependents(tx: &mut Tx<'_>, upstream: &Ended) {
                 ),
                 sourcestamps,
                 changes: upstream.changes.clone(),
+                files: upstream.files.clone(),
                 properties: schedulers::base_properties(definition),
                 priority: None,
                 builders: None,

@@ -75,6 +75,7 @@ pub(super) fn force(
             reason: format!("A build was forced by '{}': {}", filled.owner, filled.reason),
             sourcestamps,
             changes: Vec::new(),
+            files: None,
             properties,
             priority: Some(filled.priority),
             builders: Some(builders),

@@ -18,6 +18,8 @@ pub(crate) struct Launch {
     pub(crate) reason: String,
     pub(crate) sourcestamps: Vec<SourceStampId>,
     pub(crate) changes: Vec<ChangeId>,
+    /// What the changes touch, where they may not be at hand any more.
+    pub(crate) files: Option<Vec<String>>,
     /// All of them, the scheduler's own ([`base_properties`](schedulers::base_properties)) included: what goes over what
     /// differs between the kinds.
     pub(crate) properties: Properties,
@@ -56,9 +58,9 @@ pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) 
     if let Some(pipeline) = &scheduler.pipeline {
         let plan = Arc::clone(tx.state().plan());
         let definition = plan.pipelines.get(pipeline)?;
-        // What a dependent scheduler is told of was heard of long ago, and its files are not at hand any more.
         let files = match scheduler.kind {
-            SchedulerKind::Dependent { .. } => None,
+            // Not to depend on whether they are still at hand.
+            SchedulerKind::Dependent { .. } => launch.files,
             _ => pipelines::files_of(tx.state(), &launch.changes),
         };
         let run = pipelines::start(
@@ -98,7 +100,7 @@ pub(crate) fn launch(tx: &mut Tx<'_>, scheduler: &SchedulerDef, launch: Launch) 
             priority: launch.priority.unwrap_or(scheduler.priority),
             rebuilt_build: None,
             parent: launch.parent,
-            of_job: false,
+            job: None,
             external_id: launch.external_id,
         },
     );

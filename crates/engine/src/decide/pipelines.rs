@@ -22,7 +22,7 @@ use super::{
     completed::{Completed, Ended, dependents},
 };
 use crate::{
-    State, Tx,
+    State, Tx, codebases,
     pipeline::{self, Patterns, Verdict},
     planted::{Bug, planted},
     state::{JobEntry, RunEntry},
@@ -257,7 +257,7 @@ fn start_job(tx: &mut Tx<'_>, id: RunId, number: u32, approved_by: Option<String
                             priority: job.record.definition.priority.unwrap_or(run.record.priority),
                             rebuilt_build: None,
                             parent: None,
-                            of_job: true,
+                            job: Some(job.record.id),
                             external_id: None,
                         };
                         let (buildset, requests) = buildset::create(tx, new);
@@ -368,6 +368,7 @@ fn finish(tx: &mut Tx<'_>, id: RunId) {
         scheduler: run.record.scheduler.clone(),
         sourcestamps: run.record.sourcestamps.clone(),
         changes: run.record.changes.clone(),
+        files: run.record.files.clone(),
         results,
     };
     let progress = RunProgress {
@@ -463,10 +464,10 @@ fn results_of(run: &RunEntry) -> Results {
     }
 }
 
-/// A buildset is over: perhaps it is a job's. Says whether it is.
-pub(super) fn buildset_over(tx: &mut Tx<'_>, over: &Completed) -> bool {
+/// A buildset is over: perhaps a job waits for it.
+pub(super) fn buildset_over(tx: &mut Tx<'_>, over: &Completed) {
     let Some(job) = tx.state().runs.buildsets.get(&over.buildset.id).copied() else {
-        return false;
+        return;
     };
     tx.note_work(Work::Over {
         job,
@@ -474,7 +475,6 @@ pub(super) fn buildset_over(tx: &mut Tx<'_>, over: &Completed) -> bool {
         cause: over.cause.clone(),
         outputs: Properties::new(),
     });
-    true
 }
 
 /// A build has started, or its attempt was lost and its request waits again: perhaps it is a job's.
@@ -495,6 +495,36 @@ pub(super) fn build_moved(tx: &mut Tx<'_>, buildset: BuildsetId, state: JobState
         _ => progress.queued_at = Some(tx.now()),
     }
     job_moved(tx, run, number, progress);
+}
+
+/// A build says what it has checked out. If it is a job's, that is what the rest of the run builds, where it was told to
+/// build the newest; and what the rest of the run builds that has started this one.
+pub(super) fn pin(tx: &mut Tx<'_>, build: BuildId) {
+    let state = tx.state();
+    let found = state.builds.get(&build).and_then(|build| {
+        let request = state.request(build.record.request)?;
+        let job = state.runs.buildsets.get(&request.buildset)?;
+        let (run, _) = state.runs.jobs.get(job)?;
+        let built = build.record.properties.get("got_revision")?;
+        Some((*run, built.clone()))
+    });
+    let Some((mut id, built)) = found else {
+        return;
+    };
+    while let Some(run) = tx.state().run(id) {
+        let (given, parent) = (run.sourcestamps.clone(), run.parent);
+        let sourcestamps = codebases::pinned(tx, &given, |codebase| codebases::got(&built, codebase));
+        if sourcestamps != given {
+            tx.emit(Event::RunPinned {
+                run: id,
+                sourcestamps,
+            });
+        }
+        let Some((above, _)) = parent.and_then(|job| tx.state().runs.jobs.get(&job)) else {
+            return;
+        };
+        id = *above;
+    }
 }
 
 /// A build is about to end well: what it has for other jobs is kept.

@@ -108,7 +108,7 @@ pub(super) fn rebuild(
             priority: 0,
             rebuilt_build: Some(rebuilt),
             parent: None,
-            of_job: false,
+            job: None,
             external_id: None,
         },
     );

@@ -6,7 +6,7 @@ use ironmaster_model::{
     properties::COUNT_MAX,
 };
 
-use super::{invalid, lifecycle, not_live};
+use super::{invalid, lifecycle, not_live, pipelines};
 use crate::{Refusal, Reply, StepOutcome, StepReport, Tx, build, state::BuildEntry};
 
 pub(super) fn open_log(
@@ -173,6 +173,10 @@ fn record(tx: &mut Tx<'_>, report: StepReport) {
         tx.emit(Event::LogsSaved { build, saves });
     }
     if !properties.is_empty() {
+        let checked_out = properties.get("got_revision").is_some();
         tx.emit(Event::PropertiesSet { build, properties });
+        if checked_out {
+            pipelines::pin(tx, build);
+        }
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn accept(tx: &mut Tx<'_>, job: TryJob) -> Result<Reply, Refusal> {
             reason: reason(who, &job.comment),
             sourcestamps,
             changes: Vec::new(),
+            files: None,
             properties,
             priority: None,
             builders,

@@ -92,6 +92,7 @@ pub(super) fn trigger(tx: &mut Tx<'_>, trigger: Trigger) -> Result<Reply, Refusa
                 ),
                 sourcestamps,
                 changes,
+                files: None,
                 properties,
                 priority: None,
                 builders: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ironmaster_model::{
     Counter, JobId, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRunRecord, Results, RunId,
-    RunProgress, RunSource, RunState,
+    RunProgress, RunSource, RunState, SourceStampId,
     pipeline::{JobWork, NeedsOn},
 };
 
@@ -94,6 +94,7 @@ impl Checker {
         &mut self,
         id: RunId,
         trusted: bool,
+        sourcestamps: &[SourceStampId],
         source: &RunSource,
         definition: &PipelineDef,
     ) {
@@ -116,10 +117,29 @@ impl Checker {
             ));
         }
         record.trusted = trusted;
+        record.sourcestamps = sourcestamps.to_vec();
         record.source = Some(source.clone());
         record.definition = definition.clone();
         for (rule, what) in wrong {
             self.violate(rule, what);
+        }
+    }
+
+    pub(super) fn run_pinned(&mut self, id: RunId, sourcestamps: &[SourceStampId]) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            self.unknown(format!("run {id} was pinned"));
+            return;
+        };
+        let old = std::mem::replace(&mut run.record.sourcestamps, sourcestamps.to_vec());
+        let moved = old.iter().zip(sourcestamps).any(|(old, new)| {
+            let was_newest = self.newest.contains(old) || self.partial;
+            old != new && (!was_newest || self.newest.contains(new))
+        });
+        if moved || old.len() != sourcestamps.len() {
+            self.violate(
+                "what a run builds is found out once",
+                format!("run {id} builds stamps {sourcestamps:?}, after {old:?}"),
+            );
         }
     }
 

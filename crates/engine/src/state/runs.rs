@@ -63,18 +63,21 @@ impl RunEntry {
 
     /// Counts a job that is over with those that need it.
     fn count_over(&mut self, number: u32) {
-        let Some(job) = self.jobs.get(number as usize) else {
+        let Some(job) = self.jobs.get_mut(number as usize) else {
             return;
         };
         let (succeeded, failed) = (job.record.has_succeeded(), job.record.has_failed());
-        let needed_by = job.needed_by.clone();
-        for other in needed_by {
-            if let Some(other) = self.jobs.get_mut(other as usize) {
+        let needed_by = std::mem::take(&mut job.needed_by);
+        for other in &needed_by {
+            if let Some(other) = self.jobs.get_mut(*other as usize) {
                 other.open_needs = other.open_needs.saturating_sub(1);
                 other.succeeded += u32::from(succeeded);
                 other.failed += u32::from(failed);
                 other.broken += u32::from(failed && !succeeded);
             }
+        }
+        if let Some(job) = self.jobs.get_mut(number as usize) {
+            job.needed_by = needed_by;
         }
     }
 }
@@ -220,16 +223,19 @@ impl State {
         let Some(entry) = self.runs.by_id.get_mut(&run) else {
             return;
         };
-        let Some(job) = entry.jobs.get(number as usize) else {
+        let Some(job) = entry.jobs.get_mut(number as usize) else {
             return;
         };
-        let needs = job.record.needs.clone();
+        let needs = std::mem::take(&mut job.record.needs);
         let (mut open, mut succeeded, mut failed, mut broken) = (0, 0, 0, 0);
-        for need in needs {
-            let Some(need) = entry.jobs.get_mut(need as usize) else {
+        for need in &needs {
+            let Some(need) = entry.jobs.get_mut(*need as usize) else {
                 continue;
             };
-            if let Err(at) = need.needed_by.binary_search(&number) {
+            // They mostly come in order.
+            if need.needed_by.last().is_none_or(|last| *last < number) {
+                need.needed_by.push(number);
+            } else if let Err(at) = need.needed_by.binary_search(&number) {
                 need.needed_by.insert(at, number);
             }
             let record = &need.record;
@@ -240,6 +246,7 @@ impl State {
         }
         if let Some(job) = entry.jobs.get_mut(number as usize) {
             (job.open_needs, job.succeeded, job.failed, job.broken) = (open, succeeded, failed, broken);
+            job.record.needs = needs;
         }
     }
 
@@ -279,9 +286,6 @@ impl State {
         source: &RunSource,
         definition: &PipelineDef,
     ) {
-        for stamp in sourcestamps {
-            self.hold_stamp_if_there(*stamp);
-        }
         let Some(entry) = self.runs.by_id.get_mut(&id) else {
             return;
         };
@@ -289,11 +293,23 @@ impl State {
         record.trusted = trusted;
         record.source = Some(source.clone());
         record.definition = definition.clone();
-        let old = std::mem::replace(&mut record.sourcestamps, sourcestamps.to_vec());
+        self.pin_run(id, sourcestamps);
+        self.update_run_deadline(id);
+    }
+
+    /// A run builds something else from now on.
+    pub(crate) fn pin_run(&mut self, id: RunId, sourcestamps: &[SourceStampId]) {
+        let Some(entry) = self.runs.by_id.get_mut(&id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut entry.record.sourcestamps, sourcestamps.to_vec());
+        // Those that stay are never without a holder.
+        for stamp in sourcestamps {
+            self.hold_stamp_if_there(*stamp);
+        }
         for stamp in old {
             self.release_stamp(stamp);
         }
-        self.update_run_deadline(id);
     }
 
     pub(crate) fn move_run(&mut self, id: RunId, progress: &RunProgress) {

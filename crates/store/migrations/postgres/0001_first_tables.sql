@@ -136,6 +136,7 @@ create table buildsets (
     parent_build        bigint,
     parent_relationship text collate "C",
     rebuilt_build       bigint,
+    job                 bigint,
     complete_at         bigint,
     results             bigint,
     properties          text collate "C" not null    -- JSON object: name to [value, source]
@@ -143,6 +144,7 @@ create table buildsets (
 
 create index buildsets_active      on buildsets (id)           where complete_at is null;
 create index buildsets_parent      on buildsets (parent_build) where parent_build is not null;
+create index buildsets_job         on buildsets (job)          where job is not null;
 create index buildsets_external_id on buildsets (external_id)  where external_id is not null;
 
 create table buildset_sourcestamps (

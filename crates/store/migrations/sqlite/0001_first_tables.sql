@@ -114,6 +114,7 @@ create table buildsets (
     parent_build        integer,
     parent_relationship text,
     rebuilt_build       integer,
+    job                 integer,
     complete_at         integer,
     results             integer,
     properties          text    not null    -- JSON object: name to [value, source]
@@ -121,6 +122,7 @@ create table buildsets (
 
 create index buildsets_active      on buildsets (id)           where complete_at is null;
 create index buildsets_parent      on buildsets (parent_build) where parent_build is not null;
+create index buildsets_job         on buildsets (job)          where job is not null;
 create index buildsets_external_id on buildsets (external_id)  where external_id is not null;
 
 create table buildset_sourcestamps (

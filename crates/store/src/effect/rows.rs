@@ -174,6 +174,7 @@ pub(super) fn buildset_rows(buildset: &BuildsetRecord) -> Vec<RowOp<'_>> {
             Value::opt_id(buildset.parent_build.map(|build| build.0)),
             Value::opt_text(buildset.parent_relationship.as_deref()),
             Value::opt_id(buildset.rebuilt_build.map(|build| build.0)),
+            Value::opt_id(buildset.job.map(|job| job.0)),
             opt_time(buildset.complete_at),
             buildset
                 .results

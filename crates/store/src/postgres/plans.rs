@@ -191,7 +191,8 @@ fn history() -> String {
         insert into sourcestamps (id, branch, revision, repository, project, codebase, created_at)
             select n, 'main', md5(n::text), 'r', '', '', {at} {all};
         insert into changes select n, 'a', 'a', md5(n::text), 'main', null, null, 'r', '', '', {at}, n, null, 'c', '[]', '{none}' {all};
-        insert into buildsets select n, null, 'r', 's', {at}, case when n % 50 = 0 then n - 1 end, null, null, {ended}, {results},
+        insert into buildsets select n, null, 'r', 's', {at}, case when n % 50 = 0 then n - 1 end, null, null,
+            case when n % 50 = 1 then n / 50 end, {ended}, {results},
             '{none}' {all};
         insert into buildset_sourcestamps select n, 0, n {all};
         insert into buildset_changes select n, 0, n {all};

@@ -255,6 +255,11 @@ static BUILDS: Descriptor = Descriptor {
             "bsid",
             "t.request in (select r.id from buildrequests r where r.buildset = {})",
         ),
+        fixed_scope(
+            "jobid",
+            "t.request in (select r.id from buildrequests r where r.buildset in (\
+             select s.id from buildsets s where s.job = {}))",
+        ),
         // Both what the buildset says and what has the change's very source stamp (a forced build of it).
         fixed_scope(
             "changeid",
@@ -312,9 +317,7 @@ static BUILDSETS: Descriptor = Descriptor {
         present("complete", "t.complete_at"),
         date("complete_at", "t.complete_at").null(),
         text("external_idstring", "t.external_id").null().fixed(),
-        int("jobid", "(select min(j.id) from jobs j where j.buildset = t.id)")
-            .null()
-            .extra(),
+        int("jobid", "t.job").null().fixed().extra(),
         int("parent_buildid", "t.parent_build").null().fixed(),
         text("parent_relationship", "t.parent_relationship")
             .null()

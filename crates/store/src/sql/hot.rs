@@ -107,6 +107,7 @@ pub(crate) fn hot() -> Vec<Hot> {
         few(Resource::Builds, eq("bsid", 1)),
         few(Resource::Builds, eq("changeid", 1)),
         few(Resource::Builds, eq("parent_buildid", 1)),
+        few(Resource::Builds, eq("jobid", 1)),
         page(Resource::BuildRequests, none(), down("buildrequestid")),
         page(Resource::BuildRequests, none(), down("submitted_at")),
         with(

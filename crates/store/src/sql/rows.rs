@@ -6,9 +6,10 @@ pub(super) mod pipelines;
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuildRequestRecord, BuilderId, BuilderRecord, BuildsetId,
     BuildsetRecord, ChangeId, ChangeRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord,
-    Duration, EffectRecord, LogContent, LogId, LogKind, LogRecord, MasterId, MasterRecord, NewSourceStamp,
-    Patch, ProjectId, ProjectRecord, RequestPhase, Results, SchedulerId, SchedulerRecord, SourceStampId,
-    SourceStampRecord, StepId, StepRecord, Timestamp, WorkerConnection, WorkerId, WorkerRecord,
+    Duration, EffectRecord, JobId, LogContent, LogId, LogKind, LogRecord, MasterId, MasterRecord,
+    NewSourceStamp, Patch, ProjectId, ProjectRecord, RequestPhase, Results, SchedulerId, SchedulerRecord,
+    SourceStampId, SourceStampRecord, StepId, StepRecord, Timestamp, WorkerConnection, WorkerId,
+    WorkerRecord,
 };
 use serde::de::DeserializeOwned;
 
@@ -351,6 +352,7 @@ pub(super) fn buildset(fields: &mut Fields<'_>) -> Result<BuildsetRecord, StoreE
     let parent_build = fields.opt_id()?.map(BuildId);
     let parent_relationship = fields.opt_text()?;
     let rebuilt_build = fields.opt_id()?.map(BuildId);
+    let job = fields.opt_id()?.map(JobId);
     let complete_at = fields.opt_time()?;
     let results = fields.opt_results()?;
     Ok(BuildsetRecord {
@@ -365,6 +367,7 @@ pub(super) fn buildset(fields: &mut Fields<'_>) -> Result<BuildsetRecord, StoreE
         parent_build,
         parent_relationship,
         rebuilt_build,
+        job,
         complete_at,
         results,
     })

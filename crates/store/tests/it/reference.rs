@@ -49,6 +49,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "config": build.config,
                     "@bsid": [buildset.id], "@changeid": changes,
                     "@parent_buildid": buildset.parent_build.iter().collect::<Vec<_>>(),
+                    "@jobid": buildset.job.iter().collect::<Vec<_>>(),
                 })
             })
             .collect(),
@@ -92,7 +93,7 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "parent_buildid": set.parent_build, "parent_relationship": set.parent_relationship,
                     "reason": set.reason, "rebuilt_buildid": set.rebuilt_build, "results": set.results,
                     "sourcestamps": stamps, "submitted_at": set.submitted_at.0,
-                    "jobid": world.jobs.values().find(|job| job.progress.buildset == Some(set.id)).map(|job| job.id),
+                    "jobid": set.job,
                 })
             })
             .collect(),

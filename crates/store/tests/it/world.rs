@@ -281,6 +281,9 @@ impl World {
                 run.source = Some(source);
                 run.definition = *definition;
             }
+            Event::RunPinned { run, sourcestamps } => {
+                self.runs.get_mut(&run).unwrap().sourcestamps = sourcestamps;
+            }
             Event::RunMoved { run, progress } => {
                 self.runs.get_mut(&run).unwrap().progress = progress;
             }

@@ -14,7 +14,6 @@ use ironmaster_model::{
 use super::{Work, start::records};
 use crate::{
     Found, Question, Refusal, Reply, State, Tx, codebases,
-    decide::buildset,
     filter::Pattern,
     planted::{Bug, planted},
     state::RunEntry,
@@ -222,26 +221,9 @@ fn pinned(tx: &mut Tx<'_>, id: RunId, revision: &str) -> Vec<ironmaster_model::S
         .as_ref()
         .map(|of| of.codebase.clone());
     let stamps = run.record.sourcestamps.clone();
-    stamps
-        .into_iter()
-        .map(|stamp| {
-            let open = tx.state().stamps.by_id.get(&stamp).and_then(|held| {
-                let stamp = &held.record.stamp;
-                let open = stamp.revision.is_none() && Some(&stamp.codebase) == codebase.as_ref();
-                open.then(|| stamp.clone())
-            });
-            match open {
-                Some(open) => buildset::stamp(
-                    tx,
-                    NewSourceStamp {
-                        revision: Some(revision.to_owned()),
-                        ..open
-                    },
-                ),
-                None => stamp,
-            }
-        })
-        .collect()
+    codebases::pinned(tx, &stamps, |of| {
+        (Some(of) == codebase.as_deref()).then_some(revision)
+    })
 }
 
 /// What the configuration in force grants the jobs of a run, and the properties that they cannot set. None if it does not

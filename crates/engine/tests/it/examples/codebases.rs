@@ -2,8 +2,8 @@
 
 use ironmaster_engine::{Input, NewChange};
 use ironmaster_model::{
-    ChangeFilter, CodebaseDef, CodebaseUse, Cron, Duration, Event, FixedSource, NightlyDef, Properties,
-    Results, SchedulerDef, SchedulerKind,
+    ChangeFilter, CodebaseDef, CodebaseUse, Cron, Duration, Event, FixedSource, JobDef, NewSourceStamp,
+    NightlyDef, PipelineDef, Properties, Results, SchedulerDef, SchedulerKind, pipeline::JobWork,
 };
 use serde_json::json;
 
@@ -282,4 +282,57 @@ fn what_follows_builds_what_was_checked_out() {
         let events = one.end_with(build, Results::Success, got(json!("r9")));
         assert_eq!(built(&one, &events), [[expected]]);
     }
+}
+
+#[test]
+fn the_jobs_of_a_run_build_what_the_first_of_them_has_checked_out() {
+    let job = |name: &str, needs: &[&str], work: JobWork| JobDef {
+        name: name.into(),
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        work,
+        ..JobDef::default()
+    };
+    let build = || JobWork::Build { builder: "a".into() };
+    let child = JobWork::Pipeline {
+        pipeline: "child".into(),
+        wait: true,
+    };
+    let mut bench = Bench::new();
+    for (name, jobs) in [
+        (
+            "parent",
+            vec![job("child", &[], child), job("after", &["child"], build())],
+        ),
+        (
+            "child",
+            vec![job("one", &[], build()), job("two", &["one"], build())],
+        ),
+    ] {
+        let definition = PipelineDef {
+            name: name.into(),
+            jobs,
+            ..PipelineDef::default()
+        };
+        bench.plan.pipelines.insert(name.into(), definition);
+    }
+    bench.configure();
+    bench.ok(Input::StartRun {
+        pipeline: "parent".into(),
+        sourcestamps: vec![NewSourceStamp::default()],
+        properties: Properties::new(),
+        by: "ann".into(),
+        reason: "to see".into(),
+    });
+    let mut revisions = Vec::new();
+    for found in ["r1", "r2", "r3"] {
+        let build = bench.running()[0].clone();
+        let stamps = bench.state.assignment(build.id).expect("it runs").sourcestamps;
+        revisions.push(stamps[0].stamp.revision.clone());
+        let mut properties = Properties::new();
+        properties.set("got_revision", found, "Git");
+        bench.end_with(build.id, Results::Success, properties);
+    }
+    // The first found it out; the second is of its run, the third of the run that has started that one.
+    let r1 = Some("r1".to_owned());
+    assert_eq!(revisions, [None, r1.clone(), r1]);
 }

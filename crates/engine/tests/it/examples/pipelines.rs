@@ -38,6 +38,8 @@ struct Lab {
     ci: Bench,
     rows: BTreeMap<RunId, PipelineRunRecord>,
     jobs: BTreeMap<JobId, PipelineJobRecord>,
+    /// Whose each buildset is, in order.
+    tried: Vec<Option<JobId>>,
 }
 
 impl Lab {
@@ -53,6 +55,7 @@ impl Lab {
             ci,
             rows: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            tried: Vec::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Lab {
                 Event::RunCreated { run } => {
                     self.rows.insert(run.id, (**run).clone());
                 }
+                Event::BuildsetCreated { buildset } => self.tried.push(buildset.job),
                 Event::JobsAdded { jobs, needs, .. } => {
                     self.jobs.extend(jobs.iter().map(|job| (job.id, job.clone())));
                     for (job, needs) in needs {

@@ -13,6 +13,8 @@ pub(crate) enum Fact {
         priority: i64,
         since: i64,
         changes: Vec<u64>,
+        /// Of the first of its stamps.
+        revision: Option<String>,
     },
     Completed {
         request: u64,
@@ -79,28 +81,38 @@ pub(crate) type Placements = BTreeMap<u64, (u64, u32)>;
 /// Run and number of each job.
 pub(crate) type Jobs = BTreeMap<u64, (u64, usize)>;
 
+/// The revision of each source stamp that was ever seen.
+pub(crate) type Revisions = BTreeMap<u64, Option<String>>;
+
 /// The facts that events state.
-pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs) -> (Vec<Fact>, Placements) {
+pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs, revisions: &mut Revisions) -> (Vec<Fact>, Placements) {
     let mut facts = Vec::new();
     let mut placements = Placements::new();
-    let mut changes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut buildsets = BTreeMap::new();
     // Ids of jobs are given away in order, so that with the first of a run all are known.
     let mut jobs = jobs.clone();
     for sequenced in events {
         match &sequenced.event {
             Event::BuildsetCreated { buildset } => {
-                changes.insert(
-                    buildset.id.0,
-                    buildset.changes.iter().map(|change| change.0).collect(),
-                );
+                let changes: Vec<u64> = buildset.changes.iter().map(|change| change.0).collect();
+                let stamp = buildset.sourcestamps.first();
+                let revision = stamp.and_then(|stamp| revisions.get(&stamp.0)?.clone());
+                buildsets.insert(buildset.id.0, (changes, revision));
             }
-            Event::RequestQueued { request } => facts.push(Fact::Queued {
-                request: request.id.0,
-                builder: request.builder.0,
-                priority: request.priority,
-                since: request.submitted_at.0,
-                changes: changes.get(&request.buildset.0).cloned().unwrap_or_default(),
-            }),
+            Event::SourceStampAdded { sourcestamp } => {
+                revisions.insert(sourcestamp.id.0, sourcestamp.stamp.revision.clone());
+            }
+            Event::RequestQueued { request } => {
+                let (changes, revision) = buildsets.get(&request.buildset.0).cloned().unwrap_or_default();
+                facts.push(Fact::Queued {
+                    request: request.id.0,
+                    builder: request.builder.0,
+                    priority: request.priority,
+                    since: request.submitted_at.0,
+                    changes,
+                    revision,
+                });
+            }
             Event::RequestCompleted { request, results, .. } => facts.push(Fact::Completed {
                 request: request.0,
                 results: *results,

@@ -446,7 +446,8 @@ impl Inputs {
                         }]);
                     }
                     if self.rng.chance(30) {
-                        report.properties.set("got_revision", self.rng.below(3), "git");
+                        let got = format!("got{}", self.rng.below(3));
+                        report.properties.set("got_revision", got, "git");
                     }
                     Input::StepProgress(report)
                 }

@@ -95,6 +95,8 @@ struct Build {
     halted: bool,
     machine_gone: bool,
     stopped: bool,
+    /// What it has checked out.
+    got: Option<String>,
     wait: Option<Wait>,
     plan: Arc<Plan>,
     /// Locks that it holds for itself, and those of its step.
@@ -376,7 +378,13 @@ impl Model {
                 self.running(build.0, step.0)?;
             }
             Input::StepProgress(report) => {
-                self.running(report.build.0, report.step.0)?;
+                let build = self.running(report.build.0, report.step.0)?;
+                if let Some(got) = report.properties.get("got_revision").and_then(|got| got.as_str()) {
+                    // A build that says it again has the run told again; which has listened the first time.
+                    build.got = Some(got.to_owned());
+                    let request = build.request;
+                    self.pin(request, got);
+                }
             }
             Input::StepEnded { report, outcome } => {
                 let build = self.running(report.build.0, report.step.0)?;
@@ -677,6 +685,7 @@ impl Model {
                 priority: new.priority,
                 since: new.since,
                 changes: changes.to_vec(),
+                revision: new.stamp.1.clone(),
             });
             self.requests.push(new);
             self.listen(*builder);

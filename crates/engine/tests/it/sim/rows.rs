@@ -331,6 +331,11 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 row.definition = (**definition).clone();
             }
         }
+        Event::RunPinned { run, sourcestamps } => {
+            for row in rows.runs.iter_mut().filter(|row| row.id == *run) {
+                row.sourcestamps.clone_from(sourcestamps);
+            }
+        }
         Event::RunMoved { run, progress } => {
             for row in rows.runs.iter_mut().filter(|row| row.id == *run) {
                 row.progress = progress.clone();

@@ -8,7 +8,7 @@ use ironmaster_engine::{
 use ironmaster_model::{Duration, Event, JobId, JobState, Results, RunState, Sequenced, Snapshot, Timestamp};
 
 use super::{
-    facts::{Jobs, facts},
+    facts::{Jobs, Revisions, facts},
     inputs::{self, Inputs},
     model::{Model, Questions},
     plans::WORKERS,
@@ -207,6 +207,7 @@ pub(crate) struct World {
     batches: u64,
     /// Every job that ever was.
     jobs: Jobs,
+    revisions: Revisions,
     /// Places of everything that was ever triggered.
     triggered: BTreeSet<u32>,
     pub(crate) tally: Tally,
@@ -228,6 +229,7 @@ impl World {
             last: VecDeque::new(),
             batches: 0,
             jobs: Jobs::new(),
+            revisions: Revisions::new(),
             triggered: BTreeSet::new(),
             tally: Tally::default(),
             keep_feed: false,
@@ -381,7 +383,7 @@ impl World {
                         .map(|job| (job.id.0, (job.run.0, job.number as usize))),
                 )
                 .collect();
-            let (happened, placed) = facts(&tx.events()[before..], &jobs);
+            let (happened, placed) = facts(&tx.events()[before..], &jobs, &mut self.revisions);
             self.jobs = jobs;
             let expected = if self.without_model {
                 answer.as_ref().map(|_| happened.clone()).map_err(|_| ())

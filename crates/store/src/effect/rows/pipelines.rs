@@ -86,6 +86,15 @@ pub(in crate::effect) fn run_defined<'a>(
     }
 }
 
+pub(in crate::effect) fn run_pinned(run: RunId, sourcestamps: &[SourceStampId]) -> RowOp<'_> {
+    RowOp::Update {
+        table: Table::Runs,
+        set: &[runs::SOURCESTAMPS],
+        by: &[runs::ID],
+        values: vec![json(&sourcestamps), Value::id(run.0)],
+    }
+}
+
 pub(in crate::effect) fn run_moved(run: RunId, progress: &RunProgress) -> RowOp<'_> {
     let stop = progress.stop.as_ref();
     RowOp::Update {

@@ -129,6 +129,16 @@ impl History {
         });
     }
 
+    /// A job has found out what the newest is.
+    fn pin(&mut self, going: &mut Going) {
+        let stamp = self.add_stamp();
+        going.run.sourcestamps = vec![stamp];
+        self.emit(Event::RunPinned {
+            run: going.run.id,
+            sourcestamps: going.run.sourcestamps.clone(),
+        });
+    }
+
     /// The file of the repository was read, or it is asked for once more, or it is of no use.
     fn define(&mut self, going: &mut Going) {
         let good = self.chance(70);
@@ -200,6 +210,9 @@ impl History {
                 self.runs.push(going);
             }
             return;
+        }
+        if self.chance(20) {
+            self.pin(&mut going);
         }
         if going.run.progress.state == RunState::Queued {
             going.run.progress = RunProgress {

@@ -2,7 +2,7 @@
 
 use ironmaster_model::{
     BuildRequestId, BuildRequestRecord, BuilderId, BuildsetId, BuildsetRecord, Cause, ChangeId, ChangeRecord,
-    Counter, Event, NewSourceStamp, Patch, Properties, RequestPhase, Results, SourceStampId,
+    Counter, Event, JobId, NewSourceStamp, Patch, Properties, RequestPhase, Results, SourceStampId,
     SourceStampRecord, Timestamp,
 };
 use serde_json::json;
@@ -150,6 +150,7 @@ impl History {
             parent_build: parent,
             parent_relationship: parent.map(|_| "Triggered from".into()),
             rebuilt_build: self.finished.first().copied().filter(|_| self.chance(10)),
+            job: self.chance(10).then_some(JobId(1)),
             complete_at: None,
             results: None,
         };

@@ -34,6 +34,9 @@ fn a_job_is_tried_again_for_the_failures_that_it_names() {
             lab.end_with(run, "a", Results::Failure, cause, Properties::new());
         }
         assert_eq!(lab.results(run), Some(Results::Failure), "within the limit");
+        let id = lab.job(run, "a").id;
+        let each = vec![Some(id); 1 + usize::from(again)];
+        assert_eq!(lab.tried, each, "each attempt is known to be the job's");
     }
 }
 

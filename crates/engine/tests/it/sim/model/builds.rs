@@ -118,6 +118,13 @@ impl Model {
             });
             self.job_build(buildset, JobState::Queued, now, out);
         } else {
+            if let Some(got) = build.got {
+                let request = self
+                    .requests
+                    .iter_mut()
+                    .find(|request| request.id == build.request);
+                request.unwrap().stamp.1.get_or_insert(got);
+            }
             self.complete(build.request, results, out);
         }
     }
@@ -310,6 +317,7 @@ impl Model {
             halted: false,
             machine_gone: false,
             stopped: false,
+            got: None,
             wait: None,
             locks: locks::uses(&self.plan, &self.plan.builders[name].locks, worker),
             plan: Arc::clone(&self.plan),

@@ -622,6 +622,20 @@ impl Model {
         found.is_some()
     }
 
+    /// A build of a job has found out what the newest is: that is what its run builds, and those that have started it.
+    pub(super) fn pin(&mut self, request: u64, revision: &str) {
+        let of_job = |job: &Job| job.request == request && !job.over();
+        let mut at = self.runs.iter().position(|run| run.jobs.iter().any(of_job));
+        while let Some(run) = at {
+            let run = &mut self.runs[run];
+            if run.stamp.2.is_empty() {
+                run.stamp.1.get_or_insert_with(|| revision.to_owned());
+            }
+            let parent = run.parent;
+            at = parent.and_then(|(parent, _)| self.at(parent));
+        }
+    }
+
     pub(super) fn job_due(&mut self, id: u64, now: i64, out: &mut Vec<Fact>) {
         let (at, number) = self.place(id).unwrap();
         let run = self.runs[at].id;
