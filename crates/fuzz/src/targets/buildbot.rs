@@ -86,7 +86,8 @@ fn door(bytes: &[u8]) {
                 !login.proves(&PasswordDigest::of("nobody knows this")),
                 "nobody gets in by accident"
             );
-            door.refuse().expect("it can be said");
+            // Who says more than is bearable in the same breath hears nothing.
+            assert_eq!(door.refuse().is_ok(), fed.is_ok(), "it can be said");
         }
         if fed.is_err() {
             assert!(
