@@ -1,13 +1,18 @@
-//! The port for Perspective Broker. Whoever connects says who it is, proves it, and is then a worker, or somebody who reports
-//! changes.
+//! The port for Perspective Broker. Whoever connects says who it is, proves it, and is then a worker, somebody who reports
+//! changes, or somebody who tries patches.
 
 mod changes;
+mod tries;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ironmaster_buildbot::pb::{Challenge, ChangesSession, Door, Login, PasswordDigest};
-use ironmaster_model::{PbSecret, Plan};
+use ironmaster_buildbot::{
+    Value,
+    pb::{Challenge, ChangesSession, Door, Login, PasswordDigest, TrySession},
+};
+use ironmaster_model::{PbSecret, Plan, SchedulerKind};
 use ironmaster_wire::Frame;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -19,6 +24,7 @@ use tokio::{
 };
 
 use crate::{Master, session::StockSession};
+use tries::Tester;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 16 * 1024;
@@ -32,6 +38,8 @@ const READ_BYTES: usize = 16 * 1024;
 const PIECES_BETWEEN: usize = 8;
 /// How long to wait when the system has no more file descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How deep a property's value may be nested.
+const DEPTH_MAX: usize = 32;
 
 /// Somebody who may log in and is no worker.
 #[derive(Clone, Debug)]
@@ -46,6 +54,7 @@ pub struct PbUser {
 enum Guest {
     Worker(Box<StockSession>),
     Reporter(Box<ChangesSession>),
+    Tester(Box<Tester>),
 }
 
 impl Master {
@@ -120,6 +129,17 @@ async fn serve(master: Master, mut stream: TcpStream, peer: SocketAddr, reporter
             }
             return;
         }
+        Guest::Tester(tester) => {
+            let user = tester.user.clone();
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = tries::serve(&master, *tester, &mut stream) => ended,
+            };
+            if let Err(reason) = ended {
+                tracing::warn!(%peer, "{user}, who tries a patch, was cut off: {reason}");
+            }
+            return;
+        }
     };
     let (reader, writer) = stream.into_split();
     let (to_master, incoming) = mpsc::channel(PIECES_BETWEEN);
@@ -167,7 +187,16 @@ async fn let_in(
         let session = ChangesSession::admit(door).map_err(|error| error.to_string())?;
         return Ok(Guest::Reporter(Box::new(session)));
     }
-    if let Err(reason) = check(&master.plan(), &login) {
+    let plan = master.plan();
+    if let Some(scheduler) = tester(&plan, &login) {
+        let tester = Tester {
+            user: login.user.clone(),
+            scheduler,
+            session: TrySession::admit(door).map_err(|error| error.to_string())?,
+        };
+        return Ok(Guest::Tester(Box::new(tester)));
+    }
+    if let Err(reason) = check(&plan, &login) {
         master.note_refusal(&peer.to_string(), &login.user, &reason);
         door.refuse().map_err(|error| error.to_string())?;
         while let Some(bytes) = door.poll_send() {
@@ -184,6 +213,19 @@ async fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
         Ok(sent) => sent.map_err(|error| error.to_string()),
         Err(_) => Err("it takes nothing of what is sent".to_owned()),
     }
+}
+
+/// The try scheduler that has this user.
+fn tester(plan: &Plan, login: &Login) -> Option<String> {
+    plan.schedulers.values().find_map(|scheduler| {
+        let SchedulerKind::Try(tries) = &scheduler.kind else {
+            return None;
+        };
+        let secret = tries.pb_users.get(&login.user)?;
+        login
+            .proves(&PasswordDigest::from_md5(secret.0))
+            .then(|| scheduler.name.clone())
+    })
 }
 
 /// Whether the worker is configured, and its password right. The reason does not tell which of both is wrong.
@@ -223,4 +265,28 @@ async fn write(mut writer: OwnedWriteHalf, mut from_master: mpsc::Receiver<Box<F
         }
     }
     let _ = timeout(STALL_TIME, writer.shutdown()).await;
+}
+
+/// A property's value. Nothing that names an object is one.
+fn json(value: &Value, depth: usize) -> Option<serde_json::Value> {
+    let depth = depth.checked_sub(1)?;
+    Some(match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(truth) => json!(truth),
+        Value::Int(number) => json!(i64::try_from(*number).ok()?),
+        Value::Float(number) => json!(number),
+        Value::Bytes(_) | Value::Text(_) => json!(value.as_text()?),
+        Value::List(items) | Value::Tuple(items) => {
+            let items: Option<Vec<_>> = items.iter().map(|item| json(item, depth)).collect();
+            json!(items?)
+        }
+        Value::Dict(entries) => {
+            let entries: Option<serde_json::Map<_, _>> = entries
+                .iter()
+                .map(|(key, value)| Some((key.as_text()?.into_owned(), json(value, depth)?)))
+                .collect();
+            json!(entries?)
+        }
+        _ => return None,
+    })
 }

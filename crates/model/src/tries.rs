@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::PbSecret;
+
 /// Where a try scheduler has its jobs from; the API is always one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TryDef {
@@ -14,4 +16,7 @@ pub struct TryDef {
     /// themselves are never kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users: BTreeMap<String, String>,
+    /// The same passwords, as the login of Perspective Broker needs them.
+    #[serde(skip)]
+    pub pb_users: BTreeMap<String, PbSecret>,
 }

@@ -298,8 +298,8 @@ pub(crate) fn plan() -> Plan {
             "try",
             vec!["quick".into()],
             SchedulerKind::Try(TryDef {
-                jobdir: None,
                 users: BTreeMap::from([("ann".into(), hex::encode(Sha256::digest(TESTER)))]),
+                ..TryDef::default()
             }),
         ),
         scheduler(

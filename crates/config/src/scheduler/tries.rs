@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ironmaster_model::TryDef;
+use ironmaster_model::{PbSecret, TryDef};
 
 use crate::{
     checker::{Checker, Section, Span},
@@ -33,14 +33,21 @@ pub(super) fn tries(
         }
         Some(path)
     });
+    let (users, pb_users) = users(checker, section, title);
     TryDef {
         jobdir,
-        users: users(checker, section, title),
+        users,
+        pb_users,
     }
 }
 
-fn users(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> BTreeMap<String, String> {
-    let mut users = BTreeMap::new();
+/// Users with what is kept of their passwords: one for HTTP, one for Perspective Broker.
+fn users(
+    checker: &mut Checker<'_>,
+    section: &Section<'_>,
+    title: &str,
+) -> (BTreeMap<String, String>, BTreeMap<String, PbSecret>) {
+    let (mut users, mut pb_users) = (BTreeMap::new(), BTreeMap::new());
     let mut places: BTreeMap<String, Span> = BTreeMap::new();
     for mut section in checker.sections(section.get("user"), "a user", &keys::TRY_USER) {
         let name = checker.text(&section, "name");
@@ -68,7 +75,9 @@ fn users(checker: &mut Checker<'_>, section: &Section<'_>, title: &str) -> BTree
             checker.duplicate("user", &name, first);
             continue;
         }
-        users.insert(name.value, password.unwrap_or_default().sha256);
+        let password = password.unwrap_or_default();
+        users.insert(name.value.clone(), password.sha256);
+        pb_users.insert(name.value, password.pb);
     }
-    users
+    (users, pb_users)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    fleet::{Fleet, word, worker_sections},
+    fleet::{Fleet, free_port, word, worker_sections},
     witness::git,
 };
 
@@ -37,8 +37,8 @@ pub(crate) fn fleet() -> Fleet {
     fleet
 }
 
-/// The stock client, from a clone with an uncommitted change, over a `ssh` that runs the command on this machine.
-fn stock_try(fleet: &Fleet) {
+/// The stock client, and a clone of the repository with an uncommitted change.
+fn stock(fleet: &Fleet) -> (PathBuf, PathBuf) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/buildbot.sh");
     let found = Command::new(script).output().expect("the script can be started");
     assert!(
@@ -48,15 +48,21 @@ fn stock_try(fleet: &Fleet) {
     );
     let programs = String::from_utf8(found.stdout).expect("a path");
     let buildbot = PathBuf::from(programs.trim()).join("buildbot");
-    let ssh = fleet.path("ssh");
-    fs::write(&ssh, "#!/bin/sh\nshift 3\nexec \"$@\"\n").expect("the directory is ours");
-    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let clone = fleet.path("clone");
     git(
         &fleet.path(""),
         &["clone", "--quiet", word(&fleet.path("repository")), "clone"],
     );
     fs::write(clone.join("hello"), "one\ntwo\n").expect("the directory is ours");
+    (buildbot, clone)
+}
+
+/// The stock client over a `ssh` that runs the command on this machine.
+fn stock_try(fleet: &Fleet) {
+    let (buildbot, clone) = stock(fleet);
+    let ssh = fleet.path("ssh");
+    fs::write(&ssh, "#!/bin/sh\nshift 3\nexec \"$@\"\n").expect("the directory is ours");
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let output = Command::new(&buildbot)
         .current_dir(&clone)
         .args([
@@ -162,4 +168,67 @@ async fn a_job_is_built_once_though_the_master_dies_before_it_is_put_away() {
     built_once(&fleet).await;
     assert!(fleet.stop_master().await.success());
     fleet.fsck();
+}
+
+/// `buildbot try --connect=pb` hands a patch in over Perspective Broker, and sees how its build ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stock_client_watches_over_perspective_broker() {
+    let mut fleet = fleet();
+    let port = free_port();
+    let configured = fs::read_to_string(fleet.path("ci.toml")).expect("it was written");
+    fs::write(
+        fleet.path("ci.toml"),
+        format!("{configured}[pb]\nlisten = \"127.0.0.1:{port}\"\n"),
+    )
+    .expect("the directory is ours");
+    fleet.start_master().await;
+    fleet.spawn_worker("w1");
+    let (buildbot, clone) = stock(&fleet);
+    let ask = |password: &str, arguments: &[&str]| {
+        Command::new(&buildbot)
+            .current_dir(&clone)
+            .args(["try", "--connect=pb", &format!("--master=127.0.0.1:{port}")])
+            .args(["--username=ann", &format!("--passwd={password}"), "--vc=git"])
+            .args(["--branch=main", "--property=flavour=salty"])
+            .args(arguments)
+            .output()
+            .expect("the stock client can be started")
+    };
+    let said = |output: &std::process::Output| {
+        let words = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        String::from_utf8_lossy(&words).into_owned()
+    };
+
+    let names = ask(PASSWORD, &["--get-builder-names"]);
+    let listed = said(&names).lines().any(|line| line.trim() == "b");
+    assert!(names.status.success() && listed, "{names:?}");
+
+    let good = ask(PASSWORD, &["--builder=b", "--wait", "--comment=is it two?"]);
+    assert!(good.status.success(), "{}\n{}", said(&good), fleet.evidence());
+    assert!(said(&good).contains("b: success"), "{}", said(&good));
+    let build = &fleet.builds_of(1).await[0];
+    let id = build["buildid"].as_u64().expect("an id");
+    assert_eq!(fleet.output(id, "show").await, "one\ntwo\nsalty\n");
+    let buildsets = fleet.list("/api/v2/buildsets", "buildsets").await;
+    assert_eq!(buildsets[0]["reason"], "'try' job by user ann (is it two?)");
+
+    // What cannot be tried is said to who asks, and nothing is queued; neither is it for a stranger.
+    let unknown = ask(PASSWORD, &["--builder=nosuch"]);
+    assert!(
+        said(&unknown).contains("cannot build nosuch; its builders are b"),
+        "{}",
+        said(&unknown)
+    );
+    let stranger = ask("not-the-password-of-ann", &["--builder=b"]);
+    assert!(!stranger.status.success(), "{}", said(&stranger));
+    let buildsets = fleet.list("/api/v2/buildsets", "buildsets").await;
+    assert_eq!(buildsets.len(), 1, "{buildsets:?}");
+
+    // A build that fails is told as one.
+    fs::write(clone.join("hello"), "one\n").expect("the directory is ours");
+    git(&clone, &["rm", "--quiet", "--cached", "hello"]);
+    fs::remove_file(clone.join("hello")).expect("it was there");
+    let bad = ask(PASSWORD, &["--builder=b", "--wait"]);
+    assert!(!bad.status.success(), "{}", said(&bad));
+    assert!(said(&bad).contains("b: failure"), "{}", said(&bad));
 }

@@ -1,21 +1,15 @@
 //! `buildbot sendchange`: changes that somebody reports over Perspective Broker.
 
-use ironmaster_buildbot::{
-    Value,
-    pb::{ChangesEvent, ChangesSession, SentChange},
-};
+use ironmaster_buildbot::pb::{ChangesEvent, ChangesSession, SentChange};
 use ironmaster_engine::{Input, NewChange};
 use ironmaster_model::{Properties, Timestamp};
-use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-use super::{READ_BYTES, send};
+use super::{DEPTH_MAX, READ_BYTES, json, send};
 use crate::Master;
 
 /// The last moment that a change may have: the end of the year 9999, in seconds since 1970.
 const SECONDS_MAX: f64 = 253_402_300_799.0;
-/// How deep a property's value may be nested.
-const DEPTH_MAX: usize = 32;
 
 /// Until the other side has no more to report. Each change is answered once it is durable.
 pub(super) async fn serve(
@@ -92,28 +86,4 @@ fn read(change: SentChange) -> Result<NewChange, String> {
         ..NewChange::default()
     };
     Ok(new)
-}
-
-/// A property's value. Nothing that names an object is one.
-fn json(value: &Value, depth: usize) -> Option<serde_json::Value> {
-    let depth = depth.checked_sub(1)?;
-    Some(match value {
-        Value::None => serde_json::Value::Null,
-        Value::Bool(truth) => json!(truth),
-        Value::Int(number) => json!(i64::try_from(*number).ok()?),
-        Value::Float(number) => json!(number),
-        Value::Bytes(_) | Value::Text(_) => json!(value.as_text()?),
-        Value::List(items) | Value::Tuple(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| json(item, depth)).collect();
-            json!(items?)
-        }
-        Value::Dict(entries) => {
-            let entries: Option<serde_json::Map<_, _>> = entries
-                .iter()
-                .map(|(key, value)| Some((key.as_text()?.into_owned(), json(value, depth)?)))
-                .collect();
-            json!(entries?)
-        }
-        _ => return None,
-    })
 }
