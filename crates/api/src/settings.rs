@@ -73,7 +73,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 4096,
+            connections: 16 * 1024,
             body_bytes: 16 * 1024 * 1024,
             anonymous_body_bytes: 64 * 1024,
             hook_body_bytes: 1024 * 1024,

@@ -23,11 +23,13 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     admin, catalogue, database,
     failure::{Failure, colors},
+    limits,
 };
 
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
     let loaded = catalogue::load(config)?;
     log_to_stderr(loaded.settings.log_level);
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
