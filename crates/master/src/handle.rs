@@ -96,10 +96,15 @@ impl Master {
         Ok(())
     }
 
-    /// Jobs that a try scheduler's job directory has brought lately and that were refused, oldest first. A restart forgets them;
+    /// Jobs that a try scheduler's job directory, or Perspective Broker, has brought lately and that were refused, oldest first. A restart forgets them;
     /// the files stay in the directory.
     pub fn refused_jobs(&self, scheduler: &str) -> Vec<RefusedJob> {
         self.inner.sources.refused.of(scheduler)
+    }
+
+    /// Keeps in mind that a job was refused whose sender cannot be told why.
+    pub(crate) fn note_refused_job(&self, scheduler: &str, reason: &str) {
+        self.inner.sources.refused.add(scheduler, None, reason);
     }
 
     /// Builds what a build built once more.

@@ -32,8 +32,8 @@ const REFUSED_MAX: usize = 20;
 /// A job that was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedJob {
-    /// The file's name, now in `bad`.
-    pub file: String,
+    /// The file's name, now in `bad`. None: it came over Perspective Broker.
+    pub file: Option<String>,
     /// Why, for people.
     pub reason: String,
     /// When, in seconds since 1970.
@@ -53,7 +53,14 @@ impl Refused {
             .unwrap_or_default()
     }
 
-    fn add(&self, scheduler: &str, job: RefusedJob) {
+    /// Keeps a job in mind that is refused now.
+    pub(crate) fn add(&self, scheduler: &str, file: Option<&str>, reason: &str) {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let job = RefusedJob {
+            file: file.map(str::to_owned),
+            reason: reason.to_owned(),
+            at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+        };
         let mut refused = self.0.lock().expect("no panic while holding the lock");
         let jobs = refused.entry(scheduler.to_owned()).or_default();
         jobs.push_back(job);
@@ -253,15 +260,7 @@ impl Jobdir {
             reason,
             "a job is refused; it is in the folder `bad` of the job directory"
         );
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        sources.refused.add(
-            &self.scheduler,
-            RefusedJob {
-                file: name.to_owned(),
-                reason: reason.to_owned(),
-                at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
-            },
-        );
+        sources.refused.add(&self.scheduler, Some(name), reason);
         Ok(())
     }
 

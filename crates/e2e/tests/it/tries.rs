@@ -184,15 +184,19 @@ async fn the_stock_client_watches_over_perspective_broker() {
     fleet.start_master().await;
     fleet.spawn_worker("w1");
     let (buildbot, clone) = stock(&fleet);
-    let ask = |password: &str, arguments: &[&str]| {
-        Command::new(&buildbot)
+    let asks = |password: &str, arguments: &[&str]| {
+        let mut command = Command::new(&buildbot);
+        command
             .current_dir(&clone)
             .args(["try", "--connect=pb", &format!("--master=127.0.0.1:{port}")])
             .args(["--username=ann", &format!("--passwd={password}"), "--vc=git"])
             .args(["--branch=main", "--property=flavour=salty"])
-            .args(arguments)
-            .output()
-            .expect("the stock client can be started")
+            .args(arguments);
+        command
+    };
+    let ask = |password: &str, arguments: &[&str]| {
+        let output = asks(password, arguments).output();
+        output.expect("the stock client can be started")
     };
     let said = |output: &std::process::Output| {
         let words = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
@@ -212,15 +216,27 @@ async fn the_stock_client_watches_over_perspective_broker() {
     let buildsets = fleet.list("/api/v2/buildsets", "buildsets").await;
     assert_eq!(buildsets[0]["reason"], "'try' job by user ann (is it two?)");
 
-    // What cannot be tried is said to who asks, and nothing is queued; neither is it for a stranger.
+    // What cannot be tried is queued nowhere, and the master says why: the stock client has no ear for that. Neither is what a
+    // stranger wants.
     let unknown = ask(PASSWORD, &["--builder=nosuch"]);
+    let schedulers = fleet.list("/api/v2/tryschedulers", "tryschedulers").await;
+    let reason = schedulers[0]["refused"][0]["reason"].as_str().unwrap_or_default();
     assert!(
-        said(&unknown).contains("cannot build nosuch; its builders are b"),
-        "{}",
+        reason.contains("cannot build nosuch; its builders are b"),
+        "{schedulers:?} {}",
         said(&unknown)
     );
-    let stranger = ask("not-the-password-of-ann", &["--builder=b"]);
-    assert!(!stranger.status.success(), "{}", said(&stranger));
+    let mut stranger = asks("not-the-password-of-ann", &["--builder=b"])
+        .spawn()
+        .expect("the stock client can be started");
+    fleet
+        .until("the master says who was turned away", async |fleet| {
+            fs::read_to_string(fleet.path("master.log")).is_ok_and(|log| log.contains("a worker was refused"))
+        })
+        .await;
+    // It would wait for ever.
+    stranger.kill().expect("it runs");
+    stranger.wait().expect("it was killed");
     let buildsets = fleet.list("/api/v2/buildsets", "buildsets").await;
     assert_eq!(buildsets.len(), 1, "{buildsets:?}");
 

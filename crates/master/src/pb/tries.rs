@@ -47,7 +47,13 @@ pub(super) async fn serve(master: &Master, mut tester: Tester, stream: &mut TcpS
                         tried = Some(new);
                         tester.session.accept(request, &builders)
                     }
-                    Err(reason) => tester.session.refuse(request, &reason),
+                    Err(reason) => {
+                        let (user, scheduler) = (&tester.user, &tester.scheduler);
+                        tracing::warn!(user, scheduler, reason, "a job is refused");
+                        master.note_refused_job(scheduler, &reason);
+                        // A failure with the reason in it would leave the stock client waiting for ever.
+                        tester.session.decline(request)
+                    }
                 },
                 TryEvent::Watches => Ok(()),
             }
