@@ -86,6 +86,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::starlark::config,
     },
     Target {
+        name: "tac",
+        run: targets::text::tac,
+    },
+    Target {
         name: "try_job",
         run: targets::text::try_job,
     },

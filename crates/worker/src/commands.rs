@@ -24,7 +24,7 @@ use crate::{
     exec::{self, Cause},
     leftovers::Registry,
     paths::Basedir,
-    procs::MARKER,
+    program::{Owner, Program},
     spool::{Spool, SpoolLimits},
     verbs,
 };
@@ -41,25 +41,6 @@ pub(crate) struct Context {
     pub(crate) spool: SpoolLimits,
     /// Tells the connection that some command has something to say.
     pub(crate) wake: Notify,
-}
-
-impl Context {
-    /// The value of a command's marker: this worker's part after those of the workers around it.
-    pub(crate) fn marker(&self, id: CommandId) -> String {
-        let own = self.registry.marker(&id.to_string());
-        match std::env::var(MARKER) {
-            Ok(outer) if !outer.is_empty() => format!("{outer}:{own}"),
-            _ => own,
-        }
-    }
-
-    pub(crate) fn remove_record(&self, id: CommandId) {
-        if let Err(error) = std::fs::remove_file(self.registry.record_path(&id.to_string()))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!("cannot remove the record of command {id}: {error}");
-        }
-    }
 }
 
 /// What is to become of a command once it has ended.
@@ -89,31 +70,33 @@ pub(crate) struct Entry {
     fate: RefCell<Fate>,
 }
 
-impl Entry {
+impl Owner for Entry {
+    fn label(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.context.registry
+    }
+
     /// Adds output and tells the connection.
-    pub(crate) fn push(&self, stream: Stream, data: Bytes) {
+    fn push(&self, stream: Stream, data: Bytes) {
         self.spool.borrow_mut().push(stream, data);
         self.context.wake.notify_one();
     }
 
-    /// A remark of the worker about the command.
-    pub(crate) fn header(&self, text: &str) {
-        self.push(Stream::Header, Bytes::copy_from_slice(text.as_bytes()));
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.spool.borrow().is_full()
     }
 
     /// Waits until the master has confirmed enough.
-    pub(crate) async fn room(&self) {
+    async fn room(&self) {
         while self.is_full() {
             self.room.notified().await;
         }
     }
 
-    /// Waits until the command is to end.
-    pub(crate) async fn stop_asked(&self) -> Cause {
+    async fn stop_asked(&self) -> Cause {
         loop {
             if let Some(cause) = self.stop.borrow_mut().take() {
                 return cause;
@@ -121,7 +104,9 @@ impl Entry {
             self.stop_asked.notified().await;
         }
     }
+}
 
+impl Entry {
     fn stop(&self, cause: Cause) {
         if self.is_running() {
             self.cancelled.store(true, Ordering::Relaxed);
@@ -169,7 +154,10 @@ impl Entry {
     async fn work(&self, verb: Verb) {
         let started = Instant::now();
         let outcome = match verb {
-            Verb::Exec(exec) => exec::run(self, exec, &self.context).await,
+            Verb::Exec(exec) => match Program::native(exec, &self.context.base) {
+                Ok(program) => exec::run(self, program).await,
+                Err(message) => Outcome::StartFailed { message },
+            },
             other => self.perform(other).await,
         };
         tracing::debug!(command = %self.id, ?outcome, "ended");

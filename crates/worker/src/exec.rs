@@ -9,18 +9,18 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use ironmaster_wire::{Ending, Exec, FailureKind, MAX_CHUNK, Outcome, Stream, TimeoutKind};
+use ironmaster_wire::{Ending, FailureKind, MAX_CHUNK, Outcome, Stream, TimeoutKind};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    process::{ChildStderr, ChildStdout, Command},
+    process::Command,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
-    commands::{Context, Entry},
     procs::{self, MARKER},
+    program::{self, Gentle, Limits, Owner, Program},
     spawn,
 };
 
@@ -28,6 +28,8 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long processes that the leader left behind may take to end by themselves.
 const LINGER: Duration = Duration::from_millis(200);
+/// A grace that nobody waits for.
+const LONG: Duration = Duration::from_hours(24 * 365);
 /// How long killed processes may take to vanish before the command is declared over all the same.
 const VANISH: Duration = Duration::from_secs(30);
 
@@ -50,97 +52,86 @@ pub(crate) enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Free,
-    /// The interrupt signal was sent.
+    /// A gentle signal was sent; `next` is the one that follows, or the kill.
     Asked {
-        kill_at: Instant,
+        until: Instant,
+        next: usize,
     },
     Killed,
 }
 
 /// Runs a program to its end; nothing of its process group is alive afterwards.
-pub(crate) async fn run(entry: &Entry, exec: Exec, context: &Context) -> Outcome {
-    let started = match start(entry, &exec, context) {
+pub(crate) async fn run<O: Owner>(owner: &O, program: Program) -> Outcome {
+    let started = match start(owner, program) {
         Ok(started) => started,
         Err(message) => {
-            context.remove_record(entry.id);
+            owner.registry().remove_record(&owner.label());
             return Outcome::StartFailed { message };
         }
     };
     let outcome = started.finish().await;
-    context.remove_record(entry.id);
+    owner.registry().remove_record(&owner.label());
     outcome
 }
 
-fn start<'a>(entry: &'a Entry, exec: &'a Exec, context: &'a Context) -> Result<Running<'a>, String> {
-    let signal = match exec.interrupt_signal.as_str() {
-        "INT" => Signal::INT,
-        "TERM" => Signal::TERM,
-        "KILL" => Signal::KILL,
-        other => {
-            return Err(format!(
-                "interrupt_signal is {other:?}; it must be INT, TERM or KILL"
-            ));
-        }
-    };
-    let Some((program, arguments)) = exec.argv.split_first() else {
-        return Err("argv is empty; it must name a program".into());
-    };
-    let workdir = context
-        .base
-        .lexical(&exec.workdir)
-        .map_err(|failure| failure.message)?;
+fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String> {
+    let Program {
+        mut command,
+        workdir,
+        stdin,
+        terminal,
+        log_env,
+        limits,
+    } = program;
+    let name = command.as_std().get_program().to_owned();
     std::fs::create_dir_all(&workdir)
         .map_err(|error| format!("cannot make the folder {}: {error}", workdir.display()))?;
-    let mut command = Command::new(program);
     command
-        .args(arguments)
         .current_dir(&workdir)
-        .env_remove(crate::TOKEN_VARIABLE);
-    for (name, value) in &exec.env {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(format!("{name:?} cannot name an environment variable"));
-        }
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.env(MARKER, context.marker(entry.id));
-    command.stdin(if exec.initial_stdin.is_some() {
-        Stdio::piped()
+        .env_remove(crate::TOKEN_VARIABLE)
+        .env(MARKER, owner.registry().command_marker(&owner.label()));
+    let screen = if terminal {
+        let no_terminal = |error: io::Error| format!("cannot make a terminal: {error}");
+        let (ours, theirs) = program::terminal().map_err(no_terminal)?;
+        let theirs = || theirs.try_clone().map(Stdio::from).map_err(no_terminal);
+        command.stdin(theirs()?).stdout(theirs()?).stderr(theirs()?);
+        Some(ours)
     } else {
-        Stdio::null()
-    });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    if exec.log_env {
-        entry.header(&environment(&command));
+        command.stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        None
+    };
+    if log_env {
+        owner.header(&environment(&command));
     }
-    let record = context
-        .registry
-        .new_record(&entry.id.to_string())
-        .map_err(|error| {
-            format!(
-                "cannot record the command in {}: {error}",
-                context.base.state().display()
-            )
-        })?;
-    let mut child = spawn::spawn(command, record)
-        .map_err(|error| format!("cannot run {program:?} in {}: {error}", workdir.display()))?;
+    let record = owner.registry().new_record(&owner.label()).map_err(|error| {
+        format!(
+            "cannot record the command in {}: {error}",
+            owner.registry().folder().display()
+        )
+    })?;
+    let mut child = spawn::spawn(command, record, terminal).map_err(|error| {
+        format!(
+            "cannot run {:?} in {}: {error}",
+            name.to_string_lossy(),
+            workdir.display()
+        )
+    })?;
     let now = Instant::now();
     let group = child
         .id()
         .and_then(|pid| Pid::from_raw(pid as i32))
         .ok_or("the process has no number")?;
-    let stdin = child
-        .stdin
-        .take()
-        .zip(exec.initial_stdin.clone())
-        .map(|(mut stdin, text)| {
-            // A program that does not read its input to the end is within its rights.
-            tokio::task::spawn_local(async move {
-                let _ = stdin.write_all(text.as_bytes()).await;
-            })
-        });
+    let stdin = child.stdin.take().zip(stdin).map(|(mut stdin, text)| {
+        // A program that does not read its input to the end is within its rights.
+        tokio::task::spawn_local(async move {
+            let _ = stdin.write_all(text.as_bytes()).await;
+        })
+    });
     for pipe in [
         child.stdout.as_ref().map(rustix_fd),
         child.stderr.as_ref().map(rustix_fd),
@@ -152,12 +143,13 @@ fn start<'a>(entry: &'a Entry, exec: &'a Exec, context: &'a Context) -> Result<R
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, 4 * MAX_CHUNK);
     }
     Ok(Running {
-        entry,
-        exec,
-        context,
-        signal,
+        owner,
+        limits,
         group,
-        stdout: Reader::new(child.stdout.take()),
+        stdout: match screen {
+            Some(screen) => Reader::new(Some(screen)),
+            None => Reader::new(child.stdout.take()),
+        },
         stderr: Reader::new(child.stderr.take()),
         child,
         stdin,
@@ -191,15 +183,15 @@ fn environment(command: &Command) -> String {
 }
 
 /// One of the command's output pipes.
-struct Reader<P> {
-    pipe: Option<P>,
+struct Reader {
+    pipe: Option<Box<dyn AsyncRead + Unpin>>,
     buffer: BytesMut,
 }
 
-impl<P: AsyncRead + Unpin> Reader<P> {
-    fn new(pipe: Option<P>) -> Self {
+impl Reader {
+    fn new(pipe: Option<impl AsyncRead + Unpin + 'static>) -> Self {
         Self {
-            pipe,
+            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn AsyncRead + Unpin>),
             buffer: BytesMut::new(),
         }
     }
@@ -222,15 +214,13 @@ impl<P: AsyncRead + Unpin> Reader<P> {
     }
 }
 
-struct Running<'a> {
-    entry: &'a Entry,
-    exec: &'a Exec,
-    context: &'a Context,
-    signal: Signal,
+struct Running<'a, O> {
+    owner: &'a O,
+    limits: Limits,
     group: Pid,
     child: tokio::process::Child,
-    stdout: Reader<ChildStdout>,
-    stderr: Reader<ChildStderr>,
+    stdout: Reader,
+    stderr: Reader,
     stdin: Option<JoinHandle<()>>,
     started: Instant,
     last_output: Instant,
@@ -241,7 +231,7 @@ struct Running<'a> {
     exited: Option<io::Result<ExitStatus>>,
 }
 
-impl Running<'_> {
+impl<O: Owner> Running<'_, O> {
     async fn finish(mut self) -> Outcome {
         let mut drain_until = None;
         loop {
@@ -251,11 +241,11 @@ impl Running<'_> {
                 break;
             }
             // While the spool is full the program waits for us: that is neither silence nor an open end.
-            let full = self.entry.is_full() && !dropped;
+            let full = self.owner.is_full() && !dropped;
             if self.exited.is_some() && drain_until.is_none() {
                 // What was asked to end has its grace, also after the leader has gone.
                 drain_until = Some(match self.phase {
-                    Phase::Asked { kill_at } => kill_at + DRAIN,
+                    Phase::Asked { until, .. } => until + DRAIN,
                     Phase::Free | Phase::Killed => Instant::now() + DRAIN,
                 });
             }
@@ -264,8 +254,8 @@ impl Running<'_> {
                 data = self.stdout.read(), if !full && self.stdout.pipe.is_some() => self.take(Stream::Stdout, data),
                 data = self.stderr.read(), if !full && self.stderr.pipe.is_some() => self.take(Stream::Stderr, data),
                 status = self.child.wait(), if self.exited.is_none() => self.exited = Some(status),
-                cause = self.entry.stop_asked() => self.end(cause),
-                () = self.entry.room(), if full => {
+                cause = self.owner.stop_asked() => self.end(cause),
+                () = self.owner.room(), if full => {
                     self.last_output = Instant::now();
                     drain_until = None;
                 }
@@ -280,25 +270,26 @@ impl Running<'_> {
             stdin.abort();
         }
         self.clear_group().await;
+        if let Some(Ok(status)) = &self.exited {
+            self.owner.exited(status.code());
+        }
         self.outcome()
     }
 
     /// The next moment at which something has to be done.
     fn deadline(&self, full: bool, drain_until: Option<Instant>) -> Option<Instant> {
         let free = self.cause.is_none() && self.exited.is_none();
-        let after = |from: Instant, limit: Option<u64>| {
-            limit
-                .filter(|_| free)
-                .and_then(|limit| from.checked_add(Duration::from_millis(limit)))
+        let after = |from: Instant, limit: Option<Duration>| {
+            limit.filter(|_| free).and_then(|limit| from.checked_add(limit))
         };
-        let kill_at = match self.phase {
-            Phase::Asked { kill_at } => Some(kill_at),
+        let asked_until = match self.phase {
+            Phase::Asked { until, .. } => Some(until),
             Phase::Free | Phase::Killed => None,
         };
         [
-            after(self.last_output, self.exec.timeout_silence_ms.filter(|_| !full)),
-            after(self.started, self.exec.timeout_total_ms),
-            kill_at,
+            after(self.last_sign(), self.limits.silence.filter(|_| !full)),
+            after(self.started, self.limits.total),
+            asked_until,
             drain_until,
         ]
         .into_iter()
@@ -306,23 +297,37 @@ impl Running<'_> {
         .min()
     }
 
+    fn last_sign(&self) -> Instant {
+        self.owner
+            .last_sign()
+            .map_or(self.last_output, |sign| sign.max(self.last_output))
+    }
+
     /// Does what is due. Says whether to go on reading.
     fn on_time(&mut self, full: bool, drain_until: &mut Option<Instant>) -> bool {
         let now = Instant::now();
-        if let Phase::Asked { kill_at } = self.phase
-            && now >= kill_at
+        if let Phase::Asked { until, next } = self.phase
+            && now >= until
         {
-            self.entry
-                .header("still running after the grace period: killed\n");
-            self.kill();
+            if let Some(gentle) = self.limits.ending.get(next).cloned() {
+                self.owner.header(&format!(
+                    "still running after the grace period: {}",
+                    told(&gentle)
+                ));
+                self.ask(&gentle, next, gentle.grace);
+            } else {
+                self.owner
+                    .header("still running after the grace period: killed\n");
+                self.kill();
+            }
         }
         if !full && drain_until.is_some_and(|until| now >= until) {
             if self.phase == Phase::Killed {
                 // Only a process that left the session and its marker behind can still hold the pipe.
-                self.entry.header("a process that could not be found still holds the output; what it prints is not recorded\n");
+                self.owner.header("a process that could not be found still holds the output; what it prints is not recorded\n");
                 return false;
             }
-            self.entry.header(&format!(
+            self.owner.header(&format!(
                 "the command ended {} s ago, but processes that it left behind hold its output: killed\n",
                 DRAIN.as_secs()
             ));
@@ -330,17 +335,16 @@ impl Running<'_> {
             *drain_until = Some(now + DRAIN);
         }
         if self.cause.is_none() && self.exited.is_none() {
-            let passed = |from: Instant, limit: Option<u64>| {
-                limit.filter(|limit| now.duration_since(from) >= Duration::from_millis(*limit))
+            let passed = |from: Instant, limit: Option<Duration>| {
+                limit.filter(|limit| now.duration_since(from) >= *limit)
             };
-            if let Some(limit) = passed(self.started, self.exec.timeout_total_ms) {
-                self.entry.header(&format!("running for {} s: ", seconds(limit)));
+            if let Some(limit) = passed(self.started, self.limits.total) {
+                self.owner
+                    .header(&format!("running for {} s: ", limit.as_secs_f64()));
                 self.end(Cause::Timeout(TimeoutKind::Total));
-            } else if let Some(limit) =
-                passed(self.last_output, self.exec.timeout_silence_ms.filter(|_| !full))
-            {
-                self.entry
-                    .header(&format!("no output for {} s: ", seconds(limit)));
+            } else if let Some(limit) = passed(self.last_sign(), self.limits.silence.filter(|_| !full)) {
+                self.owner
+                    .header(&format!("no output for {} s: ", limit.as_secs_f64()));
                 self.end(Cause::Timeout(TimeoutKind::Silence));
             }
         }
@@ -353,17 +357,17 @@ impl Running<'_> {
         }
         self.last_output = Instant::now();
         let room = self
-            .exec
-            .max_output_bytes
+            .limits
+            .max_output
             .map_or(u64::MAX, |limit| limit - self.printed);
         let too_much = data.len() as u64 > room;
         if too_much {
             data.truncate(room as usize);
         }
         self.printed += data.len() as u64;
-        self.entry.push(stream, data);
+        self.owner.push(stream, data);
         if too_much {
-            self.entry
+            self.owner
                 .header(&format!("more than {} bytes of output: ", self.printed));
             self.end(Cause::OutputLimit);
         }
@@ -379,48 +383,43 @@ impl Running<'_> {
             self.kill();
             return;
         }
-        let grace = match &cause {
-            Cause::Interrupt(_) | Cause::Timeout(_) => Duration::from_millis(self.exec.grace_ms),
-            Cause::Stop(limit) => Duration::from_millis(self.exec.grace_ms).min(*limit),
+        let gentle = self.limits.ending.first().cloned();
+        let grace = gentle.as_ref().map_or(Duration::ZERO, |gentle| match &cause {
+            Cause::Interrupt(_) | Cause::Timeout(_) => gentle.grace,
+            Cause::Stop(limit) => gentle.grace.min(*limit),
             Cause::OutputLimit | Cause::Lease | Cause::Drop => Duration::ZERO,
-        };
+        });
         match &cause {
-            Cause::Interrupt(reason) => self.entry.header(&format!("interrupted ({reason})")),
-            Cause::Lease => self.entry.header("not heard from the master for the lease"),
+            Cause::Interrupt(reason) => self.owner.header(&format!("interrupted ({reason})")),
+            Cause::Lease => self.owner.header("not heard from the master for the lease"),
             _ => {}
         }
-        if grace.is_zero() || self.signal == Signal::KILL {
-            if self.phase != Phase::Killed {
-                self.entry
-                    .header(if matches!(cause, Cause::Interrupt(_) | Cause::Lease) {
-                        ": killed\n"
+        match gentle.filter(|_| !grace.is_zero()) {
+            None => {
+                if self.phase != Phase::Killed {
+                    self.owner
+                        .header(if matches!(cause, Cause::Interrupt(_) | Cause::Lease) {
+                            ": killed\n"
+                        } else {
+                            "killed\n"
+                        });
+                }
+                self.kill();
+            }
+            Some(gentle) => {
+                if let Phase::Asked { until, .. } = &mut self.phase {
+                    // Asked before; a second request can only make it sooner.
+                    *until = (*until).min(Instant::now() + grace.min(LONG));
+                    self.owner.header("\n");
+                } else if self.phase == Phase::Free {
+                    let text = told(&gentle);
+                    self.owner.header(&if matches!(cause, Cause::Interrupt(_)) {
+                        format!(": {text}")
                     } else {
-                        "killed\n"
+                        text
                     });
-            }
-            self.kill();
-        } else {
-            let now = Instant::now();
-            let mut kill_at = now.checked_add(grace).unwrap_or(now + Duration::from_hours(24));
-            if let Phase::Asked { kill_at: earlier } = self.phase {
-                // Asked before; a second request can only make it sooner.
-                kill_at = kill_at.min(earlier);
-                self.entry.header("\n");
-            } else {
-                let text = format!(
-                    "asked to end with SIG{}, {} s of grace\n",
-                    self.exec.interrupt_signal,
-                    grace.as_secs_f64()
-                );
-                self.entry.header(&if matches!(cause, Cause::Interrupt(_)) {
-                    format!(": {text}")
-                } else {
-                    text
-                });
-                let _ = kill_process_group(self.group, self.signal);
-            }
-            if self.phase != Phase::Killed {
-                self.phase = Phase::Asked { kill_at };
+                    self.ask(&gentle, 0, grace);
+                }
             }
         }
         if matches!(cause, Cause::Drop) {
@@ -430,11 +429,20 @@ impl Running<'_> {
         }
     }
 
+    /// Sends a gentle signal, the one of this number.
+    fn ask(&mut self, gentle: &Gentle, number: usize, grace: Duration) {
+        let _ = kill_process_group(self.group, gentle.signal);
+        self.phase = Phase::Asked {
+            until: Instant::now() + grace.min(LONG),
+            next: number + 1,
+        };
+    }
+
     fn kill(&mut self) {
         self.phase = Phase::Killed;
         // The group may be gone already; then there is nothing to do.
         let _ = kill_process_group(self.group, Signal::KILL);
-        let (registry, id) = (self.context.registry.clone(), self.entry.id.to_string());
+        let (registry, id) = (self.owner.registry().clone(), self.owner.label());
         tokio::task::spawn_blocking(move || registry.kill_marked(&id));
     }
 
@@ -445,13 +453,13 @@ impl Running<'_> {
         // Processes may be dying by themselves, or have been asked to just now.
         let patience = match self.phase {
             Phase::Free => now + LINGER,
-            Phase::Asked { kill_at } => kill_at,
+            Phase::Asked { until, .. } => until,
             Phase::Killed => now,
         };
         let mut pause = Duration::from_millis(2);
         let (group, me) = (self.group, std::process::id() as i32);
         while self.phase == Phase::Killed || test_kill_process_group(group).is_ok() {
-            let (registry, id) = (self.context.registry.clone(), self.entry.id.to_string());
+            let (registry, id) = (self.owner.registry().clone(), self.owner.label());
             let killed = self.phase == Phase::Killed;
             let left = tokio::task::spawn_blocking(move || {
                 let marked = if killed { registry.kill_marked(&id) } else { 0 };
@@ -482,12 +490,12 @@ impl Running<'_> {
             if self.phase != Phase::Killed && Instant::now() < patience {
                 tokio::select! {
                     () = sleep(pause) => {}
-                    cause = self.entry.stop_asked() => self.end(cause),
+                    cause = self.owner.stop_asked() => self.end(cause),
                 }
                 continue;
             }
             if self.phase != Phase::Killed {
-                self.entry.header(&format!(
+                self.owner.header(&format!(
                     "{} processes that the command left behind: killed\n",
                     left.len()
                 ));
@@ -499,8 +507,11 @@ impl Running<'_> {
             if Instant::now() >= deadline.max(patience + LINGER) {
                 let numbers: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
                 let numbers = numbers.join(", ");
-                tracing::error!(command = %self.entry.id, "processes {numbers} cannot be killed");
-                self.entry
+                tracing::error!(
+                    command = self.owner.label(),
+                    "processes {numbers} cannot be killed"
+                );
+                self.owner
                     .header(&format!("processes {numbers} cannot be killed\n"));
                 return;
             }
@@ -548,6 +559,10 @@ impl Running<'_> {
     }
 }
 
-fn seconds(milliseconds: u64) -> f64 {
-    Duration::from_millis(milliseconds).as_secs_f64()
+fn told(gentle: &Gentle) -> String {
+    format!(
+        "asked to end with SIG{}, {} s of grace\n",
+        gentle.name,
+        gentle.grace.as_secs_f64()
+    )
 }

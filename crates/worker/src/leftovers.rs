@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::procs::{self, Process};
+use crate::procs::{self, MARKER, Process};
 
 /// How long killed processes may take to vanish.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,6 +64,28 @@ impl Registry {
     /// The marker of one command's processes, without what encloses it.
     pub(crate) fn marker(&self, id: &str) -> String {
         format!("{}/{}/{id}", self.tag, self.instance)
+    }
+
+    /// The value of a command's marker: this worker's part after those of the workers around it.
+    pub(crate) fn command_marker(&self, id: &str) -> String {
+        let own = self.marker(id);
+        match std::env::var(MARKER) {
+            Ok(outer) if !outer.is_empty() => format!("{outer}:{own}"),
+            _ => own,
+        }
+    }
+
+    /// Where the records are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.running
+    }
+
+    pub(crate) fn remove_record(&self, id: &str) {
+        if let Err(error) = fs::remove_file(self.record_path(id))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("cannot remove the record of command {id}: {error}");
+        }
     }
 
     pub(crate) fn record_path(&self, id: &str) -> PathBuf {

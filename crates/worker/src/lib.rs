@@ -13,15 +13,18 @@ compile_error!("the worker needs Linux for now: it follows processes through /pr
 
 use std::{io, path::PathBuf};
 
+pub mod buildbot;
 mod commands;
 mod exec;
 mod glob;
+mod ground;
 mod guard;
 mod info;
 mod leftovers;
 mod link;
 mod paths;
 mod procs;
+mod program;
 mod run;
 mod spawn;
 mod spool;

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use ironmaster_worker::{Config, GUARD_ARGUMENT, SpoolLimits, TOKEN_VARIABLE, guard, run};
+use ironmaster_worker::{Config, GUARD_ARGUMENT, SpoolLimits, TOKEN_VARIABLE, buildbot, guard, run};
 use tracing::Level;
 
 /// Builds for an Ironmaster master: runs its commands below one folder and sends back what they print.
@@ -76,6 +76,14 @@ struct Arguments {
     log: Level,
 }
 
+/// In the place of a stock Buildbot worker.
+#[derive(Debug, Parser)]
+#[command(name = "ironmaster-worker", version)]
+enum BuildbotArguments {
+    /// Be the worker of a Buildbot master, in the place of buildbot-worker
+    Buildbot(buildbot::Options),
+}
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(GUARD_ARGUMENT) {
@@ -84,20 +92,35 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(arguments.log)
-        .init();
-    match config(arguments).and_then(|config| run(&config).map_err(|error| error.to_string())) {
+    let result = if std::env::args().nth(1).as_deref() == Some("buildbot") {
+        let BuildbotArguments::Buildbot(options) = BuildbotArguments::parse();
+        log(options.log);
+        // Also right after an upgrade has replaced the file.
+        options
+            .settings(PathBuf::from("/proc/self/exe"))
+            .map_err(|error| error.to_string())
+            .and_then(|settings| buildbot::run(&settings).map_err(|error| error.to_string()))
+    } else {
+        let arguments = Arguments::parse();
+        log(arguments.log);
+        config(arguments).and_then(|config| run(&config).map_err(|error| error.to_string()))
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("ironmaster-worker: {problem}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn log(level: Level) {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_max_level(level)
+        .init();
 }
 
 fn config(arguments: Arguments) -> Result<Config, String> {

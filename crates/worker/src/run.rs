@@ -1,17 +1,8 @@
 //! The life of a worker: lock, leftovers, guard, then connection after connection.
 
-use std::{
-    cell::RefCell,
-    fs::{self, File, OpenOptions},
-    io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
 
 use ironmaster_wire::{Capabilities, Hello, Limits, PATH, PROTOCOL_MAX, PROTOCOL_MIN};
-use rustix::fs::{FlockOperation, flock};
 use tokio::{
     net::TcpStream,
     signal::unix::{SignalKind, signal},
@@ -27,10 +18,9 @@ use tokio_tungstenite::{
 use crate::{
     SpoolLimits, WorkerError,
     commands::{Commands, Context},
-    guard, info,
-    leftovers::{Registry, Whose},
+    ground::Ground,
+    info,
     link::{Ended, Link, Memory},
-    paths::Basedir,
     procs,
 };
 
@@ -86,31 +76,12 @@ pub(crate) fn clock() -> Duration {
 
 async fn work(config: &Config) -> Result<(), WorkerError> {
     let address = address(&config.master)?;
-    let broken = |source| WorkerError::Basedir {
-        path: config.basedir.clone(),
-        source,
-    };
-    let base = Basedir::open(&config.basedir).map_err(broken)?;
-    fs::create_dir_all(base.state()).map_err(broken)?;
-    let _lock = lock(&base)?;
-    let tag = tag(&base).map_err(broken)?;
-    let instance = crate::random_hex();
-    let registry = Registry::new(&base.state(), tag.clone(), instance.clone());
-    match registry
-        .kill_leftovers(Whose::AllBut(&instance))
-        .map_err(WorkerError::Leftovers)?
-    {
-        0 => {}
-        count => tracing::warn!("killed {count} processes that an earlier worker left behind"),
-    }
-    let _ = fs::remove_dir_all(base.state().join("spool"));
-    let start_guard = || guard::start(&config.guard, &base.state(), &tag, &instance);
-    let guard = start_guard().map_err(WorkerError::Guard)?;
-
+    let (ground, guard) = Ground::take(&config.basedir, &config.guard)?;
+    let (base, instance) = (&ground.base, &ground.instance);
     let context = Rc::new(Context {
         info: info::gather(base.path(), config.admin.clone(), config.host.clone()),
         base: base.clone(),
-        registry,
+        registry: ground.registry.clone(),
         spool: config.spool,
         wake: tokio::sync::Notify::new(),
     });
@@ -122,26 +93,7 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
     let (stop, mut stopped) = watch::channel(0_u8);
     let mut terminate = signal(SignalKind::terminate()).map_err(WorkerError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WorkerError::Runtime)?;
-    let connections = connections(config, &address, &instance, &commands, &memory, stopped.clone());
-    let watch_guard = async {
-        let mut guard = guard;
-        loop {
-            // Its input stays open as long as the worker lives; `wait` would close it.
-            let _stdin = guard.stdin.take();
-            let status = guard.wait().await;
-            tracing::warn!(?status, "the guard has ended; starting another one");
-            sleep(Duration::from_secs(1)).await;
-            match start_guard() {
-                Ok(new) => guard = new,
-                Err(error) => {
-                    tracing::error!(
-                        "cannot start a guard: {error}; commands may outlive a worker that is killed"
-                    );
-                    std::future::pending::<()>().await;
-                }
-            }
-        }
-    };
+    let connections = connections(config, &address, instance, &commands, &memory, stopped.clone());
     let watch_signals = async {
         loop {
             tokio::select! {
@@ -162,7 +114,7 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
         _ = stopped.wait_for(|level| *level > 1) => Ok(()),
         () = watch_signals => Ok(()),
         () = watch_lease(&commands, &memory) => Ok(()),
-        () = watch_guard => Ok(()),
+        () = ground.keep_guard(guard) => Ok(()),
     }
 }
 
@@ -296,14 +248,14 @@ impl State {
 }
 
 /// Doubles from the shortest to the longest pause. Jitter keeps a fleet from coming back all at once.
-struct Backoff {
-    shortest: Duration,
-    longest: Duration,
-    next: Duration,
+pub(crate) struct Backoff {
+    pub(crate) shortest: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) next: Duration,
 }
 
 impl Backoff {
-    fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next.min(self.longest);
         self.next = (pause * 2).min(self.longest);
         let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
@@ -383,86 +335,4 @@ async fn connect(address: &Address) -> Result<WebSocketStream<TcpStream>, String
     timeout(CONNECT_TIMEOUT, attempt)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())))
-}
-
-/// Takes the base directory for this process alone.
-fn lock(base: &Basedir) -> Result<File, WorkerError> {
-    let path = base.state().join("lock");
-    let broken = |source| WorkerError::Basedir {
-        path: path.clone(),
-        source,
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(broken)?;
-    let mut tries = 0;
-    let holder = loop {
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        let mut holder = String::new();
-        let _ = file
-            .rewind()
-            .and_then(|()| (&mut file).take(64).read_to_string(&mut holder));
-        match locked {
-            Ok(()) => break holder,
-            // A command that a killed worker was just giving birth to still shares its lock; it is about to die.
-            Err(rustix::io::Errno::WOULDBLOCK) if tries < 500 && !is_running(&holder) => {
-                tries += 1;
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(WorkerError::InUse {
-                    path: base.path().to_owned(),
-                    holder: holder.split_whitespace().next().unwrap_or("unknown").to_owned(),
-                });
-            }
-            Err(error) => return Err(broken(error.into())),
-        }
-    };
-    wait_for_predecessor(&holder);
-    let me = procs::Process::read(std::process::id() as i32);
-    file.set_len(0).and_then(|()| file.rewind()).map_err(broken)?;
-    writeln!(file, "{} {}", std::process::id(), me.map_or(0, |me| me.start)).map_err(broken)?;
-    Ok(file)
-}
-
-/// A process that is killed gives its locks back a moment before the kernel kills the children that asked for it.
-/// So the lock alone does not say that no new leader is about to be born: the holder must be dead.
-fn wait_for_predecessor(holder: &str) {
-    for _ in 0..1000 {
-        if !is_running(holder) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Whether the process that wrote this into the lock file (its number and start time) lives, and is not this one.
-fn is_running(holder: &str) -> bool {
-    let mut parts = holder.split_whitespace();
-    let (Some(Ok(pid)), Some(Ok(start))) = (
-        parts.next().map(str::parse::<i32>),
-        parts.next().map(str::parse::<u64>),
-    ) else {
-        return false;
-    };
-    pid != std::process::id() as i32
-        && procs::Process::read(pid).is_some_and(|process| process.start == start && process.is_alive())
-}
-
-/// Names the base directory in the markers of its processes: random, made once.
-fn tag(base: &Basedir) -> std::io::Result<String> {
-    let path = base.state().join("id");
-    match fs::read_to_string(&path) {
-        Ok(tag) if tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(tag),
-        _ => {
-            let tag = crate::random_hex();
-            fs::write(&path, &tag)?;
-            Ok(tag)
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod proxy;
 mod refusals;
 mod rng;
 mod starlark;
+mod stock_master;
 mod stock_workers;
 mod tries;
 mod trigger;

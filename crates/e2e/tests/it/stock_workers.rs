@@ -24,7 +24,7 @@ impl Protocol {
 }
 
 /// A program of stock Buildbot.
-fn stock(program: &str) -> PathBuf {
+pub(crate) fn stock(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../.tools/buildbot-4.3.0/bin")
         .join(program);

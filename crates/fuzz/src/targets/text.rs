@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ironmaster_config::Report;
 use ironmaster_model::{Catalogue, Properties, Scope, Template};
+use ironmaster_worker::buildbot::tac::{Tac, Value};
 
 /// A configuration.
 pub(crate) fn config(input: &[u8]) {
@@ -91,5 +92,27 @@ pub(crate) fn git(input: &[u8]) {
         let len: usize = texts.iter().map(String::len).sum();
         // A byte that is not UTF-8 becomes three, and so does the end of a text that was cut.
         assert!(len <= 3 * (input.len() + texts.len()), "nothing is made up");
+    }
+}
+
+/// The file of a stock worker.
+pub(crate) fn tac(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let tac = Tac::read(&text);
+    for name in ["basedir", "passwd", "port", "umask"] {
+        let Some(assigned) = tac.get(&[name]) else {
+            continue;
+        };
+        let line = text.lines().nth(assigned.line - 1).unwrap_or_default();
+        assert!(
+            line.trim_start().starts_with(name),
+            "it says where it found something"
+        );
+        if let Value::Text(text) = &assigned.value {
+            assert!(
+                text.len() <= line.len() * 2,
+                "a text is no longer than what it is written as"
+            );
+        }
     }
 }

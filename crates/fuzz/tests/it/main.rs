@@ -78,6 +78,11 @@ fn starlark_configurations() {
 }
 
 #[test]
+fn files_of_stock_workers() {
+    check("tac", 20_000);
+}
+
+#[test]
 fn try_jobs() {
     check("try_job", 20_000);
 }
