@@ -130,7 +130,9 @@ fn one(
             .integer(section, "attempts")
             .and_then(|number| number.try_into().ok())
             .unwrap_or(3),
-        collapse: checker.choice(section, "collapse", &collapse).unwrap_or_default(),
+        collapse: unless_function(section, "collapse")
+            .and_then(|()| checker.choice(section, "collapse", &collapse))
+            .unwrap_or_default(),
         builds_max: checker
             .integer(section, "builds_max")
             .and_then(|number| number.try_into().ok()),
@@ -151,11 +153,13 @@ fn functions(checker: &mut Checker<'_>, section: &Section<'_>) -> BuilderFunctio
         can_start: checker.placed_function(section, "can_start"),
         next_worker: checker.function_instead(section, "prefer"),
         next_build: checker.placed_function(section, "next_build"),
+        priority: checker.placed_function(section, "priority"),
+        collapse: checker.function_instead(section, "collapse"),
     }
 }
 
 /// Nothing if a key has a function where it may have something else.
-fn unless_function(section: &Section<'_>, key: &str) -> Option<()> {
+pub(crate) fn unless_function(section: &Section<'_>, key: &str) -> Option<()> {
     let is_one = section
         .get(key)
         .is_some_and(|value| matches!(value.data, Data::Function(_)));

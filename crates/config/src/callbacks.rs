@@ -4,6 +4,8 @@
 //! answer; the limits on steps and memory say for how long at most.
 
 mod choose;
+mod judge;
+mod question;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, mpsc},
 };
 
-use ironmaster_model::{Asks, Callbacks, Pick};
+use ironmaster_model::{Asks, Callbacks, Opinion, Pick};
 use ironmaster_starlark::{Call, Error, Heap, Host, Limits, Program, Refusal, STACK_BYTES, Source, Value};
 use serde_json::Map;
 
@@ -58,6 +60,8 @@ pub(crate) struct BuilderFunctions {
     pub(crate) can_start: Option<Function>,
     pub(crate) next_worker: Option<Function>,
     pub(crate) next_build: Option<Function>,
+    pub(crate) priority: Option<Function>,
+    pub(crate) collapse: Option<Function>,
 }
 
 impl BuilderFunctions {
@@ -67,6 +71,8 @@ impl BuilderFunctions {
             can_start: self.can_start.is_some(),
             next_worker: self.next_worker.is_some(),
             next_build: self.next_build.is_some(),
+            priority: self.priority.is_some(),
+            collapse: self.collapse.is_some(),
         }
     }
 }
@@ -76,6 +82,8 @@ pub(crate) struct Functions {
     pub(crate) program: Program,
     /// By scheduler.
     pub(crate) change_filters: BTreeMap<String, Function>,
+    /// Those that say priorities, by scheduler.
+    pub(crate) priorities: BTreeMap<String, Function>,
     /// By builder.
     pub(crate) builders: BTreeMap<String, BuilderFunctions>,
     pub(crate) sources: Sources,
@@ -154,6 +162,22 @@ impl Callbacks for Callers {
         let (builder, requests, workers) = (builder.to_owned(), requests.to_vec(), workers.to_vec());
         self.run(move |functions| functions.choose(&builder, &requests, &workers))
             .unwrap_or_else(|| Err(BROKEN.to_owned()))
+    }
+
+    fn judge(
+        &self,
+        builder: &str,
+        scheduler: &str,
+        request: &Map<String, serde_json::Value>,
+        others: &[Map<String, serde_json::Value>],
+    ) -> Opinion {
+        let (builder, scheduler) = (builder.to_owned(), scheduler.to_owned());
+        let (request, others) = (request.clone(), others.to_vec());
+        self.run(move |functions| functions.judge(&builder, &scheduler, &request, &others))
+            .unwrap_or_else(|| Opinion {
+                problem: Some(BROKEN.to_owned()),
+                ..Opinion::default()
+            })
     }
 }
 

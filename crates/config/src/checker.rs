@@ -85,6 +85,8 @@ pub(crate) struct Checker<'c> {
     pub(crate) tokens: BTreeMap<String, String>,
     /// Functions that filter changes, by the scheduler's name.
     pub(crate) change_filters: BTreeMap<String, Function>,
+    /// Functions that say priorities, by the scheduler's name.
+    pub(crate) priorities: BTreeMap<String, Function>,
     /// Functions that are asked about builders, by the builder's name.
     pub(crate) builder_functions: BTreeMap<String, BuilderFunctions>,
     /// Names of schedulers that steps trigger.
@@ -108,6 +110,7 @@ impl<'c> Checker<'c> {
             secret_values: Vec::new(),
             tokens: BTreeMap::new(),
             change_filters: BTreeMap::new(),
+            priorities: BTreeMap::new(),
             builder_functions: BTreeMap::new(),
             triggered: Vec::new(),
             of_repository: false,

@@ -62,16 +62,18 @@ pub(crate) fn check(
     let tokens = std::mem::take(&mut checker.tokens);
     let change_filters = std::mem::take(&mut checker.change_filters);
     let builders_ask = std::mem::take(&mut checker.builder_functions);
+    let priorities = std::mem::take(&mut checker.priorities);
     let (report, texts, sources) = checker.into_report();
     if failed {
         return (None, report);
     }
     let functions = program
-        .filter(|_| !change_filters.is_empty() || !builders_ask.is_empty())
+        .filter(|_| !change_filters.is_empty() || !builders_ask.is_empty() || !priorities.is_empty())
         .map(|program| {
             let functions: Arc<dyn Callbacks> = Arc::new(Callers::new(Functions {
                 program,
                 change_filters,
+                priorities,
                 builders: builders_ask,
                 masked: report.sources.clone(),
                 sources,

@@ -14,6 +14,7 @@ use ironmaster_model::{SchedulerDef, SchedulerKind, definition::FixedSource};
 
 use crate::{
     builder::Builders,
+    builder::unless_function,
     checker::{Checker, Section, Span, Text},
     keys::{self, SectionKeys},
     pipeline::Pipelines,
@@ -103,7 +104,10 @@ pub(crate) fn read(
         } else {
             builder_names(checker, &section, builders)
         };
-        let priority = checker.integer(&section, "priority").unwrap_or(0);
+        let by_function = checker.function_instead(&section, "priority");
+        let priority = unless_function(&section, "priority")
+            .and_then(|()| checker.integer(&section, "priority"))
+            .unwrap_or(0);
         let properties = checker.json_table(&section, "properties");
         // Without a type nobody can say which keys are known.
         let Some(kind) = kind else { continue };
@@ -157,6 +161,10 @@ pub(crate) fn read(
         };
         let change_filter = checker.placed_function(&section, "change_filter");
         let Some(name) = name else { continue };
+        let asks_priority = by_function.is_some();
+        if let Some(function) = by_function {
+            checker.priorities.insert(name.value.clone(), function);
+        }
         if let Some(function) = change_filter {
             checker.change_filters.insert(name.value.clone(), function);
         }
@@ -173,6 +181,7 @@ pub(crate) fn read(
                 builders: asked,
                 pipeline,
                 priority,
+                asks_priority,
                 properties,
                 codebases: together,
                 kind,

@@ -146,6 +146,7 @@ fn plan(size: Size) -> Plan {
         builders: builders.keys().cloned().collect(),
         pipeline: None,
         priority: 0,
+        asks_priority: false,
         codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::Force(ForceDef::default()),
@@ -155,6 +156,7 @@ fn plan(size: Size) -> Plan {
         builders: builders.keys().cloned().collect(),
         pipeline: None,
         priority: 0,
+        asks_priority: false,
         codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind: SchedulerKind::SingleBranch {

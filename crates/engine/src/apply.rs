@@ -62,6 +62,7 @@ impl State {
                 self.queue.forget_asked();
                 self.index_configuration();
                 self.index_collapsible();
+                self.open_all_cases();
                 let schedulers: Vec<SchedulerId> = self.schedulers.keys().copied().collect();
                 for id in schedulers {
                     self.update_timer(id);
@@ -191,11 +192,17 @@ impl State {
                 }
                 self.requests.insert(request.id, request.clone());
                 self.index_queued(request.id);
+                self.open_case(request.id);
             }
-            Event::RequestPrioritised { request, priority } => {
+            Event::RequestPrioritised {
+                request,
+                priority,
+                since,
+            } => {
                 self.unindex_queued(*request);
                 if let Some(record) = self.requests.get_mut(request) {
                     record.priority = *priority;
+                    record.submitted_at = since.unwrap_or(record.submitted_at);
                 }
                 self.index_queued(*request);
             }
@@ -204,6 +211,7 @@ impl State {
                     record.phase = RequestPhase::Queued;
                 }
                 self.index_queued(*request);
+                self.open_case(*request);
             }
             Event::RequestCompleted {
                 request,
@@ -234,6 +242,7 @@ impl State {
                     builder.next_number = builder.next_number.max(build.number + 1);
                 }
                 self.unindex_queued(build.request);
+                self.judging.forget(build.request);
                 if let Some(request) = self.requests.get_mut(&build.request) {
                     request.attempts = build.attempt;
                     request.phase = RequestPhase::Claimed { build: build.id, at };
@@ -439,7 +448,10 @@ impl State {
             return;
         };
         match record.phase {
-            RequestPhase::Queued => self.unindex_queued(id),
+            RequestPhase::Queued => {
+                self.unindex_queued(id);
+                self.judging.forget(id);
+            }
             RequestPhase::Claimed { .. } => {}
             RequestPhase::Complete { .. } => return,
         }

@@ -9,6 +9,7 @@ mod choose;
 mod completed;
 mod configure;
 mod force;
+mod judge;
 pub(crate) mod launch;
 mod lifecycle;
 mod master;
@@ -104,6 +105,11 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
             number,
             verdict,
         } => choose::chosen(tx, builder, number, verdict),
+        Input::Judged {
+            request,
+            config,
+            judgement,
+        } => judge::judged(tx, request, &config, judgement),
         Input::Tick => Ok(tick::tick(tx)),
     };
     match answer {

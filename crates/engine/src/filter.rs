@@ -287,6 +287,7 @@ mod tests {
                     builders: Vec::new(),
                     pipeline: None,
                     priority: 0,
+                    asks_priority: false,
                     codebases: Vec::new(),
                     properties: BTreeMap::new(),
                     kind: SchedulerKind::AnyBranch {

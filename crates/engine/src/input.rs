@@ -10,7 +10,7 @@ use ironmaster_model::{
 };
 use serde_json::{Map, Value};
 
-use crate::Verdict;
+use crate::{Judgement, Verdict};
 
 /// Everything that can change state. Inputs are decided one after another; the list of them explains
 /// the program, and a seed can generate it.
@@ -214,6 +214,15 @@ pub enum Input {
         number: u64,
         /// What they said.
         verdict: Verdict,
+    },
+    /// Functions of the configuration have said what they think of a request. See [`Case`](crate::Case).
+    Judged {
+        /// The request.
+        request: BuildRequestId,
+        /// Digest of the configuration that they are of.
+        config: String,
+        /// What they said.
+        judgement: Judgement,
     },
     /// Time has passed: whatever was due by now happens.
     Tick,

@@ -411,7 +411,11 @@ impl Checker {
             Event::ChangeAdded { change } => self.fresh(Counter::Change, change.id.0),
             Event::BuildsetCreated { buildset } => self.buildset_created(buildset),
             Event::RequestQueued { request } => self.request_queued(request),
-            Event::RequestPrioritised { request, priority } => self.request_prioritised(*request, *priority),
+            Event::RequestPrioritised {
+                request,
+                priority,
+                since,
+            } => self.request_prioritised(*request, *priority, *since),
             Event::RequestRequeued { request } => self.request_requeued(*request),
             Event::RequestCompleted {
                 request,

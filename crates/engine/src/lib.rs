@@ -25,6 +25,7 @@ pub mod filter;
 mod hash;
 pub mod input;
 pub mod invariant;
+mod judging;
 mod pipeline;
 pub mod planted;
 mod queue;
@@ -40,6 +41,7 @@ pub use input::{
     ConnectedWorker, Found, Input, NewChange, Question, Refusal, Reply, RetrySource, StepOutcome, StepReport,
     Trigger, TryJob, TryPatch,
 };
+pub use judging::{Case, Judgement};
 pub use state::{Assignment, LoadError, State};
 pub use tx::Tx;
 pub use watch::{Behind, LockWait, Stuck, Waiting};

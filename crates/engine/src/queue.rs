@@ -27,14 +27,14 @@ use std::{
 
 use ironmaster_model::{BuildId, BuildRequestId, BuilderId, LockScope, ProjectId, Timestamp, WorkerId};
 
-pub(crate) use self::{
-    ask::is_stand_in,
-    locks::{Limit, LockKey, Locks, Need, Obstacle, Uses},
-};
 use self::{
     ask::{Ask, Silence},
     fair::{Fair, Projects, Rank},
     groups::Group,
+};
+pub(crate) use self::{
+    ask::{CANDIDATES_MAX, is_stand_in},
+    locks::{Limit, LockKey, Locks, Need, Obstacle, Uses},
 };
 use crate::planted::{Bug, planted};
 

@@ -24,7 +24,7 @@ pub(crate) use index::dependents;
 pub use load::LoadError;
 pub(crate) use runs::{JobEntry, RunEntry, Runs};
 
-use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
+use crate::{deadlines::Deadlines, filter::Filters, judging::Judging, queue::Queue};
 
 /// Everything that decisions need, in memory: what is active, never history. It is made from rows
 /// ([`State::load`]) and changes by events alone.
@@ -64,6 +64,8 @@ pub struct State {
     /// Pipelines, and their runs that are not complete.
     pub(crate) runs: Runs,
     pub(crate) queue: Queue,
+    /// Requests about which functions of the configuration are asked.
+    pub(crate) judging: Judging,
     pub(crate) deadlines: Deadlines,
     pub(crate) collapsible: BTreeMap<BuilderId, BTreeSet<(u64, BuildRequestId)>>,
     /// Changes and stamps that nothing refers to any more, or not yet. They go when the decision is over.

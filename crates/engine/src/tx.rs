@@ -76,6 +76,11 @@ impl<'a> Tx<'a> {
         self.state.queue.silence(builder, why, self.now);
     }
 
+    /// Functions were asked about a request. Not a fact either.
+    pub(crate) fn judged(&mut self, request: BuildRequestId, problem: Option<String>) {
+        self.state.judging.judged(request, problem);
+    }
+
     pub(crate) fn end_silences(&mut self) {
         self.state.queue.end_silences(self.now);
     }

@@ -125,7 +125,7 @@ fn fields(change: &NewChange) -> Map<String, Value> {
 mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
-    use ironmaster_model::{Callbacks, Pick};
+    use ironmaster_model::{Callbacks, Opinion, Pick};
 
     use super::*;
 
@@ -146,6 +146,16 @@ mod tests {
             _workers: &[Map<String, Value>],
         ) -> Result<Pick, String> {
             Ok(Pick::Nothing("nobody asks".to_owned()))
+        }
+
+        fn judge(
+            &self,
+            _builder: &str,
+            _scheduler: &str,
+            _request: &Map<String, Value>,
+            _others: &[Map<String, Value>],
+        ) -> Opinion {
+            Opinion::default()
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Thread {
     pub(crate) in_force: Arc<InForce>,
     /// Told when functions are to be asked what starts.
     pub(crate) choosing: Arc<Notify>,
+    /// Told when functions are to be asked about requests.
+    pub(crate) judging: Arc<Notify>,
     /// Events that the feed's table keeps for followers who were away.
     pub(crate) feed_events: u64,
     /// What has to be settled before anything is decided again.
@@ -317,6 +319,9 @@ impl Thread {
         }
         if self.state.has_choices() {
             self.choosing.notify_one();
+        }
+        if self.state.has_cases() {
+            self.judging.notify_one();
         }
         self.feed.publish(events);
     }

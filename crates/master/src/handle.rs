@@ -216,12 +216,18 @@ impl Master {
         let why = self
             .inner
             .committer
-            .look(move |state| state.why_waiting(request))
+            .look(move |state| {
+                (
+                    state.why_waiting(request),
+                    state.problem_of(request).map(str::to_owned),
+                )
+            })
             .await
             .ok()?;
         match why {
-            Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. } => None,
-            waiting => Some((waiting.to_string(), waiting.remedy())),
+            (Waiting::Unknown | Waiting::Building { .. } | Waiting::Complete { .. }, _) => None,
+            (waiting, None) => Some((waiting.to_string(), waiting.remedy())),
+            (waiting, Some(problem)) => Some((format!("{waiting}\n{problem}"), waiting.remedy())),
         }
     }
 

@@ -22,6 +22,7 @@ mod feed;
 mod handle;
 mod health;
 mod jobdir;
+mod judging;
 mod leave;
 mod logs;
 mod options;

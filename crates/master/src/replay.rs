@@ -148,6 +148,7 @@ mod tests {
             pipeline: None,
             codebases: Vec::new(),
             priority: 0,
+            asks_priority: false,
             properties: BTreeMap::new(),
             kind: SchedulerKind::AnyBranch {
                 filter: ChangeFilter {

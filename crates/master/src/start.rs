@@ -24,6 +24,7 @@ use crate::{
     feed::Feed,
     handle::{Inner, Master},
     health::HealthCell,
+    judging::Judging,
     leave::Leaving,
     logs::LiveLogs,
     runner::Runner,
@@ -124,6 +125,10 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         committer: committer.clone(),
         wake: Arc::default(),
     });
+    let judging = Arc::new(Judging {
+        committer: committer.clone(),
+        wake: Arc::default(),
+    });
     let sources = Arc::new(Sources {
         committer: committer.clone(),
         reader: reader.clone(),
@@ -154,6 +159,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         functions: Functions::default(),
         in_force: Arc::clone(committer.functions()),
         choosing: Arc::clone(&choosing.wake),
+        judging: Arc::clone(&judging.wake),
         feed_events: options.feed_events,
         unsettled: Unsettled::Nothing,
         next_probe: (Instant::now(), StdDuration::ZERO),
@@ -205,6 +211,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         .map_err(StartError::Begin)?;
     master.spawn(definitions.run());
     master.spawn(choosing.run());
+    master.spawn(judging.run());
     Ok(master)
 }
 

@@ -18,6 +18,26 @@ pub trait Callbacks: Send + Sync {
         requests: &[Map<String, Value>],
         workers: &[Map<String, Value>],
     ) -> Result<Pick, String>;
+
+    /// What is thought of a request that a scheduler has made for a builder, and of older ones of the same builder.
+    fn judge(
+        &self,
+        builder: &str,
+        scheduler: &str,
+        request: &Map<String, Value>,
+        others: &[Map<String, Value>],
+    ) -> Opinion;
+}
+
+/// What functions think of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opinion {
+    /// How urgent it is, if they say so.
+    pub priority: Option<i64>,
+    /// The others that it replaces, as numbers of what they were given.
+    pub replaces: Vec<usize>,
+    /// What failed: text for people, with a traceback.
+    pub problem: Option<String>,
 }
 
 /// What functions have chosen.
@@ -64,6 +84,10 @@ pub struct Asks {
     pub next_worker: bool,
     /// Which of several requests goes next.
     pub next_build: bool,
+    /// How urgent a request is.
+    pub priority: bool,
+    /// Whether a new request replaces an older one.
+    pub collapse: bool,
 }
 
 impl Asks {

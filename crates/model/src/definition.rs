@@ -251,6 +251,9 @@ pub struct SchedulerDef {
     pub pipeline: Option<String>,
     /// Priority of its requests; higher goes first.
     pub priority: i64,
+    /// Whether a function of the configuration ([`Plan::callbacks`]) says the priority.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_priority: bool,
     /// Properties of its buildsets (source `Scheduler`).
     pub properties: BTreeMap<String, Value>,
     /// Code bases that it builds together. Empty = whatever sets it off says what is built.

@@ -149,6 +149,9 @@ pub enum Event {
         request: BuildRequestId,
         /// Its new priority.
         priority: i64,
+        /// Since when it counts as waiting, if that has changed: it has taken the place of one that it replaces.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
     },
     /// A request's attempt was lost; it waits again.
     RequestRequeued {

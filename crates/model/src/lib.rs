@@ -27,7 +27,7 @@ pub mod tries;
 pub mod trigger;
 
 pub use calendar::{Cron, Zone};
-pub use callback::{Asks, CallbackSet, Callbacks, Pick};
+pub use callback::{Asks, CallbackSet, Callbacks, Opinion, Pick};
 pub use catalogue::{Catalogue, FieldKind, FieldSpec, KindSpec};
 pub use definition::{
     BuilderDef, ChangeAttribute, ChangeFilter, ChangeSourceDef, ChangeTest, CodebaseUse, CollapseRule,

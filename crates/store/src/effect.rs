@@ -132,11 +132,25 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
         Event::ChangeAdded { change } => vec![insert(Table::Changes, change_row(change))],
         Event::BuildsetCreated { buildset } => buildset_rows(buildset),
         Event::RequestQueued { request } => vec![insert(Table::BuildRequests, request_row(request))],
-        Event::RequestPrioritised { request, priority } => vec![RowOp::Update {
+        Event::RequestPrioritised {
+            request,
+            priority,
+            since: None,
+        } => vec![RowOp::Update {
             table: Table::BuildRequests,
             set: &[buildrequests::PRIORITY],
             by: &[buildrequests::ID],
             values: vec![Value::Int(*priority), Value::id(request.0)],
+        }],
+        Event::RequestPrioritised {
+            request,
+            priority,
+            since: Some(since),
+        } => vec![RowOp::Update {
+            table: Table::BuildRequests,
+            set: &[buildrequests::PRIORITY, buildrequests::SUBMITTED_AT],
+            by: &[buildrequests::ID],
+            values: vec![Value::Int(*priority), time(*since), Value::id(request.0)],
         }],
         Event::RequestRequeued { request } => vec![RowOp::Update {
             table: Table::BuildRequests,

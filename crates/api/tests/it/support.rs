@@ -270,6 +270,7 @@ pub(crate) fn plan() -> Plan {
         builders,
         pipeline: None,
         priority: 0,
+        asks_priority: false,
         codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,

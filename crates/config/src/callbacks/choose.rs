@@ -4,30 +4,23 @@
 //! for one of those that are left. A request that starts nowhere lets the next one try, and so does one of which a function fails: one
 //! odd request keeps nobody else from starting.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use ironmaster_model::Pick;
-use ironmaster_starlark::{Error, Heap, Limits, Value};
+use ironmaster_starlark::{Heap, Value};
 use serde_json::{Map, Value as Json};
 
-use super::{BuilderFunctions, Function, Functions, LIMITS, Nothing, struct_of};
-use crate::{
-    report::{Finding, Severity},
-    suggest,
-};
+use super::{BuilderFunctions, Function, Functions, question::Question, struct_of};
+use crate::suggest;
 
-/// Bound on the steps of all calls that one question takes.
-const QUESTION_TICKS: u64 = 4 * LIMITS.ticks;
 /// How many reasons are given why nothing starts.
 const REASONS_SHOWN: usize = 3;
 
-/// One question.
-struct Question<'q> {
-    functions: &'q Functions,
+/// What is asked, and what there is to choose from.
+struct Choice<'q> {
+    question: Question<'q>,
     requests: &'q [Map<String, Json>],
     workers: &'q [Map<String, Json>],
-    /// Steps that are left.
-    ticks: Cell<u64>,
 }
 
 /// What a function was to give: one of several, or none of them.
@@ -50,17 +43,16 @@ impl Functions {
             // It was asked of another configuration.
             return Ok(Pick::Nothing(format!("builder `{builder}` has no functions")));
         };
-        let question = Question {
-            functions: self,
+        let choice = Choice {
+            question: Question::new(self),
             requests,
             workers,
-            ticks: Cell::new(QUESTION_TICKS),
         };
-        question.choose(builder, asked)
+        choice.choose(builder, asked)
     }
 }
 
-impl Question<'_> {
+impl Choice<'_> {
     fn choose(&self, builder: &str, asked: &BuilderFunctions) -> Result<Pick, String> {
         let mut left: Vec<usize> = (0..self.requests.len()).collect();
         let mut reasons = Vec::new();
@@ -114,7 +106,7 @@ impl Question<'_> {
         for (at, worker) in self.workers.iter().enumerate() {
             let may = match &asked.can_start {
                 None => true,
-                Some(function) => self.call(
+                Some(function) => self.question.call(
                     function,
                     |heap| {
                         Ok(vec![
@@ -177,16 +169,17 @@ impl Question<'_> {
                 None => vec![list],
             })
         };
-        self.call(function, arguments, |heap, value| match value {
-            Value::None => Given::None,
-            Value::Object(id) => {
-                let given = given.borrow();
-                let mut given = given.iter();
-                let at = given.position(|one| matches!(one, Value::Object(one) if one == id));
-                at.map_or_else(|| Given::Other(heap.type_name(value)), Given::One)
-            }
-            other => Given::Other(heap.type_name(other)),
-        })
+        self.question
+            .call(function, arguments, |heap, value| match value {
+                Value::None => Given::None,
+                Value::Object(id) => {
+                    let given = given.borrow();
+                    let mut given = given.iter();
+                    let at = given.position(|one| matches!(one, Value::Object(one) if one == id));
+                    at.map_or_else(|| Given::Other(heap.type_name(value)), Given::One)
+                }
+                other => Given::Other(heap.type_name(other)),
+            })
     }
 
     fn chosen(
@@ -200,36 +193,11 @@ impl Question<'_> {
         match given {
             Given::One(at) => Ok(Some(among[at])),
             Given::None => Ok(None),
-            Given::Other(what) => Err(self.functions.report(Finding {
-                severity: Severity::Error,
-                code: "callback",
-                message: format!("`{key}` has given a value of type {what}"),
-                place: self.functions.sources.place(function.span),
-                related: Vec::new(),
-                help: Some(format!(
-                    "give one of the `{plural}` that it is called with, or None"
-                )),
-            })),
+            Given::Other(what) => {
+                let help = format!("give one of the `{plural}` that it is called with, or None");
+                Err(self.question.wrong(key, function, &what, &help))
+            }
         }
-    }
-
-    fn call<T>(
-        &self,
-        function: &Function,
-        arguments: impl FnOnce(&mut Heap) -> Result<Vec<Value>, Box<Error>>,
-        read: impl FnOnce(&Heap, &Value) -> T,
-    ) -> Result<T, String> {
-        let left = self.ticks.get();
-        let limits = Limits {
-            ticks: left.min(LIMITS.ticks),
-            ..LIMITS
-        };
-        let program = &self.functions.program;
-        let result = program.call_here(&function.value, arguments, limits, &mut Nothing, |heap, value| {
-            self.ticks.set(left.saturating_sub(heap.cost().0));
-            read(heap, value)
-        });
-        result.map_err(|error| self.functions.traceback(&error, function))
     }
 }
 

@@ -67,9 +67,9 @@ pub static BUILDER: SectionKeys = SectionKeys {
         ),
         optional(
             "collapse",
-            Type::Choice(&["never", "same_branch", "newest"]),
+            Type::OrFunction(&Type::Choice(&["never", "same_branch", "newest"])),
             "\"never\"",
-            "Whether waiting requests are merged: with `same_branch` when their branch, repository, project, code base and patch are equal, then the newest revision is built; with `newest` whatever their branch is, then only the newest request is built.",
+            "Whether waiting requests are merged: with `same_branch` when their branch, repository, project, code base and patch are equal, then the newest revision is built; with `newest` whatever their branch is, then only the newest request is built. In Starlark also a function of a new request and an older one, which says whether the new one replaces the other: see [functions](choosing.md#functions).",
             "\"same_branch\"",
         ),
         optional(
@@ -100,6 +100,13 @@ pub static BUILDER: SectionKeys = SectionKeys {
             "by priority, then by age",
             "Is called with a list of the builder's waiting requests, and gives the one that goes next, or None if none is to start now. See [functions that choose](choosing.md#functions).",
             "lambda requests: requests[-1]",
+        ),
+        optional(
+            "priority",
+            Type::Function,
+            "the scheduler's",
+            "Is called with each request that is queued, and gives its priority, or None to leave it as it is. See [functions](choosing.md#functions).",
+            "lambda request: 10 if request.branch == \"main\" else 0",
         ),
         optional(
             "priority_property",

@@ -45,9 +45,9 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
         ),
         optional(
             "priority",
-            Type::Integer(-1_000_000, 1_000_000, ""),
+            Type::OrFunction(&Type::Integer(-1_000_000, 1_000_000, "")),
             "0",
-            "Priority of its requests; higher goes first.",
+            "Priority of its requests; higher goes first. In Starlark also a function of a request: see [functions](choosing.md#functions).",
             "10",
         ),
         optional(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ironmaster_config::check;
-use ironmaster_model::{Asks, Pick, WorkerPreference};
+use ironmaster_model::{Asks, Opinion, Pick, WorkerPreference};
 use serde_json::{Map, Value, json};
 
 use crate::{catalogue::catalogue, starlark::loaded};
@@ -152,6 +152,85 @@ fn a_question_takes_no_longer_than_a_few_calls() {
     );
 }
 
+/// What functions of the builder and its scheduler think of the last request beside the first two.
+fn judge(of_builder: &str, of_scheduler: &str) -> Opinion {
+    let text = format!(
+        "worker(\"w\", token = \"hunter2-0123456789\")\n\
+         builder(\"b\", workers = [\"w\"], steps = [shell(\"make\")], {of_builder})\n\
+         scheduler(\"s\", type = \"force\", builders = [\"b\"], {of_scheduler})\n"
+    );
+    let plan = loaded(&text).plan;
+    assert_eq!(
+        plan.schedulers["s"].asks_priority,
+        of_scheduler.contains("lambda")
+    );
+    let callbacks = plan.callbacks.0.expect("there are functions");
+    let mut requests = requests();
+    let new = requests.pop().expect("the last one");
+    callbacks.judge("b", "s", &new, &requests)
+}
+
+#[test]
+fn functions_say_how_urgent_a_request_is_and_what_it_replaces() {
+    let priority = |priority| Opinion {
+        priority,
+        ..Opinion::default()
+    };
+    for (of_builder, of_scheduler, opinion) in [
+        (
+            "priority = lambda request: request.id * 2",
+            "priority = 5",
+            priority(Some(6)),
+        ),
+        (
+            "priority = lambda request: request.id * 2",
+            "priority = lambda request: 1",
+            priority(Some(6)),
+        ),
+        (
+            "tags = []",
+            "priority = lambda request: -request.id",
+            priority(Some(-3)),
+        ),
+        ("priority = lambda request: None", "", priority(None)),
+        (
+            "collapse = lambda request, other: request.branch == None and other.id == 2",
+            "",
+            Opinion {
+                replaces: vec![1],
+                ..Opinion::default()
+            },
+        ),
+    ] {
+        assert_eq!(
+            judge(of_builder, of_scheduler),
+            opinion,
+            "{of_builder} {of_scheduler}"
+        );
+    }
+    let odd = judge(
+        "collapse = lambda request, other: other.properties[\"gpu\"]",
+        "priority = lambda request: \"high\"",
+    );
+    assert_eq!((odd.priority, &odd.replaces), (None, &vec![0]));
+    let problem = odd.problem.expect("both have failed");
+    for part in [
+        "`priority` failed, so its priority stays",
+        "`priority` has given a value of type string",
+        "give a whole number",
+        "ironmaster.star:3:",
+    ] {
+        assert!(problem.contains(part), "{problem}");
+    }
+    let odd = judge("collapse = lambda request, other: other.properties[\"gpu\"]", "");
+    let problem = odd.problem.expect("it has failed for one of them");
+    assert!(
+        problem.contains("`collapse` failed, so others stay beside it"),
+        "{problem}"
+    );
+    assert!(problem.contains("ironmaster.star:2:"), "{problem}");
+}
+
 #[test]
 fn a_builder_says_which_functions_are_asked() {
     let text = "worker(\"w\", token = \"hunter2-0123456789\")\n\
@@ -186,6 +265,12 @@ fn toml_has_no_functions() {
             "`next_build` must be a function, which TOML has not",
         ),
         ("prefer", "\"lambda\"", "`prefer` cannot be `lambda`"),
+        ("collapse", "true", "`collapse` must be text"),
+        (
+            "priority",
+            "5",
+            "`priority` must be a function, which TOML has not",
+        ),
     ] {
         let toml = format!(
             "[[worker]]\nname = \"w\"\ntoken = \"hunter2-0123456789\"\n[[builder]]\nname = \"b\"\nworkers = [\"w\"]\n\

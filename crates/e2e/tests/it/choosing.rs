@@ -50,11 +50,15 @@ async fn start(fleet: &mut Fleet, crash_at: Option<&str>) {
 }
 
 async fn force(fleet: &Fleet, builder: &str) -> u64 {
+    force_because(fleet, builder, "").await
+}
+
+async fn force_because(fleet: &Fleet, builder: &str, reason: &str) -> u64 {
     let builders = fleet.list("/api/v2/builders", "builders").await;
     let found = builders.iter().find(|other| other["name"] == builder);
     let id = &found.expect("the builder is there")["builderid"];
     fleet
-        .force("force", json!({ "builderid": id }))
+        .force("force", json!({ "builderid": id, "reason": reason }))
         .await
         .expect("the master serves")
 }
@@ -172,5 +176,58 @@ async fn what_was_chosen_and_not_started_is_chosen_again() {
     start(&mut fleet, None).await;
     fleet.workers_connected(&["w1"]).await;
     assert_eq!(worker_of(&fleet, second).await, "w1");
+    fleet.stop_master().await;
+}
+
+/// Requests are given priorities and replaced while they wait; a function that fails leaves them as they are, and all are built.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_say_how_urgent_requests_are_and_which_they_replace() {
+    let mut fleet = Fleet::new("", "");
+    let functions = "priority = lambda request: 7 if \"urgent\" in request.reason else 1 if \"odd\" not in request.reason else request.nothing, \
+                     collapse = lambda request, other: \"same\" in request.reason and \"same\" in other.reason";
+    configuration(&fleet, &asks(functions));
+    start(&mut fleet, None).await;
+    let urgent = force_because(&fleet, "asks", "urgent").await;
+    let odd = force_because(&fleet, "asks", "odd").await;
+    let same = force_because(&fleet, "asks", "the same").await;
+    let newer = force_because(&fleet, "asks", "the same").await;
+    assert_eq!(
+        fleet.completed(same).await["results"],
+        3,
+        "the newer one replaces it"
+    );
+    let priority = async |fleet: &Fleet, request: u64| {
+        let found = fleet
+            .list(&format!("/api/v2/buildrequests/{request}"), "buildrequests")
+            .await;
+        found[0]["priority"].as_i64()
+    };
+    for round in 0..2 {
+        fleet
+            .until("the function has said its priority", async |fleet| {
+                priority(fleet, urgent).await == Some(7) && priority(fleet, newer).await == Some(1)
+            })
+            .await;
+        assert_eq!(priority(&fleet, odd).await, Some(0));
+        until_explained(
+            &fleet,
+            odd,
+            &["`priority` failed", "has no `nothing`", "ci.star:4:"],
+        )
+        .await;
+        if round == 0 {
+            fleet.kill_master();
+            start(&mut fleet, None).await;
+        }
+    }
+    fleet.spawn_worker("w1");
+    for request in [urgent, odd, newer] {
+        assert_eq!(fleet.completed(request).await["results"], 0);
+    }
+    let mut builds = Vec::new();
+    for request in [urgent, newer, odd] {
+        builds.push(fleet.builds_of(request).await[0]["buildid"].as_u64());
+    }
+    assert!(builds.is_sorted(), "the most urgent went first: {builds:?}");
     fleet.stop_master().await;
 }

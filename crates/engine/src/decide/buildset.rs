@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The largest priority that a property can say, and the smallest.
-const PRIORITY_MAX: i64 = 1_000_000;
+pub(super) const PRIORITY_MAX: i64 = 1_000_000;
 
 /// What is to be built.
 pub(crate) struct NewBuildset {

@@ -50,6 +50,7 @@ pub(super) fn set_priority(tx: &mut Tx<'_>, id: BuildRequestId, priority: i64) -
         tx.emit(Event::RequestPrioritised {
             request: id,
             priority,
+            since: None,
         });
     }
     Ok(Reply::Done)

@@ -2,7 +2,7 @@
 
 use ironmaster_model::{
     BuildRequestId, BuildRequestRecord, BuildsetId, BuildsetRecord, ChangeId, Counter, RequestPhase, Results,
-    SchedulerId, SchedulerState,
+    SchedulerId, SchedulerState, Timestamp,
 };
 
 use super::{Buildset, Checker, Phase, Request};
@@ -93,12 +93,18 @@ impl Checker {
         self.enter_queue(request.id);
     }
 
-    pub(super) fn request_prioritised(&mut self, id: BuildRequestId, priority: i64) {
+    pub(super) fn request_prioritised(
+        &mut self,
+        id: BuildRequestId,
+        priority: i64,
+        since: Option<Timestamp>,
+    ) {
         match self.requests.get(&id).map(|request| request.phase) {
             Some(Phase::Queued) => {
                 self.leave_queue(id);
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.priority = priority;
+                    request.submitted_at = since.unwrap_or(request.submitted_at);
                 }
                 self.enter_queue(id);
             }

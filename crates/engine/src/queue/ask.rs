@@ -221,6 +221,13 @@ impl Queue {
         waiting.take(CANDIDATES_MAX).map(|place| place.request)
     }
 
+    /// The requests of a builder, those that go last before the others.
+    pub(crate) fn last_requests(&self, builder: BuilderId) -> impl Iterator<Item = BuildRequestId> + '_ {
+        let queue = self.builders.get(&builder);
+        let waiting = queue.into_iter().flat_map(|queue| queue.waiting.iter().rev());
+        waiting.map(|place| place.request)
+    }
+
     /// Whether a worker has run a builder lately.
     pub(crate) fn is_warm(&self, builder: BuilderId, worker: WorkerId) -> bool {
         let queue = self.builders.get(&builder);

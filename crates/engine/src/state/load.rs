@@ -12,7 +12,7 @@ use ironmaster_model::{
 use super::{
     BuildEntry, BuildsetEntry, Held, Names, PlanUse, Runs, Stamps, State, held_changes, index::dependents,
 };
-use crate::{deadlines::Deadlines, filter::Filters, queue::Queue};
+use crate::{deadlines::Deadlines, filter::Filters, judging::Judging, queue::Queue};
 
 /// Rows that do not fit together. The database was damaged, or written by something else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,7 @@ impl State {
             queue: Queue::default(),
             deadlines: Deadlines::default(),
             collapsible: BTreeMap::new(),
+            judging: Judging::default(),
             unused_changes: BTreeSet::new(),
             unused_stamps: BTreeSet::new(),
         };
@@ -238,6 +239,7 @@ impl State {
         self.requests.insert(id, request);
         if queued {
             self.index_queued(id);
+            self.open_case(id);
         }
         Ok(())
     }

@@ -202,6 +202,7 @@ fn scheduler(name: &str, builders: &[&str], kind: SchedulerKind) -> SchedulerDef
         builders: builders.iter().map(|name| (*name).to_owned()).collect(),
         pipeline: None,
         priority: 0,
+        asks_priority: false,
         codebases: Vec::new(),
         properties: BTreeMap::new(),
         kind,

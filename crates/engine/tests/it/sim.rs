@@ -214,6 +214,7 @@ planted! { the_model_finds, false:
     a_start_without_asking: StartsUnasked;
     an_answer_to_another_question: AnswerOfAnyQuestion;
     an_answer_that_nobody_looks_at: AnswerUnchecked;
+    a_request_that_replaces_anything: CollapseAnything;
 }
 
 // The checker sees the feed alone, as `ironmaster fsck` does; when a timer or a lease should have ended is not in it.
@@ -236,4 +237,5 @@ planted! { the_checker_alone_finds, true:
     jobs_that_nobody_grants: GrantsIgnored;
     a_start_without_asking: StartsUnasked;
     an_answer_that_nobody_looks_at: AnswerUnchecked;
+    a_request_that_replaces_anything: CollapseAnything;
 }

@@ -137,8 +137,14 @@ impl World {
             Event::RequestQueued { request } => {
                 self.requests.insert(request.id, request);
             }
-            Event::RequestPrioritised { request, priority } => {
-                self.requests.get_mut(&request).unwrap().priority = priority;
+            Event::RequestPrioritised {
+                request,
+                priority,
+                since,
+            } => {
+                let request = self.requests.get_mut(&request).unwrap();
+                request.priority = priority;
+                request.submitted_at = since.unwrap_or(request.submitted_at);
             }
             Event::RequestRequeued { request } => {
                 self.requests.get_mut(&request).unwrap().phase = RequestPhase::Queued;

@@ -1,6 +1,6 @@
 //! Builders of which somebody says what starts.
 
-use ironmaster_engine::{Choice, Input, Refusal, State, Verdict, Waiting};
+use ironmaster_engine::{Choice, Input, Judgement, Refusal, State, Verdict, Waiting};
 use ironmaster_model::{
     Asks, BuildRequestId, BuilderId, Event, LockDef, LockScope, LockUse, Results, WorkerId,
 };
@@ -297,4 +297,69 @@ fn there_are_few_to_choose_from() {
     bench.ok(says(&choice, last));
     assert_eq!(bench.running()[0].request, choice.requests[15].request.id);
     assert_eq!(bench.running()[0].worker, choice.workers[15].worker.id);
+}
+
+fn judged(bench: &Bench, request: BuildRequestId, judgement: Judgement) -> Input {
+    Input::Judged {
+        request,
+        config: bench.state.config_digest().into(),
+        judgement,
+    }
+}
+
+#[test]
+fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
+    let mut bench = bench();
+    bench.plan.builders.get_mut("b").unwrap().asks = Asks {
+        priority: true,
+        collapse: true,
+        ..Asks::default()
+    };
+    bench.configure();
+    assert!(!bench.state.has_cases());
+    let runs = want(&mut bench, "b");
+    assert!(!bench.state.has_cases(), "what is built need not be thought of");
+    bench.pass(5);
+    let old = want(&mut bench, "b");
+    bench.pass(5);
+    let new = want(&mut bench, "b");
+    let cases: Vec<_> = bench.state.cases().collect();
+    assert_eq!(cases, [old, new]);
+    let case = bench.state.case(new).expect("it is to be asked about");
+    assert_eq!((case.builder.as_str(), case.others.len()), ("b", 1));
+    assert_eq!(case.others[0].request.id, old);
+
+    // A function that has failed leaves it as it is, and whoever asks is told.
+    let failed = Judgement {
+        problem: Some("it failed".into()),
+        ..Judgement::default()
+    };
+    let input = judged(&bench, old, failed);
+    assert!(bench.ok(input).is_empty());
+    assert_eq!(bench.state.problem_of(old), Some("it failed"));
+
+    // It takes the place of what it replaces. What is built already is not replaced.
+    let since = bench.state.request(old).expect("it waits").submitted_at;
+    let both = Judgement {
+        priority: Some(4),
+        replaces: vec![old, runs, new, BuildRequestId(99)],
+        problem: None,
+    };
+    let input = judged(&bench, new, both.clone());
+    let events = bench.ok(input.clone());
+    assert_eq!(names(&events)[..2], ["request_prioritised", "request_completed"]);
+    let moved = bench.state.request(new).expect("it waits");
+    assert_eq!((moved.priority, moved.submitted_at), (4, since));
+    assert_eq!(bench.state.problem_of(old), None);
+    assert!(!bench.state.has_cases());
+    assert!(matches!(bench.refused(input), Refusal::NotLive { .. }));
+
+    // Another configuration may think otherwise: it is asked, and answers of the old one are late.
+    let late = judged(&bench, new, both);
+    bench.configure();
+    assert!(matches!(bench.refused(late), Refusal::NotLive { .. }));
+    assert_eq!(bench.state.cases().collect::<Vec<_>>(), [new]);
+    let loaded = State::load(bench.state.to_snapshot()).expect("the rows fit together");
+    assert_eq!(loaded.cases().collect::<Vec<_>>(), [new]);
+    assert_eq!(bench.state.difference(&loaded), None);
 }

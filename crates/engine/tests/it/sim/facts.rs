@@ -16,6 +16,12 @@ pub(crate) enum Fact {
         /// Of the first of its stamps.
         revision: Option<String>,
     },
+    Moved {
+        request: u64,
+        priority: i64,
+        /// If that has changed.
+        since: Option<i64>,
+    },
     Completed {
         request: u64,
         results: Results,
@@ -113,6 +119,15 @@ pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs, revisions: &mut Revisions
                     revision,
                 });
             }
+            Event::RequestPrioritised {
+                request,
+                priority,
+                since,
+            } => facts.push(Fact::Moved {
+                request: request.0,
+                priority: *priority,
+                since: since.map(|since| since.0),
+            }),
             Event::RequestCompleted { request, results, .. } => facts.push(Fact::Completed {
                 request: request.0,
                 results: *results,

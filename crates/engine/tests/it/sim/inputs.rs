@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ironmaster_engine::{
-    ConnectedWorker, Found, Input, NewChange, State, StepOutcome, StepReport, Trigger, TryJob, TryPatch,
-    Verdict,
+    ConnectedWorker, Found, Input, Judgement, NewChange, State, StepOutcome, StepReport, Trigger, TryJob,
+    TryPatch, Verdict,
 };
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, Counter, EffectRecord, JobId, JobState, LogContent, LogKind,
@@ -45,6 +45,9 @@ impl Inputs {
 
     /// Any input.
     pub(crate) fn any(&mut self, state: &State) -> Input {
+        if state.has_cases() && self.rng.chance(15) {
+            return self.judged(state);
+        }
         if state.has_choices() && self.rng.chance(35) {
             return self.chosen(state);
         }
@@ -296,6 +299,35 @@ impl Inputs {
             },
         };
         Input::Define { run, found }
+    }
+
+    /// Somebody says what he thinks of a request; now and then under a configuration that is over, or of what he was not asked about.
+    fn judged(&mut self, state: &State) -> Input {
+        let open: Vec<_> = state.cases().collect();
+        let case = state.case(*self.rng.pick(&open)).expect("it is asked about");
+        let mut replaces: Vec<_> = case.others.iter().map(|other| other.request.id).collect();
+        replaces.retain(|_| self.rng.chance(40));
+        if self.rng.chance(10) {
+            replaces.push(self.request(state));
+        }
+        let request = if self.rng.chance(95) {
+            case.wish.request.id
+        } else {
+            self.request(state)
+        };
+        Input::Judged {
+            request,
+            config: if self.rng.chance(95) {
+                case.config
+            } else {
+                String::new()
+            },
+            judgement: Judgement {
+                priority: self.rng.chance(60).then(|| self.rng.below(9) as i64 - 4),
+                replaces,
+                problem: self.rng.chance(10).then(|| "it failed".into()),
+            },
+        }
     }
 
     /// Somebody says what starts, or that nothing does. Now and then he is late, or says what nobody has offered.

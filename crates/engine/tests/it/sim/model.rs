@@ -6,6 +6,7 @@
 mod asked;
 mod builds;
 mod in_repository;
+mod judged;
 mod locks;
 mod pipelines;
 mod time;
@@ -145,6 +146,8 @@ pub(crate) struct Model {
     asked: Vec<asked::Asked>,
     /// Builders that have said no, and until when.
     silent: Vec<(u64, i64)>,
+    /// Requests about which functions are asked.
+    cases: BTreeSet<u64>,
     buildsets: u64,
     /// Whether a build waits for the buildset that is being made.
     waited_for: bool,
@@ -321,6 +324,11 @@ impl Model {
                 let builder = queued.builder;
                 if std::mem::replace(&mut queued.priority, *priority) != *priority {
                     self.listen(builder);
+                    out.push(Fact::Moved {
+                        request: request.0,
+                        priority: *priority,
+                        since: None,
+                    });
                 }
             }
             Input::StopBuild { build, .. } => self.stop(build.0, now, out)?,
@@ -434,6 +442,11 @@ impl Model {
                 number,
                 verdict,
             } => self.chosen(builder.0, *number, verdict, now, placed, out)?,
+            Input::Judged {
+                request,
+                config,
+                judgement,
+            } => self.judged(request.0, config, judgement, out)?,
             Input::Tick => {
                 self.tick(now, out);
                 self.end_silences(now);
@@ -552,6 +565,7 @@ impl Model {
         for (name, active) in &mut self.builders {
             *active = plan.builders.contains_key(name);
         }
+        self.open_all_cases();
         for name in plan.workers.keys() {
             if !self.workers.iter().any(|worker| worker.name == *name) {
                 self.workers.push(Worker {
@@ -687,8 +701,10 @@ impl Model {
                 changes: changes.to_vec(),
                 revision: new.stamp.1.clone(),
             });
+            let id = new.id;
             self.requests.push(new);
             self.listen(*builder);
+            self.open_case(id);
             for old in merged {
                 self.complete(old, Results::Skipped, out);
             }

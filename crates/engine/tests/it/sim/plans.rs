@@ -120,6 +120,7 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
             name: name.into(),
             builders,
             priority: [0, 0, 0, 5, -3][rng.below(5) as usize],
+            asks_priority: rng.chance(10),
             codebases: Vec::new(),
             properties: BTreeMap::from([("from".into(), json!(name))]),
             kind,
@@ -189,6 +190,12 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
             },
         })
         .collect();
+    let asks = Asks {
+        can_start: rng.chance(20),
+        priority: rng.chance(15),
+        collapse: rng.chance(20),
+        ..Asks::default()
+    };
     BuilderDef {
         name: name.into(),
         description: None,
@@ -200,6 +207,7 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
         builddir: name.into(),
         attempts_max: 1 + rng.below(3) as u32,
         collapse: match rng.below(10) {
+            _ if asks.collapse => CollapseRule::Never,
             0..3 => CollapseRule::SameBranch,
             3 => CollapseRule::Newest,
             _ => CollapseRule::Never,
@@ -213,10 +221,7 @@ fn builder(rng: &mut Rng, name: &str) -> BuilderDef {
             WorkerPreference::Order,
         ]),
         priority_property: None,
-        asks: Asks {
-            can_start: rng.chance(20),
-            ..Asks::default()
-        },
+        asks,
     }
 }
 

@@ -156,9 +156,14 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             took(rows, Counter::BuildRequest, request.id.0);
             rows.requests.push(request.clone());
         }
-        Event::RequestPrioritised { request, priority } => {
+        Event::RequestPrioritised {
+            request,
+            priority,
+            since,
+        } => {
             for row in rows.requests.iter_mut().filter(|row| row.id == *request) {
                 row.priority = *priority;
+                row.submitted_at = since.unwrap_or(row.submitted_at);
             }
         }
         Event::RequestRequeued { request } => {

@@ -50,6 +50,8 @@ pub(crate) struct Tally {
     given_up: u64,
     chosen: u64,
     declined: u64,
+    judged: u64,
+    replaced: u64,
 }
 
 impl Tally {
@@ -86,9 +88,11 @@ impl Tally {
         self.given_up += other.given_up;
         self.chosen += other.chosen;
         self.declined += other.declined;
+        self.judged += other.judged;
+        self.replaced += other.replaced;
     }
 
-    pub(crate) fn cases(&self) -> [(&'static str, u64); 29] {
+    pub(crate) fn cases(&self) -> [(&'static str, u64); 31] {
         [
             ("a refusal", self.refused),
             ("a fenced-off attempt that reports", self.fenced),
@@ -119,6 +123,8 @@ impl Tally {
             ("a step that is given up while it waits for locks", self.given_up),
             ("a build that somebody has chosen", self.chosen),
             ("a builder that was asked and said no", self.declined),
+            ("a request that functions were asked about", self.judged),
+            ("a request that takes another one's place", self.replaced),
         ]
     }
 
@@ -161,6 +167,7 @@ impl Tally {
                     JobState::Complete => self.approved += u64::from(progress.approved_by.is_some()),
                     _ => {}
                 },
+                Event::RequestPrioritised { since: Some(_), .. } => self.replaced += 1,
                 Event::RequestRequeued { .. } => self.retries += 1,
                 Event::BuildLost { .. } => self.lost += 1,
                 Event::BuildStopRequested { .. } => self.stopped += 1,
@@ -310,8 +317,8 @@ impl World {
     }
 
     fn reload(&mut self) -> Result<(), String> {
-        self.model.forget_asked();
         self.state = State::load(self.rows.clone()).map_err(|error| format!("loading failed: {error}"))?;
+        self.model.forget();
         Ok(())
     }
 
@@ -428,6 +435,7 @@ impl World {
             {
                 self.tally.declined += 1;
             }
+            self.tally.judged += u64::from(answer.is_ok() && matches!(&input, Input::Judged { .. }));
             if answer.is_ok()
                 && let Some(stuck) = tx.state().stuck(self.now).first()
             {

@@ -192,7 +192,14 @@ impl History {
         let request = self.pick(&queued);
         if self.chance(50) {
             let priority = self.below(10).cast_signed();
-            self.emit(Event::RequestPrioritised { request, priority });
+            let since = self
+                .chance(30)
+                .then(|| Timestamp::from_secs(self.below(1000).cast_signed()));
+            self.emit(Event::RequestPrioritised {
+                request,
+                priority,
+                since,
+            });
         } else {
             self.complete_request(
                 request,

@@ -22,8 +22,14 @@ pub(super) struct Asked {
 }
 
 impl Model {
+    /// Memory is lost.
+    pub(crate) fn forget(&mut self) {
+        self.forget_asked();
+        self.open_all_cases();
+    }
+
     /// Nobody is asked any more, and nobody has said anything.
-    pub(crate) fn forget_asked(&mut self) {
+    pub(super) fn forget_asked(&mut self) {
         self.asked.clear();
         self.silent.clear();
     }

@@ -12,6 +12,7 @@ impl Model {
         if request.build.is_none() {
             self.listen(request.builder);
         }
+        self.cases.remove(&id);
         let request = self.requests.iter_mut().find(|request| request.id == id).unwrap();
         request.done = Some(results);
         out.push(Fact::Completed { request: id, results });
@@ -113,6 +114,7 @@ impl Model {
             request.build = None;
             let buildset = request.buildset;
             self.listen(build.builder);
+            self.open_case(build.request);
             out.push(Fact::Requeued {
                 request: build.request,
             });
@@ -263,6 +265,7 @@ impl Model {
         self.requests[at].build = Some(id);
         let request = self.requests[at].clone();
         self.listen(request.builder);
+        self.cases.remove(&request.id);
         out.push(Fact::Started {
             build: id,
             request: request.id,
