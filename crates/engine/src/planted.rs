@@ -56,6 +56,8 @@ pub enum Bug {
     AnswerOfAnyQuestion,
     /// What somebody has chosen starts, whatever has happened since he was asked.
     AnswerUnchecked,
+    /// Who says no does not hear what has changed since he was asked.
+    DeafWhileAsked,
     /// What a function replaces need not be something that waits for the same.
     CollapseAnything,
     /// Jobs of a repository use what nobody grants them.

@@ -66,9 +66,9 @@ impl<'a> Tx<'a> {
         self.state.queue.ask(next, number);
     }
 
-    /// A question is over.
-    pub(crate) fn answered(&mut self, builder: BuilderId) {
-        self.state.queue.answered(builder);
+    /// A question is over. Says whether something has changed since it was put.
+    pub(crate) fn answered(&mut self, builder: BuilderId) -> bool {
+        self.state.queue.answered(builder)
     }
 
     /// Nothing of a builder starts for now.

@@ -102,8 +102,9 @@ impl Choosing {
             number,
             verdict,
         };
-        if let Err(SubmitError::Unavailable { .. }) = self.committer.submit(input).await {
-            // Nobody remembers the question. What can start, or be asked, is looked for anew when that is possible again.
+        if self.committer.submit(input).await.is_err() {
+            // A commit has failed, and nobody remembers the question. What can start, or be asked, is looked for anew when that is possible
+            // again.
             let _ = self.committer.submit_fact(Input::Tick).await;
         }
     }

@@ -120,9 +120,19 @@ function RequestFacts({ request }: { request: BuildRequest }) {
 function Why({ request }: { request: BuildRequest }) {
   const waiting = useLive(whyWaiting(request.buildrequestid)).data
   if (waiting === undefined || waiting === null) return null
+  // A function of the configuration that failed says where, in lines of their own.
+  const [why, ...traceback] = waiting.why.split('\n')
   return (
-    <p style={{ marginTop: 14 }} role="status">
-      It waits: {waiting.why}. What helps: {waiting.remedy}. This page goes on to the build when it starts.
-    </p>
+    <div role="status">
+      <p style={{ marginTop: 14 }}>
+        It waits: {why}. What helps: {waiting.remedy}. This page goes on to the build when it starts.
+      </p>
+      {traceback.length > 0 && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what is wider than the page is scrolled with the keys
+        <pre tabIndex={0} style={{ overflowX: 'auto' }}>
+          {traceback.join('\n')}
+        </pre>
+      )}
+    </div>
   )
 }

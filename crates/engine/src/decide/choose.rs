@@ -24,8 +24,10 @@ pub(super) fn chosen(
             what: format!("question {number} about builder {builder}"),
         });
     }
-    tx.answered(builder);
+    let changed = tx.answered(builder);
     match verdict {
+        // It might say something else now, so it is asked again at its turn.
+        Verdict::Nothing { .. } if changed && !planted(Bug::DeafWhileAsked) => {}
         Verdict::Nothing { why } => tx.silence(builder, why),
         Verdict::Start { request, worker } => {
             let starts = tx.state().master().is_some_and(|master| !master.draining);

@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     pub(crate) workers: Vec<WorkerId>,
     /// Locks that are held.
     uses: Uses,
+    /// Whether something has changed since that may matter: a no is out of date.
+    changed: bool,
 }
 
 /// Somebody has said no.
@@ -77,6 +79,7 @@ impl Queue {
             worker: start.worker,
             workers,
             uses,
+            changed: false,
         };
         self.asked.insert(start.builder, ask);
     }
@@ -104,15 +107,17 @@ impl Queue {
             .collect()
     }
 
-    /// A question is over: what was held for it is free again, and the builder stands in line as before.
-    pub(crate) fn answered(&mut self, builder: BuilderId) {
+    /// A question is over: what was held for it is free again, and the builder stands in line as before. Says whether something
+    /// has changed since it was put.
+    pub(crate) fn answered(&mut self, builder: BuilderId) -> bool {
         let Some(ask) = self.asked.remove(&builder) else {
-            return;
+            return false;
         };
         self.locks.let_go(stand_in(builder), &ask.uses);
         self.hold_slot(ask.worker, false);
         self.stand(builder);
         self.locks_changed(ask.uses.iter().map(|(key, _)| key));
+        ask.changed
     }
 
     fn hold_slot(&mut self, worker: WorkerId, held: bool) {
@@ -154,21 +159,25 @@ impl Queue {
         if self.silent.remove(&builder).is_some() {
             self.stand(builder);
         }
+        if let Some(ask) = self.asked.get_mut(&builder) {
+            ask.changed = true;
+        }
     }
 
     /// Something has changed that may matter to whatever a worker serves.
     pub(super) fn listen_all_of(&mut self, worker: WorkerId) {
-        if self.silent.is_empty() {
+        if self.silent.is_empty() && self.asked.is_empty() {
             return;
         }
         let served = self.builders_of(worker);
-        let silent: Vec<BuilderId> = self
+        let concerned: Vec<BuilderId> = self
             .silent
             .keys()
+            .chain(self.asked.keys())
             .copied()
             .filter(|builder| served.binary_search(builder).is_ok())
             .collect();
-        for builder in silent {
+        for builder in concerned {
             self.listen(builder);
         }
     }

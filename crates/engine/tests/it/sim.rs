@@ -214,6 +214,7 @@ planted! { the_model_finds, false:
     a_start_without_asking: StartsUnasked;
     an_answer_to_another_question: AnswerOfAnyQuestion;
     an_answer_that_nobody_looks_at: AnswerUnchecked;
+    a_no_that_is_out_of_date: DeafWhileAsked;
     a_request_that_replaces_anything: CollapseAnything;
 }
 

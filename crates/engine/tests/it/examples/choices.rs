@@ -144,6 +144,20 @@ fn who_says_no_is_in_nobodys_way_and_is_asked_again() {
     assert_eq!(bench.running()[0].request, asked);
 }
 
+/// Else a request that comes in this moment would wait until something else happens.
+#[test]
+fn a_no_counts_for_what_was_asked_about() {
+    let mut bench = bench();
+    want(&mut bench, "a");
+    let choice = open(&bench);
+    let newer = want(&mut bench, "a");
+    bench.ok(no(&choice));
+    let choice = open(&bench);
+    assert_eq!(choice.requests[1].request.id, newer);
+    bench.ok(no(&choice));
+    assert!(!bench.state.has_choices());
+}
+
 #[test]
 fn an_answer_is_looked_at_once_more() {
     let mut bench = bench();

@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) number: u64,
     pub(super) worker: u64,
     pub(super) locks: Vec<locks::Use>,
+    /// Whether something has changed since.
+    pub(super) changed: bool,
 }
 
 impl Model {
@@ -60,15 +62,22 @@ impl Model {
     /// Something about a builder has changed.
     pub(super) fn listen(&mut self, builder: u64) {
         self.silent.retain(|(silent, _)| *silent != builder);
+        for asked in self.asked.iter_mut().filter(|asked| asked.builder == builder) {
+            asked.changed = true;
+        }
     }
 
     /// Something about a worker has changed.
     pub(super) fn listen_all_of(&mut self, worker: u64) {
-        let silent = std::mem::take(&mut self.silent);
-        self.silent = silent
-            .into_iter()
-            .filter(|(builder, _)| !self.would_do(worker, *builder))
+        let silent = self.silent.iter().map(|(builder, _)| *builder);
+        let concerned: Vec<u64> = silent
+            .chain(self.asked.iter().map(|asked| asked.builder))
             .collect();
+        for builder in concerned {
+            if self.would_do(worker, builder) {
+                self.listen(builder);
+            }
+        }
     }
 
     pub(super) fn end_silences(&mut self, now: i64) {
@@ -84,6 +93,7 @@ impl Model {
             number,
             worker,
             locks,
+            changed: false,
         });
     }
 
@@ -100,8 +110,9 @@ impl Model {
             .asked
             .iter()
             .position(|asked| (asked.builder, asked.number) == (builder, number));
-        self.asked.remove(at.ok_or(())?);
+        let asked = self.asked.remove(at.ok_or(())?);
         let (request, worker) = match verdict {
+            Verdict::Nothing { .. } if asked.changed => return Ok(()),
             Verdict::Nothing { .. } => {
                 let mut requests = self.requests.iter();
                 if requests.any(|request| {
