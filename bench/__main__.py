@@ -20,6 +20,7 @@ from bench.report import Report
 from bench.scenarios import Options, burst, configuration, crash, history, latency, logs, memory, startup, throughput
 from bench.systems.base import System
 from bench.systems.buildbot import Buildbot, install
+from bench.systems.crossed import BuildbotWithOurs, IronmasterWithStock
 from bench.systems.ironmaster import Ironmaster
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,9 +50,16 @@ def main() -> int:
     generator = Generator(programs / "examples/load")
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=target))
     systems: list[System] = []
-    if arguments.only != "buildbot":
+    if arguments.crossed:
+        stock = install(ROOT)
+        if arguments.crossed == "worker":
+            systems.append(BuildbotWithOurs(folder / "ours", generator, programs=stock, ours=programs))
+        else:
+            systems.append(IronmasterWithStock(folder / "ours", generator, programs=programs, stock=stock))
+        systems.append(Buildbot(folder / "buildbot", generator, programs=stock))
+    elif arguments.only != "buildbot":
         systems.append(Ironmaster(folder / "ironmaster", generator, programs=programs))
-    if arguments.only != "ironmaster":
+    if not arguments.crossed and arguments.only != "ironmaster":
         systems.append(Buildbot(folder / "buildbot", generator, programs=install(ROOT)))
     # What was started is ended, also when somebody stops us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -95,6 +103,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m bench", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="which ones; all if none is named")
     parser.add_argument("--only", choices=["ironmaster", "buildbot"], help="measure this system alone")
+    parser.add_argument("--crossed", choices=["worker", "master"],
+                        help="beside all of Buildbot: its master with our worker, or our master with its worker (throughput and logs)")
     parser.add_argument("--full", action="store_true", help="all sizes and repetitions (about an hour)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
     parser.add_argument("--rounds", type=int, default=2, help="how often at most each system has its turn")
@@ -106,7 +116,7 @@ def parse() -> argparse.Namespace:
                         help="how long to wait for a quiet machine before each run (it may never be quiet)")
     arguments = parser.parse_args()
     procfs.patience = arguments.patience
-    arguments.scenarios = arguments.scenarios or list(SCENARIOS)
+    arguments.scenarios = arguments.scenarios or (["throughput", "logs"] if arguments.crossed else list(SCENARIOS))
     return arguments
 
 

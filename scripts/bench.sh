@@ -2,6 +2,7 @@
 # Measures. docs/performance.md says what, and how to read it.
 #   BENCH=throughput,latency  only these scenarios; `rooms` is the crates' own programs   (all)
 #   BENCH_FULL=1              all sizes and repetitions: more than an hour                  (about half an hour)
+#   BENCH_CROSSED=worker      Buildbot's master with our worker, or (master) ours with its worker, beside all of Buildbot
 #   BENCH_ONLY=ironmaster     not beside Buildbot, which is else installed into .tools/
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,6 +28,7 @@ rooms() {
 systems() {
     set -- "$@" --build --limits --keep-going
     [ "${BENCH_FULL:-0}" = 0 ] || set -- "$@" --full
+    [ -z "${BENCH_CROSSED:-}" ] || set -- "$@" --crossed "$BENCH_CROSSED"
     [ -z "${BENCH_ONLY:-}" ] || set -- "$@" --only "$BENCH_ONLY"
     PYTHONDONTWRITEBYTECODE=1 python3 -m bench "$@"
 }

@@ -6,6 +6,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Iterable
 
 from bench import procfs
 from bench.systems.base import System, Worker, simple
@@ -60,17 +61,7 @@ class Ironmaster(System):
         return command, self.folder
 
     def worker_pids(self) -> list[int]:
-        # Each worker has a guard, a second process that only waits.
-        guards = []
-        for process in self.workers.values():
-            for child in procfs.children(process.pid):
-                try:
-                    arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-                except OSError:
-                    continue
-                if arguments[1:2] == [b"guard"]:
-                    guards.append(child)
-        return super().worker_pids() + guards
+        return super().worker_pids() + guards(self.workers.values())
 
     def storage(self) -> int:
         return procfs.tree_size(self.folder / "state")
@@ -85,6 +76,20 @@ class Ironmaster(System):
 
     def reloads(self) -> int:
         return (self.folder / "server.log").read_text(errors="replace").count("the configuration was reloaded")
+
+
+def guards(workers: Iterable[subprocess.Popen[bytes]]) -> list[int]:
+    """Each of our workers has a guard, a second process that only waits."""
+    found = []
+    for process in workers:
+        for child in procfs.children(process.pid):
+            try:
+                arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if arguments[1:2] == [b"guard"]:
+                found.append(child)
+    return found
 
 
 def token(worker: Worker) -> str:
