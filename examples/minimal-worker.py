@@ -10,7 +10,7 @@ import websockets
 URL, NAME, BASE, NEVER = sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve(), 10**12
 HELLO = {"type": "hello", "protocol_min": 1, "protocol_max": 1, "name": NAME, "instance": uuid.uuid4().hex,
          "token": os.environ.pop("IRONMASTER_WORKER_TOKEN", ""),
-         "capabilities": {"kills_on_disconnect": True, "max_commands": 1, "exact_bytes": True},
+         "capabilities": {"kills_on_disconnect": True, "max_commands": 1, "exact_bytes": True, "shuts_down": True},
          "info": {"os": platform.system().lower(), "arch": platform.machine(), "hostname": platform.node(), "basedir": str(BASE)}}
 
 def below_base(path, follow=True):
@@ -132,7 +132,14 @@ async def serve(socket):  # One connection to the master.
             elif kind == "forget":
                 if mine:
                     await command.drop()
+                    command = None
                 await socket.send(json.dumps({"type": "forgotten", "id": message["id"]}))
+            elif kind == "shut_down":
+                if command:
+                    await command.drop()
+                    await socket.send(json.dumps({"type": "lost", "id": command.id, "reason": "the worker was ended"}))
+                await socket.send(json.dumps({"type": "goodbye", "reason": message["reason"]}))
+                sys.exit(0)
     finally:
         if command:
             await command.drop()

@@ -287,7 +287,8 @@ types! {
         field("workerid", Integer), field("name", Text), field("connected_to", List(&Entity(&MASTER_ID))),
         field("configured_on", List(&Entity(&MASTER_BUILDER))), field("workerinfo", Json),
         field("paused", Boolean), nullable("pause_reason", Text), field("graceful", Boolean),
-        extra(field("facts", Json)),
+        extra(field("facts", Json)), extra(field("slots", Integer)), extra(field("killed", Boolean)),
+        extra(field("missing", Boolean)), extra(nullable("disconnected_at", DateTime)),
     }
     /// A scheduler.
     SCHEDULER = "scheduler", "schedulers" {

@@ -11,6 +11,9 @@ use crate::{
     token, units,
 };
 
+/// When a worker that is away counts as missing, unless the file says so.
+const MISSING_AFTER: Duration = Duration::from_secs(60 * 60);
+
 /// The workers, with the places of their names.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
@@ -44,6 +47,11 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
         let properties = checker.json_table(&section, "properties");
         let downtime = downtime(checker, &section);
         let time_zone = zone(checker, &section);
+        let missing_after = match checker.duration(&section, "missing_after") {
+            None => Some(MISSING_AFTER),
+            Some(Duration::ZERO) => None,
+            after => after,
+        };
         let Some(name) = name else { continue };
         if let Some(first) = workers.places.get(&name.value) {
             let first = *first;
@@ -62,6 +70,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Workers {
                 properties,
                 downtime,
                 time_zone: time_zone.unwrap_or_default(),
+                missing_after,
             },
         );
     }

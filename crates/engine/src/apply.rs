@@ -42,7 +42,7 @@ impl State {
                 self.set_master(master);
                 let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
                 for id in workers {
-                    self.update_lease(id);
+                    self.update_away(id);
                 }
             }
             Event::MasterSet { master } => self.set_master(master),
@@ -66,6 +66,10 @@ impl State {
                 let schedulers: Vec<SchedulerId> = self.schedulers.keys().copied().collect();
                 for id in schedulers {
                     self.update_timer(id);
+                }
+                let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+                for id in workers {
+                    self.update_missing(id);
                 }
             }
             Event::BuilderSet { builder } => {
@@ -91,7 +95,7 @@ impl State {
                 if new {
                     self.index_ranks_of(worker.id);
                 }
-                self.update_lease(worker.id);
+                self.update_away(worker.id);
                 self.update_downtime(worker.id);
             }
             Event::SchedulerSet { scheduler } => self.set_scheduler(scheduler),
@@ -126,15 +130,19 @@ impl State {
                 worker,
                 connection,
                 info,
+                graceful,
+                killed,
             } => {
                 if let Some(record) = self.workers.get_mut(worker) {
                     record.connection = Some(connection.clone());
                     record.info = info.clone();
                     record.disconnected_at = None;
-                    record.graceful = false;
+                    record.missing = false;
+                    record.graceful = *graceful;
+                    record.killed = *killed;
                 }
                 self.index_worker(*worker);
-                self.update_lease(*worker);
+                self.update_away(*worker);
             }
             Event::WorkerDisconnected { worker, .. } => self.set_disconnected(*worker, at),
             Event::WorkerStateChanged {
@@ -143,15 +151,23 @@ impl State {
                 pause_reason,
                 graceful,
                 downtime,
+                killed,
             } => {
                 if let Some(record) = self.workers.get_mut(worker) {
                     record.paused = *paused;
                     record.pause_reason.clone_from(pause_reason);
                     record.graceful = *graceful;
                     record.downtime = *downtime;
+                    record.killed = *killed;
                 }
                 self.index_worker(*worker);
                 self.update_downtime(*worker);
+            }
+            Event::WorkerMissing { worker, .. } => {
+                if let Some(record) = self.workers.get_mut(worker) {
+                    record.missing = true;
+                }
+                self.update_missing(*worker);
             }
             Event::SourceStampAdded { sourcestamp } => {
                 self.took(Counter::SourceStamp, sourcestamp.id.0);
@@ -329,7 +345,7 @@ impl State {
             }
             Event::LogsSaved { build, saves } => self.save_logs(*build, saves),
             // Only the store remembers them: they are read when a runner resumes, never to decide.
-            Event::EffectsRecorded { .. } => {}
+            Event::EffectsRecorded { .. } | Event::WorkerDismissed { .. } => {}
             Event::StepFinished {
                 step,
                 build,
@@ -389,7 +405,7 @@ impl State {
             record.disconnected_at = Some(at);
         }
         self.index_worker(id);
-        self.update_lease(id);
+        self.update_away(id);
     }
 
     fn set_scheduler(&mut self, scheduler: &SchedulerRecord) {

@@ -13,6 +13,8 @@ pub(crate) enum Due {
     Lease(WorkerId),
     /// The begin or the end of a worker's time off.
     Downtime(WorkerId),
+    /// When a worker that is away counts as missing.
+    Missing(WorkerId),
     /// The end of a run that may not take longer.
     Run(RunId),
     /// The end of a job's waiting or running.

@@ -66,7 +66,8 @@ pub fn decide(tx: &mut Tx<'_>, input: Input) -> Result<Reply, Refusal> {
             paused,
             reason,
         } => worker::pause(tx, worker, paused, reason),
-        Input::StopWorker { worker } => worker::stop(tx, worker),
+        Input::StopWorker { worker } => worker::stop(tx, worker, false),
+        Input::KillWorker { worker } => worker::stop(tx, worker, true),
         Input::WorkerConnected(worker) => worker::connected(tx, worker),
         Input::WorkerDisconnected {
             worker,

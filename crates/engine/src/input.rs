@@ -103,8 +103,13 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// Somebody tells a worker to finish what it runs and to take nothing new (graceful).
+    /// Somebody tells a worker to finish what it runs, to take nothing new, and then to end (graceful).
     StopWorker {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// Somebody tells a worker to end at once; what it runs is lost.
+    KillWorker {
         /// Which.
         worker: WorkerId,
     },

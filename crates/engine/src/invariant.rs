@@ -94,6 +94,7 @@ struct Worker {
     graceful: bool,
     /// Whether it has time off.
     down: bool,
+    killed: bool,
     /// The connected process; none while there is none.
     instance: Option<String>,
     /// Whether its settings were seen; in a feed without its beginning they may not have been.
@@ -362,6 +363,7 @@ impl Checker {
                 entry.paused = worker.paused;
                 entry.graceful = worker.graceful;
                 entry.down = matches!(worker.downtime, Some(Downtime::Until(_)));
+                entry.killed = worker.killed;
                 entry.instance = connected.map(|connection| connection.instance.clone());
                 entry.known = true;
             }
@@ -378,11 +380,16 @@ impl Checker {
             Event::CodebaseSet { codebase } => self.named(Counter::Codebase, codebase.id.0, &codebase.name),
             Event::SchedulerMoved { scheduler, state } => self.scheduler_state(*scheduler, state, false),
             Event::WorkerConnected {
-                worker, connection, ..
+                worker,
+                connection,
+                graceful,
+                killed,
+                ..
             } => {
                 let entry = self.workers.entry(*worker).or_default();
                 entry.instance = Some(connection.instance.clone());
-                entry.graceful = false;
+                entry.graceful = *graceful;
+                entry.killed = *killed;
             }
             Event::WorkerDisconnected { worker, .. } => {
                 if let Some(entry) = self.workers.get_mut(worker) {
@@ -394,14 +401,18 @@ impl Checker {
                 paused,
                 graceful,
                 downtime,
+                killed,
                 ..
             } => {
                 if let Some(entry) = self.workers.get_mut(worker) {
                     entry.paused = *paused;
                     entry.graceful = *graceful;
                     entry.down = matches!(downtime, Some(Downtime::Until(_)));
+                    entry.killed = *killed;
                 }
             }
+            Event::WorkerDismissed { worker, instance, .. } => self.worker_dismissed(*worker, instance),
+            Event::WorkerMissing { worker, .. } => self.worker_missing(*worker),
             Event::SourceStampAdded { sourcestamp } => {
                 self.fresh(Counter::SourceStamp, sourcestamp.id.0);
                 if sourcestamp.stamp.revision.is_none() {

@@ -296,11 +296,6 @@ impl Master {
         self.inner.stop.clone()
     }
 
-    /// Ends a worker's connection. It comes again by itself, and its commands go on.
-    pub fn disconnect_worker(&self, name: &str) {
-        self.inner.workers.link(name).disconnect();
-    }
-
     pub(crate) fn config_source(&self) -> Option<Arc<dyn ConfigSource>> {
         self.inner.config.clone()
     }

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use ironmaster_model::BuildId;
@@ -50,6 +51,8 @@ pub(crate) struct WorkerLink {
     state: Mutex<LinkState>,
     /// Wakes the connection when there is something to send.
     pub(crate) wake: Notify,
+    /// Wakes who waits for a sign of life of the process that is connected.
+    pub(crate) heard: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +72,12 @@ struct Connection {
     instance: String,
     /// Whether commands may be sent: after the welcome.
     open: bool,
+    /// Whether the process has promised to end when it is told to.
+    shuts_down: bool,
+    /// Why it is to be told so.
+    dismissed: Option<String>,
+    /// Whether it is to be asked for a sign of life.
+    asked: bool,
     end: CancellationToken,
 }
 
@@ -164,6 +173,15 @@ impl Inbox {
     }
 }
 
+impl LinkState {
+    /// The connection, if it still is that one.
+    fn connection_of(&mut self, serial: u64) -> Option<&mut Connection> {
+        self.connection
+            .as_mut()
+            .filter(|connection| connection.serial == serial)
+    }
+}
+
 impl WorkerLink {
     fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().expect("no panic while holding the lock")
@@ -246,20 +264,56 @@ impl WorkerLink {
         self.wake.notify_one();
     }
 
-    /// Whether another process of this worker is connected; `None` if the given one may connect.
-    pub(crate) fn rival(&self, instance: &str) -> Option<String> {
+    /// The connection of another process of this worker; `None` if the given one may connect.
+    pub(crate) fn rival(&self, instance: &str) -> Option<u64> {
         let state = self.state();
         let connection = state.connection.as_ref()?;
         if connection.instance == instance {
             // The same process comes anew: it knows best that its old connection is dead.
             connection.end.cancel();
-            return None;
         }
-        Some(connection.instance.clone())
+        (!connection.end.is_cancelled()).then_some(connection.serial)
+    }
+
+    /// Asks the process behind that connection for a sign of life, which [`Self::heard`] then tells.
+    pub(crate) fn ask(&self, serial: u64) {
+        let mut state = self.state();
+        if let Some(connection) = state.connection_of(serial) {
+            connection.asked = true;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The process behind that connection does not answer: it counts as gone.
+    pub(crate) fn give_up(&self, serial: u64) {
+        if let Some(connection) = self.state().connection_of(serial) {
+            connection.end.cancel();
+        }
+    }
+
+    /// Tells that process to end. One that cannot be told is cut off if it was `killed`.
+    pub(crate) fn dismiss(&self, instance: &str, reason: &str, killed: bool) {
+        let mut state = self.state();
+        let Some(connection) = state
+            .connection
+            .as_mut()
+            .filter(|connection| connection.instance == instance)
+        else {
+            // It is told when it is back.
+            return;
+        };
+        if connection.shuts_down {
+            connection.dismissed = Some(reason.to_owned());
+            drop(state);
+            self.wake.notify_one();
+        } else if killed {
+            connection.end.cancel();
+        }
     }
 
     /// A connection was accepted but not yet welcomed. Takes the place of an older one.
-    pub(crate) fn attach(&self, instance: &str, end: CancellationToken) -> u64 {
+    pub(crate) fn attach(&self, instance: &str, shuts_down: bool, end: CancellationToken) -> u64 {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -274,6 +328,9 @@ impl WorkerLink {
             serial,
             instance: instance.to_owned(),
             open: false,
+            shuts_down,
+            dismissed: None,
+            asked: false,
             end,
         });
         serial
@@ -328,15 +385,13 @@ impl WorkerLink {
         self.wake.notify_one();
     }
 
-    /// A connection has ended. False if another one has taken its place already.
-    pub(crate) fn detach(&self, serial: u64) -> bool {
+    /// A connection has ended. False if its process is connected still, by another one that has taken its place.
+    pub(crate) fn detach(&self, serial: u64, instance: &str) -> bool {
         let mut state = self.state();
-        if state
-            .connection
-            .as_ref()
-            .is_none_or(|connection| connection.serial != serial)
+        if let Some(connection) = &state.connection
+            && connection.serial != serial
         {
-            return false;
+            return connection.instance != instance;
         }
         state.connection = None;
         for command in state.commands.values_mut() {
@@ -352,8 +407,13 @@ impl WorkerLink {
         }
     }
 
-    /// Hands what there is to say to the session of the open connection.
-    pub(crate) fn pump(&self, session: &mut dyn Carrier) -> Result<(), CarrierError> {
+    /// Hands what there is to say to the session of the open connection. False if that is another one by now.
+    pub(crate) fn pump(
+        &self,
+        serial: u64,
+        session: &mut dyn Carrier,
+        now: Duration,
+    ) -> Result<bool, CarrierError> {
         let mut state = self.state();
         let LinkState {
             connection,
@@ -361,9 +421,17 @@ impl WorkerLink {
             reports,
             dirty,
         } = &mut *state;
-        let Some(connection) = connection.as_ref().filter(|connection| connection.open) else {
-            return Ok(());
+        let Some(connection) = connection.as_mut() else {
+            return Ok(true);
         };
+        if connection.serial != serial {
+            // What woke this one was meant for the other.
+            self.wake.notify_one();
+            return Ok(false);
+        }
+        if !connection.open {
+            return Ok(true);
+        }
         for id in std::mem::take(dirty) {
             let Some(command) = commands.get_mut(&id) else {
                 continue;
@@ -386,7 +454,7 @@ impl WorkerLink {
             if !command.attached {
                 match begin(session, id, command, reports.remove(&id)) {
                     Ok(()) => command.attached = true,
-                    Err(CarrierError::Closed) => return Ok(()),
+                    Err(CarrierError::Closed) => return Ok(true),
                     Err(CarrierError::Unfit(reason)) => {
                         command.inbox.end(CommandEnd::Lost(reason));
                         command.forget = true;
@@ -403,7 +471,13 @@ impl WorkerLink {
                 crash::point("output_acknowledged");
             }
         }
-        Ok(())
+        if let Some(reason) = connection.dismissed.take() {
+            session.shut_down(&reason, now)?;
+        }
+        if std::mem::take(&mut connection.asked) {
+            session.ping()?;
+        }
+        Ok(true)
     }
 
     /// The next bytes of a command's output. False if the worker sends them in too many pieces.

@@ -77,6 +77,9 @@ pub struct WorkerDef {
     /// The time zone that they are meant in, by its name; empty = UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time_zone: String,
+    /// It counts as missing when it has not been connected for so long; none = never.
+    #[serde(default)]
+    pub missing_after: Option<Duration>,
 }
 
 impl WorkerDef {

@@ -101,6 +101,12 @@ pub enum Event {
         connection: WorkerConnection,
         /// What it says of itself.
         info: WorkerInfo,
+        /// Whether it is to shut down when idle: it was told so, and is still the same process.
+        #[serde(default)]
+        graceful: bool,
+        /// Whether it is to end at once, likewise.
+        #[serde(default)]
+        killed: bool,
     },
     /// A worker's connection ended. What it runs goes on for as long as its lease.
     WorkerDisconnected {
@@ -109,7 +115,7 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
-    /// A worker was paused, unpaused, or told to finish, or its time off begins or ends.
+    /// A worker was paused, unpaused, told to finish or to end at once, or its time off begins or ends.
     WorkerStateChanged {
         /// Which.
         worker: WorkerId,
@@ -122,6 +128,25 @@ pub enum Event {
         /// Its time off: this one, or the next.
         #[serde(default)]
         downtime: Option<Downtime>,
+        /// Whether it is to end at once, whatever it runs.
+        #[serde(default)]
+        killed: bool,
+    },
+    /// A worker process that is connected is told to end: it was to finish and is idle, or it is to end at once.
+    WorkerDismissed {
+        /// Which.
+        worker: WorkerId,
+        /// The process.
+        instance: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A worker has not been connected for longer than it may.
+    WorkerMissing {
+        /// Which.
+        worker: WorkerId,
+        /// Since when it has not been connected.
+        since: Timestamp,
     },
     /// A source stamp was first used.
     SourceStampAdded {
@@ -378,6 +403,8 @@ impl Event {
             Event::WorkerConnected { .. } => "worker_connected",
             Event::WorkerDisconnected { .. } => "worker_disconnected",
             Event::WorkerStateChanged { .. } => "worker_state_changed",
+            Event::WorkerDismissed { .. } => "worker_dismissed",
+            Event::WorkerMissing { .. } => "worker_missing",
             Event::SourceStampAdded { .. } => "source_stamp_added",
             Event::ChangeAdded { .. } => "change_added",
             Event::BuildsetCreated { .. } => "buildset_created",

@@ -90,14 +90,23 @@ pub struct WorkerRecord {
     pub paused: bool,
     /// Why, in the words of who paused it.
     pub pause_reason: Option<String>,
-    /// Whether it is to shut down when idle.
+    /// Whether it is to shut down when idle. A matter of this process: the next one knows nothing of it.
     pub graceful: bool,
     /// Its time off, if it has any: this one, or the next.
     pub downtime: Option<Downtime>,
+    /// Whether it is to end at once, likewise. It is `graceful` then, too.
+    #[serde(default)]
+    pub killed: bool,
+    /// How many builds it runs at once, by the configuration that had it last.
+    #[serde(default)]
+    pub slots: u32,
     /// The process behind it, as last seen; its fields outlive the connection.
     pub connection: Option<WorkerConnection>,
-    /// Since when it has not been connected, if it is not.
+    /// Since when it has not been connected, if it is not; at first since it was configured.
     pub disconnected_at: Option<Timestamp>,
+    /// Whether it has not been connected for longer than it may.
+    #[serde(default)]
+    pub missing: bool,
     /// What it last said of itself.
     pub info: WorkerInfo,
 }

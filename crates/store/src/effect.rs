@@ -69,6 +69,8 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             worker,
             connection,
             info,
+            graceful,
+            killed,
         } => vec![RowOp::Update {
             table: Table::Workers,
             set: &[
@@ -79,6 +81,8 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 workers::DISCONNECTED_AT,
                 workers::INFO,
                 workers::GRACEFUL,
+                workers::KILLED,
+                workers::MISSING,
             ],
             by: &[workers::ID],
             values: vec![
@@ -88,6 +92,8 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 Value::Bool(connection.connected),
                 Value::Null,
                 json(info),
+                Value::Bool(*graceful),
+                Value::Bool(*killed),
                 Value::Bool(false),
                 Value::id(worker.0),
             ],
@@ -109,6 +115,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
             pause_reason,
             graceful,
             downtime,
+            killed,
         } => vec![RowOp::Update {
             table: Table::Workers,
             set: &[
@@ -116,6 +123,7 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 workers::PAUSE_REASON,
                 workers::GRACEFUL,
                 workers::DOWNTIME,
+                workers::KILLED,
             ],
             by: &[workers::ID],
             values: vec![
@@ -123,8 +131,17 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
                 Value::opt_text(pause_reason.as_deref()),
                 Value::Bool(*graceful),
                 json(downtime),
+                Value::Bool(*killed),
                 Value::id(worker.0),
             ],
+        }],
+        // What it leads to is that its connection ends.
+        Event::WorkerDismissed { .. } => Vec::new(),
+        Event::WorkerMissing { worker, since: _ } => vec![RowOp::Update {
+            table: Table::Workers,
+            set: &[workers::MISSING],
+            by: &[workers::ID],
+            values: vec![Value::Bool(true), Value::id(worker.0)],
         }],
         Event::SourceStampAdded { sourcestamp } => {
             vec![insert(Table::SourceStamps, sourcestamp_row(sourcestamp))]

@@ -154,9 +154,9 @@ tables! {
     /// Workers.
     Workers = "workers" mod workers key 1 {
         ID "id" Int, NAME "name" Text, ACTIVE "active" Bool, BUILDERS "builders" Json, PAUSED "paused" Bool,
-        PAUSE_REASON "pause_reason" Text, GRACEFUL "graceful" Bool, DOWNTIME "downtime" Json, INSTANCE "instance" Text, BOOT "boot" Text,
-        RESUMES "resumes" Bool, CONNECTED "connected" Bool, DISCONNECTED_AT "disconnected_at" Time,
-        INFO "info" Json,
+        PAUSE_REASON "pause_reason" Text, GRACEFUL "graceful" Bool, DOWNTIME "downtime" Json, KILLED "killed" Bool,
+        SLOTS "slots" Int, INSTANCE "instance" Text, BOOT "boot" Text, RESUMES "resumes" Bool, CONNECTED "connected" Bool,
+        DISCONNECTED_AT "disconnected_at" Time, MISSING "missing" Bool, INFO "info" Json,
     }
     /// Schedulers.
     Schedulers = "schedulers" mod schedulers key 1 {

@@ -279,6 +279,19 @@ impl MasterSession {
         }
     }
 
+    /// Asks the worker to end its program, whatever it runs. Only if it has promised that it does.
+    pub fn shut_down(&mut self, reason: impl Into<String>) {
+        self.say(MasterMessage::ShutDown {
+            reason: reason.into(),
+        });
+    }
+
+    /// Asks for a sign of life now: a pong follows, or any other frame.
+    pub fn ping(&mut self) {
+        self.pings += 1;
+        self.say(MasterMessage::Ping { nonce: self.pings });
+    }
+
     /// Ends the session without ending commands. Send what is left, then close.
     pub fn goodbye(&mut self, reason: impl Into<String>) {
         match self.state {

@@ -101,6 +101,12 @@ pub enum MasterMessage {
         /// From the ping.
         nonce: u64,
     },
+    /// The worker is to end its program: it kills what still runs, says `lost` for each and `goodbye`, and does not come
+    /// back. Only for a worker that promises [`Capabilities::shuts_down`].
+    ShutDown {
+        /// Why, for people.
+        reason: String,
+    },
     /// The master closes this connection. Commands go on; the worker connects again.
     Goodbye {
         /// Why, for people.
@@ -127,6 +133,9 @@ pub struct Hello {
     /// The worker's own version.
     #[serde(default)]
     pub version: String,
+    /// The worker's clock: milliseconds since 1970.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
     /// What the worker promises.
     #[serde(default)]
     pub capabilities: Capabilities,
@@ -147,6 +156,7 @@ impl fmt::Debug for Hello {
             .field("instance", &self.instance)
             .field("boot", &self.boot)
             .field("version", &self.version)
+            .field("time_ms", &self.time_ms)
             .field("capabilities", &self.capabilities)
             .field("info", &self.info)
             .field("commands", &self.commands)
@@ -196,6 +206,8 @@ pub struct Capabilities {
     pub exact_bytes: bool,
     /// The longest line that arrives whole, in bytes; `None` means no limit.
     pub line_limit: Option<u64>,
+    /// It ends when it is told to `shut_down`.
+    pub shuts_down: bool,
 }
 
 /// What a worker is. Everything is optional.
@@ -298,6 +310,7 @@ impl MasterMessage {
             Self::Interrupt { .. } => "interrupt",
             Self::Ack { .. } => "ack",
             Self::Forget { .. } => "forget",
+            Self::ShutDown { .. } => "shut_down",
             Self::Ping { .. } => "ping",
             Self::Pong { .. } => "pong",
             Self::Goodbye { .. } => "goodbye",

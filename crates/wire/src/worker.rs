@@ -59,6 +59,11 @@ pub enum WorkerEvent {
         /// The command.
         id: CommandId,
     },
+    /// End this program: kill what runs, call [`WorkerSession::lost`] for each, then [`WorkerSession::goodbye`], and stay away.
+    ShutDown {
+        /// Why, for people.
+        reason: String,
+    },
     /// The master closes the connection; commands go on. The session has ended.
     Goodbye {
         /// Why, for people.
@@ -385,6 +390,7 @@ impl WorkerSession {
             MasterMessage::Resume { id, offset } => WorkerEvent::Resume { id, offset },
             MasterMessage::Interrupt { id, reason } => WorkerEvent::Interrupt { id, reason },
             MasterMessage::Forget { id } => WorkerEvent::Forget { id },
+            MasterMessage::ShutDown { reason } => WorkerEvent::ShutDown { reason },
             MasterMessage::Goodbye { reason } => {
                 self.state = State::Closed;
                 WorkerEvent::Goodbye { reason }

@@ -26,11 +26,31 @@ use crate::{
     paths::Basedir,
     program::{Owner, Program},
     spool::{Spool, SpoolLimits},
+    status::CommandStatus,
     verbs,
 };
 
 /// How many commands are kept, running or not: what a greeting can report.
 const MAX_KEPT: usize = 1024;
+
+/// What a verb does, in a few words: not its arguments, which may hold what is nobody's business.
+fn what(verb: &Verb) -> String {
+    const LONGEST: usize = 200;
+    let mut text = match verb {
+        Verb::Exec(exec) => {
+            let program = exec.argv.first().map_or("", String::as_str);
+            match exec.workdir.as_str() {
+                "" => program.to_owned(),
+                workdir => format!("{program} in {workdir}"),
+            }
+        }
+        other => other.name().to_owned(),
+    };
+    if let Some((cut, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(cut);
+    }
+    text
+}
 
 /// What all commands share.
 #[derive(Debug)]
@@ -67,6 +87,9 @@ pub(crate) struct Entry {
     /// The same for verbs that block a thread.
     cancelled: Arc<AtomicBool>,
     ended: RefCell<Option<Exited>>,
+    /// For people: what it is.
+    what: String,
+    begun: Instant,
     fate: RefCell<Fate>,
 }
 
@@ -267,6 +290,18 @@ impl Commands {
             .collect()
     }
 
+    /// What there is, for people.
+    pub(crate) fn statuses(&self) -> Vec<CommandStatus> {
+        let entries = self.entries.borrow();
+        let status = |entry: &Rc<Entry>| CommandStatus {
+            id: entry.id.to_string(),
+            what: entry.what.clone(),
+            running: entry.is_running(),
+            for_secs: entry.begun.elapsed().as_secs(),
+        };
+        entries.values().map(status).collect()
+    }
+
     pub(crate) fn running(&self) -> usize {
         self.entries
             .borrow()
@@ -337,6 +372,8 @@ impl Commands {
             stop_asked: Notify::new(),
             cancelled: Arc::default(),
             ended: RefCell::new(None),
+            what: what(&verb),
+            begun: Instant::now(),
             fate: RefCell::new(Fate::Keep),
         });
         self.entries.borrow_mut().insert(id, Rc::clone(&entry));

@@ -1,6 +1,8 @@
 //! The worker: a pair of hands for a master. It runs programs and moves files below one folder, keeps their output
 //! until the master has it, and makes sure that nothing outlives its end.
 //!
+//! `cli` is the command line, `folder` the folder that `create` makes, `status` what is told to who asks on this machine.
+//!
 //! [`run()`] is the whole life of a worker; the program `ironmaster-worker` adds arguments and a log. The protocol is
 //! in `docs/worker-protocol.md`, its messages and sessions in `ironmaster-wire`.
 //!
@@ -14,8 +16,10 @@ compile_error!("the worker needs Linux for now: it follows processes through /pr
 use std::{io, path::PathBuf};
 
 pub mod buildbot;
+pub mod cli;
 mod commands;
 mod exec;
+pub mod folder;
 mod glob;
 mod ground;
 mod guard;
@@ -28,6 +32,7 @@ mod program;
 mod run;
 mod spawn;
 mod spool;
+pub mod status;
 mod verbs;
 
 pub use guard::{GUARD_ARGUMENT, guard};

@@ -278,6 +278,10 @@ impl<'a> Link<'a> {
                         violation: false,
                     }));
                 }
+                WorkerEvent::ShutDown { reason } => {
+                    tracing::info!("the master ends this worker: {reason}");
+                    self.commands.stop_all(Duration::ZERO);
+                }
                 WorkerEvent::Start { id, digest, verb } => {
                     let attached = self.session.next_offset(id).is_some();
                     let answer = self.commands.start(id, digest, verb, attached);

@@ -1,88 +1,22 @@
-//! The program `ironmaster-worker`: arguments, log, exit code.
+//! The program `ironmaster-worker`: what is asked for, log, exit code.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use clap::Parser;
-use ironmaster_worker::{Config, GUARD_ARGUMENT, SpoolLimits, TOKEN_VARIABLE, buildbot, guard, run};
-use tracing::Level;
+use clap::Parser as _;
+use ironmaster_worker::{
+    Config, GUARD_ARGUMENT, SpoolLimits, TOKEN_VARIABLE, buildbot,
+    cli::{self, Cli, Command, Flags},
+    folder, guard, run,
+    status::{self, StatusError},
+};
 
-/// Builds for an Ironmaster master: runs its commands below one folder and sends back what they print.
-///
-/// The worker keeps running its commands when the connection is lost, and connects again by itself. It stops on
-/// SIGTERM or Ctrl-C. Nothing that it started outlives it.
-#[derive(Parser)]
-#[command(
-    name = "ironmaster-worker",
-    version,
-    after_help = "\
-EXAMPLE:
-  ironmaster-worker --master ws://ci.example.org:8010 --name linux-1 \\
-      --token-file /etc/ironmaster/token --basedir /var/lib/ironmaster-worker
-
-EXIT CODES:
-  0  stopped by a signal    1  refused by the master, or cannot run    2  wrong arguments"
-)]
-struct Arguments {
-    /// Where the master is: ws://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    master: String,
-
-    /// The name that the master knows this worker by
-    #[arg(long)]
-    name: String,
-
-    /// A file that holds the worker's token
-    #[arg(long, value_name = "FILE", conflicts_with = "token")]
-    token_file: Option<PathBuf>,
-
-    /// The token itself; other users of this machine can see it, so prefer a file or the variable IRONMASTER_WORKER_TOKEN
-    #[arg(long)]
-    token: Option<String>,
-
-    /// The folder for everything that this worker does; one worker per folder
-    #[arg(long, value_name = "DIR")]
-    basedir: PathBuf,
-
-    /// Who looks after this worker, for the people who look at it in the master
-    #[arg(long, value_name = "TEXT")]
-    admin: Option<String>,
-
-    /// What this machine is, for the same people
-    #[arg(long, value_name = "TEXT")]
-    host: Option<String>,
-
-    /// How many commands may run at once
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    max_commands: u32,
-
-    /// How many KiB of each command's unconfirmed output stay in memory
-    #[arg(long, value_name = "KIB", default_value_t = 4096)]
-    spool_memory: usize,
-
-    /// How many MiB of each command's unconfirmed output go to disk after that; then the command has to wait
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    spool_disk: u64,
-
-    /// The shortest pause before connecting again, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 100)]
-    backoff_min: u64,
-
-    /// The longest pause before connecting again, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 10_000)]
-    backoff_max: u64,
-
-    /// What to log to standard error: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: Level,
-}
-
-/// In the place of a stock Buildbot worker.
-#[derive(Debug, Parser)]
-#[command(name = "ironmaster-worker", version)]
-enum BuildbotArguments {
-    /// Be the worker of a Buildbot master, in the place of buildbot-worker
-    Buildbot(buildbot::Options),
-}
+/// This program, also right after an upgrade has replaced its file.
+const ITSELF: &str = "/proc/self/exe";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -92,29 +26,45 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let result = if std::env::args().nth(1).as_deref() == Some("buildbot") {
-        let BuildbotArguments::Buildbot(options) = BuildbotArguments::parse();
-        log(options.log);
-        // Also right after an upgrade has replaced the file.
-        options
-            .settings(PathBuf::from("/proc/self/exe"))
-            .map_err(|error| error.to_string())
-            .and_then(|settings| buildbot::run(&settings).map_err(|error| error.to_string()))
-    } else {
-        let arguments = Arguments::parse();
-        log(arguments.log);
-        config(arguments).and_then(|config| run(&config).map_err(|error| error.to_string()))
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("ironmaster-worker: {problem}");
-            ExitCode::FAILURE
+    let cli = Cli::parse();
+    let flags = match cli.command {
+        None => match cli.flags {
+            Some(flags) => flags,
+            None => cli::command()
+                .error(
+                    clap::error::ErrorKind::MissingSubcommand,
+                    "say which worker: `start DIR`, or --master, --name and --basedir",
+                )
+                .exit(),
+        },
+        Some(Command::Create(wanted)) => {
+            return match folder::create(&wanted) {
+                Ok(next) => {
+                    print!("{next}");
+                    ExitCode::SUCCESS
+                }
+                Err(problem) => fail(&problem),
+            };
         }
-    }
+        Some(Command::Status { dir, json }) => return tell(&dir, json),
+        Some(Command::Buildbot(options)) => {
+            log(options.log);
+            let settings = options.settings(PathBuf::from(ITSELF));
+            return finish(match settings {
+                Ok(settings) => buildbot::run(&settings).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            });
+        }
+        Some(Command::Start { dir }) => match folder::read(&dir) {
+            Ok(flags) => flags,
+            Err(problem) => return fail(&problem),
+        },
+    };
+    log(flags.log);
+    finish(config(flags).and_then(|config| run(&config).map_err(|error| error.to_string())))
 }
 
-fn log(level: Level) {
+fn log(level: tracing::Level) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -123,7 +73,41 @@ fn log(level: Level) {
         .init();
 }
 
-fn config(arguments: Arguments) -> Result<Config, String> {
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("ironmaster-worker: {problem}");
+    ExitCode::FAILURE
+}
+
+/// Says how the worker of a folder is.
+fn tell(dir: &Path, json: bool) -> ExitCode {
+    match status::status(dir) {
+        Ok(status) => {
+            if json {
+                println!(
+                    "{}",
+                    serde_json::to_string(&status).expect("it has texts and numbers")
+                );
+            } else {
+                print!("{}", status::describe(&status));
+            }
+            ExitCode::from(u8::from(!status.connected))
+        }
+        Err(problem @ StatusError::NotRunning(_)) => {
+            println!("{problem}");
+            ExitCode::from(3)
+        }
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn config(arguments: Flags) -> Result<Config, String> {
     Ok(Config {
         token: token(&arguments)?,
         master: arguments.master,
@@ -140,12 +124,11 @@ fn config(arguments: Arguments) -> Result<Config, String> {
             Duration::from_millis(arguments.backoff_min.max(1)),
             Duration::from_millis(arguments.backoff_max.max(arguments.backoff_min).max(1)),
         ),
-        // Also right after an upgrade has replaced the file.
-        guard: PathBuf::from("/proc/self/exe"),
+        guard: PathBuf::from(ITSELF),
     })
 }
 
-fn token(arguments: &Arguments) -> Result<String, String> {
+fn token(arguments: &Flags) -> Result<String, String> {
     let token = if let Some(path) = &arguments.token_file {
         std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the token file {}: {error}", path.display()))?

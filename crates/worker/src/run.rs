@@ -1,6 +1,10 @@
 //! The life of a worker: lock, leftovers, guard, then connection after connection.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
 
 use ironmaster_wire::{Capabilities, Hello, Limits, PATH, PROTOCOL_MAX, PROTOCOL_MIN};
 use tokio::{
@@ -22,6 +26,7 @@ use crate::{
     info,
     link::{Ended, Link, Memory},
     procs,
+    status::{self, Connection},
 };
 
 /// How long making a connection may take.
@@ -93,7 +98,22 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
     let (stop, mut stopped) = watch::channel(0_u8);
     let mut terminate = signal(SignalKind::terminate()).map_err(WorkerError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WorkerError::Runtime)?;
-    let connections = connections(config, &address, instance, &commands, &memory, stopped.clone());
+    let state = Connection::new();
+    let connections = connections(
+        config,
+        &address,
+        instance,
+        &commands,
+        &memory,
+        &state,
+        stopped.clone(),
+    );
+    let folder = base.state();
+    let tell = async {
+        let Err(error) = status::serve(&folder, &config.name, &address.url, &state, &commands).await;
+        tracing::warn!("cannot tell `ironmaster-worker status` how this worker is: {error}");
+        std::future::pending::<()>().await;
+    };
     let watch_signals = async {
         loop {
             tokio::select! {
@@ -115,6 +135,7 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
         () = watch_signals => Ok(()),
         () = watch_lease(&commands, &memory) => Ok(()),
         () = ground.keep_guard(guard) => Ok(()),
+        () = tell => Ok(()),
     }
 }
 
@@ -151,29 +172,37 @@ async fn connections(
     instance: &str,
     commands: &Commands,
     memory: &Memory,
+    state: &Connection,
     mut stopped: watch::Receiver<u8>,
 ) -> Result<(), WorkerError> {
-    let state = State(RefCell::default());
     let mut backoff = Backoff {
         shortest: config.backoff.0,
         longest: config.backoff.1,
         next: config.backoff.0,
     };
     loop {
+        if commands.is_stopping() {
+            // The master has ended this worker, and was lost before it heard goodbye.
+            return wait_for_commands(commands).await;
+        }
         let attempt = tokio::select! {
             attempt = connect(address) => attempt,
             _ = stopped.wait_for(|level| *level > 0) => return wait_for_commands(commands).await,
         };
         match attempt {
-            Err(reason) => state.change(&format!("cannot reach the master at {}: {reason}", address.url)),
+            Err(reason) => {
+                let text = format!("cannot reach the master at {}: {reason}", address.url);
+                state.change(&text, false);
+            }
             Ok(socket) => {
                 let welcomed = std::cell::Cell::new(false);
                 let on_welcome = |welcome: &ironmaster_wire::Welcome| {
                     welcomed.set(true);
-                    state.change(&format!(
+                    let text = format!(
                         "connected to {} as {}, session {}",
                         address.url, config.name, welcome.session
-                    ));
+                    );
+                    state.change(&text, true);
                 };
                 commands.reconnecting();
                 let hello = hello(config, instance, commands);
@@ -183,7 +212,8 @@ async fn connections(
                 {
                     Ended::Stopped => return Ok(()),
                     Ended::Refused { reason, retry: true } => {
-                        state.change(&format!("the master refused this worker: {reason}; trying again"));
+                        let text = format!("the master refused this worker: {reason}; trying again");
+                        state.change(&text, false);
                     }
                     Ended::Refused { reason, retry: false } => {
                         commands.stop_all(STOP_GRACE);
@@ -191,7 +221,7 @@ async fn connections(
                         return Err(WorkerError::Refused { reason });
                     }
                     Ended::Lost { reason, violation } => {
-                        state.change(&format!("lost the master: {reason}; connecting again"));
+                        state.change(&format!("lost the master: {reason}; connecting again"), false);
                         if welcomed.get() && !violation {
                             backoff.next = backoff.shortest;
                         }
@@ -223,27 +253,20 @@ fn hello(config: &Config, instance: &str, commands: &Commands) -> Hello {
         instance: instance.to_owned(),
         boot: procs::boot_id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        time_ms: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|now| u64::try_from(now.as_millis()).ok()),
         capabilities: Capabilities {
             resumes: true,
             kills_on_disconnect: false,
             max_commands: Some(config.max_commands),
             exact_bytes: true,
             line_limit: None,
+            shuts_down: true,
         },
         info: commands.context().info.clone(),
         commands: commands.reports(),
-    }
-}
-
-/// Says the state of the connection when it changes, and only then.
-struct State(RefCell<String>);
-
-impl State {
-    fn change(&self, text: &str) {
-        if *self.0.borrow() != text {
-            tracing::info!("{text}");
-            text.clone_into(&mut self.0.borrow_mut());
-        }
     }
 }
 
@@ -264,13 +287,13 @@ impl Backoff {
 }
 
 /// Where the master is.
-struct Address {
+pub(crate) struct Address {
     url: String,
     host: String,
     port: u16,
 }
 
-fn address(text: &str) -> Result<Address, WorkerError> {
+pub(crate) fn address(text: &str) -> Result<Address, WorkerError> {
     let bad = |problem: &str| WorkerError::Address {
         address: text.to_owned(),
         problem: problem.to_owned(),

@@ -283,7 +283,15 @@ export interface Worker {
   facts?: Readonly<Record<string, Json>>
   paused: boolean
   pause_reason: string | null
+  /** It takes nothing new, and ends when it is idle. */
   graceful: boolean
+  /** It is to end at once; not from every server, like all that follows. */
+  killed?: boolean
+  /** It has been away for longer than it may. */
+  missing?: boolean
+  disconnected_at?: UnixSeconds | null
+  /** How many builds it takes at once. */
+  slots?: number
 }
 
 export interface Master {

@@ -17,7 +17,7 @@ import { builtRevision, textProperty } from './properties'
 import { buildStatus, requestStatus, statusOfResult, stepStatus } from './results'
 import { parseSearch, stringifySearch, textList, wholeNumber } from './search'
 import { activityByBuilder } from './squares'
-import { machine, slots, workerInfo, workerState } from './workers'
+import { clockSkew, machine, slots, workerInfo, workerState } from './workers'
 
 describe('text', () => {
   it.each([
@@ -105,6 +105,14 @@ describe('states', () => {
     ])
     expect(machine({ ...connected, facts })).toBe('test host · linux · 8 CPUs · 4.3.0')
     expect(slots({ ...connected, workerinfo: { slots: 3 } })).toBe(3)
+    expect(slots({ ...connected, slots: 5 })).toBe(5)
+    expect(machine({ ...connected, facts: { protocol: 'native' } })).toBe('test host · native 4.3.0')
+    expect(workerState({ ...connected, graceful: true }).word).toBe('Shutting down')
+    expect(workerState({ ...connected, graceful: true, killed: true }).word).toBe('Ending')
+    expect(workerState({ ...connected, connected_to: [], graceful: true }).word).toBe('Stopped')
+    expect(workerState({ ...away, missing: true }).word).toBe('Missing')
+    expect(clockSkew({ ...connected, facts: { clock_skew_ms: 4_000 } })).toBeUndefined()
+    expect(clockSkew({ ...connected, facts: { clock_skew_ms: -65_000 } })).toBe('1:05 behind')
   })
 })
 

@@ -1,13 +1,17 @@
 /** The state of a worker in words. */
 
 import type { Json, Worker } from '../api/types'
+import { formatDuration } from './format'
 import type { Status } from './results'
 
 export function workerState(worker: Worker): { status: Status; word: string } {
-  if (worker.connected_to.length === 0)
-    return worker.paused
-      ? { status: 'cancelled', word: 'Away, paused' }
-      : { status: 'unknown', word: Object.keys(worker.workerinfo).length === 0 ? 'Never connected' : 'Away' }
+  if (worker.connected_to.length === 0) {
+    if (worker.missing) return { status: 'failure', word: 'Missing' }
+    if (worker.paused) return { status: 'cancelled', word: 'Away, paused' }
+    if (Object.keys(worker.workerinfo).length === 0) return { status: 'unknown', word: 'Never connected' }
+    return { status: 'unknown', word: worker.graceful ? 'Stopped' : 'Away' }
+  }
+  if (worker.killed) return { status: 'pending', word: 'Ending' }
   if (worker.graceful) return { status: 'pending', word: 'Shutting down' }
   if (worker.paused) return { status: 'cancelled', word: 'Paused' }
   return { status: 'success', word: 'Connected' }
@@ -15,8 +19,18 @@ export function workerState(worker: Worker): { status: Status; word: string } {
 
 /** How many builds it takes at once, if the server says so. */
 export function slots(worker: Worker): number | undefined {
-  const value = worker.workerinfo.slots ?? worker.workerinfo.max_builds
+  const value = worker.slots ?? worker.workerinfo.slots ?? worker.workerinfo.max_builds
   return typeof value === 'number' ? value : undefined
+}
+
+/** Clocks that differ by more, in milliseconds, are worth a word. */
+const SKEW_MAX = 5000
+
+/** How far its clock is off, in words, if that is worth one. */
+export function clockSkew(worker: Worker): string | undefined {
+  const skew = worker.facts?.clock_skew_ms
+  if (typeof skew !== 'number' || Math.abs(skew) <= SKEW_MAX) return undefined
+  return `${formatDuration(Math.abs(skew) / 1000)} ${skew > 0 ? 'ahead' : 'behind'}`
 }
 
 const FIRST = [
@@ -28,6 +42,7 @@ const FIRST = [
   'cpus',
   'memory_bytes',
   'admin',
+  'protocol',
   'version',
   'access_uri',
 ]
@@ -38,7 +53,8 @@ export function workerInfo(worker: Worker): [string, string][] {
     value === null ? '' : typeof value === 'string' ? value.trim() : JSON.stringify(value)
   const shown = (name: string, value: Json): string =>
     name === 'memory_bytes' && typeof value === 'number' ? `${(value / 2 ** 30).toFixed(1)} GiB` : text(value)
-  const info = { ...worker.facts, ...worker.workerinfo }
+  const { clock_skew_ms: _, ...known } = worker.facts ?? {}
+  const info = { ...known, ...worker.workerinfo }
   return Object.entries(info)
     .map(([name, value]): [string, string] => [name, shown(name, value)])
     .filter(([name, value]) => value !== '' && !(name === 'hostname' && value === text(info.host ?? null)))
@@ -54,7 +70,7 @@ export function machine(worker: Worker): string {
     known.get('host'),
     known.get('os_version') ?? known.get('os'),
     cpus && `${cpus} CPUs`,
-    known.get('version'),
+    [known.get('protocol'), known.get('version')].filter(Boolean).join(' '),
   ]
     .filter(Boolean)
     .join(' · ')

@@ -8,11 +8,12 @@ import { workerBuilds } from '../api/queries'
 import type { Worker } from '../api/types'
 import { BuildTable } from '../components/BuildTable'
 import { Page, Panel } from '../components/Page'
-import { PauseButton } from '../components/PauseButton'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
 import { StatusText } from '../components/Status'
+import { Ago } from '../components/Time'
+import { WorkerControls } from '../components/WorkerControls'
 import { useBuilders, useWorkers } from '../lib/names'
-import { slots, workerInfo, workerState } from '../lib/workers'
+import { clockSkew, slots, workerInfo, workerState } from '../lib/workers'
 import facts from './Build.module.css'
 
 const SHOWN = 50
@@ -29,6 +30,7 @@ const LABELS: Readonly<Record<string, string>> = {
   memory_bytes: 'Memory',
   basedir: 'Folder',
   slots: 'Slots',
+  protocol: 'Kind of session',
 }
 
 export function WorkerPage() {
@@ -59,6 +61,7 @@ function WorkerView({ worker }: { worker: Worker }) {
   const { status, word } = workerState(worker)
   const info = workerInfo(worker)
   const room = slots(worker)
+  const skew = clockSkew(worker)
   return (
     <Page
       title={`${worker.name} (${word.toLowerCase()})`}
@@ -67,9 +70,15 @@ function WorkerView({ worker }: { worker: Worker }) {
         <>
           <StatusText status={status} text={word} />
           {worker.paused && worker.pause_reason && ` ${worker.pause_reason}`}
+          {worker.disconnected_at != null && (
+            <>
+              {' '}
+              since <Ago at={worker.disconnected_at} />
+            </>
+          )}
         </>
       }
-      actions={<PauseButton worker={worker} />}
+      actions={<WorkerControls worker={worker} />}
     >
       {(info.length > 0 || worker.configured_on.length > 0) && (
         <dl className={facts.facts}>
@@ -79,6 +88,12 @@ function WorkerView({ worker }: { worker: Worker }) {
               <dd>{value}</dd>
             </div>
           ))}
+          {skew && (
+            <div>
+              <dt>Clock</dt>
+              <dd>{skew} of the master's</dd>
+            </div>
+          )}
           <div>
             <dt>Builders</dt>
             <dd>

@@ -5,13 +5,13 @@ import { runningBuilds } from '../api/queries'
 import type { Build, Worker } from '../api/types'
 import { Button } from '../components/Button'
 import { Count, Page, Panel } from '../components/Page'
-import { PauseButton } from '../components/PauseButton'
 import { Empty, Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
-import { Duration } from '../components/Time'
+import { Ago, Duration } from '../components/Time'
+import { WorkerControls } from '../components/WorkerControls'
 import { formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
-import { machine, slots, workerState } from '../lib/workers'
+import { clockSkew, machine, slots, workerState } from '../lib/workers'
 import css from './Workers.module.css'
 
 export function Workers() {
@@ -85,6 +85,7 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
   const builders = useBuilders()
   const { status, word } = workerState(worker)
   const room = slots(worker)
+  const skew = clockSkew(worker)
   return (
     <tr>
       <th scope="row">
@@ -95,6 +96,12 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
       <td>
         <StatusText status={status} text={word} />
         {worker.paused && worker.pause_reason && <p className={css.reason}>{worker.pause_reason}</p>}
+        {worker.disconnected_at != null && (
+          <p className={css.reason}>
+            since <Ago at={worker.disconnected_at} />
+          </p>
+        )}
+        {skew && <p className={css.reason}>clock {skew}</p>}
       </td>
       <td>
         {room !== undefined && (
@@ -121,7 +128,7 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
       </td>
       <td className={css.muted}>{machine(worker)}</td>
       <td className={css.action}>
-        <PauseButton worker={worker} small />
+        <WorkerControls worker={worker} small />
       </td>
     </tr>
   )

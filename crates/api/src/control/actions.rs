@@ -150,11 +150,11 @@ pub(super) async fn run(
                 .map(|_| Value::Null)
         }
         Operation::KillWorker => {
-            let id = target(app, found, Resource::Workers, "workerid").await?;
-            let name = app.master.read(move |reader| worker_name(reader, id)).await?;
-            tracing::info!(worker = %name, %by, %reason, "disconnected");
-            app.master.disconnect_worker(&name);
-            Ok(Value::Null)
+            let worker = WorkerId(target(app, found, Resource::Workers, "workerid").await?);
+            tracing::info!(%worker, %by, %reason, "worker killed");
+            submit(app, Input::KillWorker { worker })
+                .await
+                .map(|_| Value::Null)
         }
         Operation::EnableScheduler => {
             let scheduler = SchedulerId(target(app, found, Resource::Schedulers, "schedulerid").await?);
@@ -245,17 +245,6 @@ async fn target(app: &Shared, found: &Found, resource: Resource, id: &'static st
         .read(move |reader| targets(reader, resource, id, &captures))
         .await?;
     Ok(target.0)
-}
-
-fn worker_name(reader: &Reader, id: u64) -> Result<String, ApiError> {
-    let page = reader
-        .query(Resource::Workers, &Query::of("workerid", id))
-        .map_err(query_error)?;
-    page.items
-        .first()
-        .and_then(|item| item["name"].as_str())
-        .map(String::from)
-        .ok_or_else(|| ApiError::NotFound(format!("there is no worker {id}")))
 }
 
 async fn submit(app: &Shared, input: Input) -> Result<Reply, ApiError> {

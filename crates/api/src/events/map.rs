@@ -50,6 +50,8 @@ pub(super) fn notices(event: &Event) -> Vec<Notice> {
         Event::WorkerConnected { worker, .. } => vec![item(Workers, worker.0, "connected")],
         Event::WorkerDisconnected { worker, .. } => vec![item(Workers, worker.0, "disconnected")],
         Event::WorkerStateChanged { worker, .. } => vec![item(Workers, worker.0, "state_updated")],
+        Event::WorkerDismissed { worker, .. } => vec![item(Workers, worker.0, "dismissed")],
+        Event::WorkerMissing { worker, .. } => vec![item(Workers, worker.0, "missing")],
         Event::ChangeAdded { change } => vec![item(Changes, change.id.0, "new")],
         Event::BuildsetCreated { buildset } => vec![Notice::Item {
             resource: Buildsets,

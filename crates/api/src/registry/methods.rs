@@ -302,10 +302,12 @@ pub(super) static METHODS: &[Method] = &[
     control("workers.unpause", "unpause", &types::WORKER, Operation::UnpauseWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
         "Lets a paused worker build again."),
     control("workers.stop", "stop", &types::WORKER, Operation::StopWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
-        "Lets a worker finish what it builds, then shuts it down."),
+        "Lets a worker finish what it builds, and gives it nothing new; then its process ends. It is taken back by starting \
+         the worker again."),
     control("workers.kill", "kill", &types::WORKER, Operation::KillWorker, WORKER_PATHS, Idempotency::Natural, &[REASON],
-        "Cuts the connection of a worker now. A native worker connects again by itself and its commands go on; \
-         to end what it runs, stop its builds."),
+        "Ends a worker's process now. What it builds is lost, and tried again like the builds of any worker that is lost. \
+         One that cannot be told to end is disconnected, and refused until it is started again; its builds are tried again \
+         when its lease is over."),
     control("schedulers.enable", "enable", &types::SCHEDULER, Operation::EnableScheduler, SCHEDULER_PATHS, Idempotency::Natural,
         &[Param { name: "enabled", kind: ParamKind::Boolean, required: true, docs: "On or off." }],
         "Switches a scheduler on or off."),

@@ -197,8 +197,13 @@ async fn requests_workers_and_schedulers_are_controlled() {
         (&worker["paused"], &worker["pause_reason"]),
         (&json!(false), &Value::Null)
     );
-    ok("workers/1", "kill", json!({})).await;
     ok("workers/1", "stop", json!({})).await;
+    ok("workers/1", "kill", json!({})).await;
+    let worker = site.item("workers/1").await;
+    assert_eq!(
+        (&worker["graceful"], &worker["killed"], &worker["missing"]),
+        (&json!(true), &json!(true), &json!(false))
+    );
     assert_eq!(site.call("workers/none", "pause", json!({})).await.0, 404);
 
     ok("schedulers/1", "enable", json!({ "enabled": false })).await;

@@ -409,6 +409,7 @@ async fn work(mut socket: Socket) {
         instance: "instance-1".into(),
         boot: "boot-1".into(),
         version: "0".into(),
+        time_ms: Some(0),
         capabilities: Capabilities {
             resumes: true,
             exact_bytes: true,

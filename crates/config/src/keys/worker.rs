@@ -73,5 +73,12 @@ pub static WORKER: SectionKeys = SectionKeys {
             "The time zone that `downtime` is meant in, by its name in the IANA database.",
             "\"Europe/Berlin\"",
         ),
+        optional(
+            "missing_after",
+            Type::Duration("0s", "366d"),
+            "1h",
+            "It counts as missing when it has not been connected for so long while a master ran: its page says so, and an event tells it. `0s` = never.",
+            "\"10m\"",
+        ),
     ],
 };

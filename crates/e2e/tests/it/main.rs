@@ -7,6 +7,7 @@ mod disk;
 mod fleet;
 mod in_repository;
 mod kills;
+mod lifecycle;
 mod main_job;
 mod minimal_worker;
 mod network;

@@ -8,7 +8,7 @@ use ironmaster_model::{
     SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord, WorkerSelector,
 };
 
-use crate::{Refusal, Reply, Tx, timed};
+use crate::{Refusal, Reply, State, Tx, timed};
 
 pub(super) fn configure(tx: &mut Tx<'_>, plan: &Arc<Plan>) -> Result<Reply, Refusal> {
     if plan.digest.is_empty() {
@@ -144,15 +144,18 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
             }
         }
     }
+    let now = tx.now();
     for (definition, mut builders) in plan.workers.values().zip(builders_of) {
         builders.sort_unstable();
         let known = tx.state().worker_by_name(&definition.name);
-        let downtime = definition.downtime_at(tx.now());
+        let downtime = definition.downtime_at(now);
         let worker = match known {
             Some(known) => WorkerRecord {
                 active: true,
                 builders,
                 downtime,
+                slots: definition.slots,
+                disconnected_at: away_since(tx.state(), known, now),
                 ..known.clone()
             },
             None => WorkerRecord {
@@ -164,8 +167,11 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
                 pause_reason: None,
                 graceful: false,
                 downtime,
+                killed: false,
+                slots: definition.slots,
                 connection: None,
-                disconnected_at: None,
+                disconnected_at: Some(now),
+                missing: false,
                 info: WorkerInfo::default(),
             },
         };
@@ -181,9 +187,20 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
         .collect();
     for mut worker in removed {
         worker.active = false;
+        worker.missing = false;
         worker.builders.clear();
         worker.downtime = None;
         tx.emit(Event::WorkerSet { worker });
+    }
+}
+
+/// Since when it has been away. While it was not configured nobody waited for it, but for the builds that it had.
+fn away_since(state: &State, worker: &WorkerRecord, now: Timestamp) -> Option<Timestamp> {
+    let waited = worker.active || state.queue.builds_on(worker.id).next().is_some();
+    if waited {
+        worker.disconnected_at
+    } else {
+        worker.disconnected_at.map(|_| now)
     }
 }
 

@@ -6,7 +6,7 @@ use ironmaster_model::{
 };
 use serde_json::Value;
 
-use super::{completed::Completed, not_live, pipelines, trigger};
+use super::{completed::Completed, not_live, pipelines, trigger, worker as workers};
 use crate::{
     Refusal, Reply, Tx, build,
     planted::{Bug, planted},
@@ -225,6 +225,7 @@ fn finish(tx: &mut Tx<'_>, id: BuildId, computed: Results) {
     });
     let reason = format!("build {id} is over, which waited for it");
     trigger::cancel_children(tx, &children, "ironmaster", &reason);
+    workers::build_over(tx, worker);
     if results == Results::Retry {
         if !planted(Bug::LostRequeue) {
             tx.emit(Event::RequestRequeued { request });

@@ -19,6 +19,7 @@ pub(super) fn tick(tx: &mut Tx<'_>) -> Reply {
                 lifecycle::lose_all_on(tx, id, None, &reason);
             }
             Due::Downtime(id) => worker::downtime_due(tx, id),
+            Due::Missing(id) => worker::missing(tx, id),
             Due::Run(id) => pipelines::run_due(tx, id),
             Due::Job(id) => pipelines::job_due(tx, id),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ironmaster_model::{
     BuildId, BuildRecord, Counter, EffectRecord, LogId, LogRecord, LogSave, Results, StepId, StepRecord,
-    Waits,
+    Waits, WorkerId,
 };
 
 use super::{Build, Checker, Phase, Step};
@@ -81,6 +81,33 @@ impl Checker {
             },
         );
         self.build_takes_locks(build.id);
+    }
+
+    /// It was to end: at once, or when nothing runs on it.
+    pub(super) fn worker_dismissed(&mut self, id: WorkerId, instance: &str) {
+        let Some(worker) = self.workers.get(&id).cloned() else {
+            self.unknown(format!("worker {id}, which is told to end"));
+            return;
+        };
+        let willing = worker.killed || (worker.graceful && worker.used.is_empty());
+        if worker.known && (!willing || worker.instance.as_deref() != Some(instance)) {
+            self.violate(
+                "workers are told to end when they are to, and not before",
+                format!("process {instance} of {worker:?}"),
+            );
+        }
+    }
+
+    /// It is away.
+    pub(super) fn worker_missing(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else {
+            self.unknown(format!("worker {id}, which is missing"));
+            return;
+        };
+        if worker.instance.is_some() || (worker.known && !worker.active) {
+            let what = format!("{worker:?}");
+            self.violate("only workers that are wanted and away are missing", what);
+        }
     }
 
     fn check_worker(&mut self, build: &BuildRecord) {

@@ -308,6 +308,29 @@ impl State {
         self.deadlines.set(Due::Lease(id), at);
     }
 
+    /// Computes anew what follows from a worker's being away.
+    pub(crate) fn update_away(&mut self, id: WorkerId) {
+        self.update_lease(id);
+        self.update_missing(id);
+    }
+
+    /// Computes anew when a worker counts as missing.
+    pub(crate) fn update_missing(&mut self, id: WorkerId) {
+        let at = self.missing_at(id);
+        self.deadlines.set(Due::Missing(id), at);
+    }
+
+    fn missing_at(&self, id: WorkerId) -> Option<Timestamp> {
+        let worker = self
+            .workers
+            .get(&id)
+            .filter(|worker| worker.active && !worker.missing)?;
+        let gone = worker.disconnected_at?;
+        let after = self.plan.workers.get(&worker.name)?.missing_after?;
+        // Nobody could connect while no master ran.
+        Some(gone.max(self.master()?.last_active) + after)
+    }
+
     fn lease_end(&self, id: WorkerId) -> Option<Timestamp> {
         if planted(Bug::LeaseForgotten) {
             return None;

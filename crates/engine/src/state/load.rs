@@ -197,7 +197,7 @@ impl State {
             state.schedulers.keys().copied().collect(),
         );
         for worker in workers {
-            state.update_lease(worker);
+            state.update_away(worker);
             state.update_downtime(worker);
         }
         for scheduler in schedulers {

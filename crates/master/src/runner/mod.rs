@@ -74,6 +74,22 @@ impl Runner {
                 }
             }
             Event::RunCreated { run } if run.source.is_some() => self.definitions.notify_one(),
+            Event::WorkerDismissed {
+                worker,
+                instance,
+                reason,
+            } => {
+                if let Some(worker) = state.worker(*worker) {
+                    tracing::info!(worker = worker.name, reason, "worker told to end");
+                    let link = self.workers.link(&worker.name);
+                    link.dismiss(instance, reason, worker.killed);
+                }
+            }
+            Event::WorkerMissing { worker, since } => {
+                if let Some(worker) = state.worker(*worker) {
+                    tracing::warn!(worker = worker.name, %since, "worker is missing");
+                }
+            }
             _ => {}
         }
     }

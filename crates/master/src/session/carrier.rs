@@ -68,6 +68,10 @@ pub(crate) trait Carrier: Send {
     fn interrupt(&mut self, id: CommandId, reason: String);
     /// Nobody wants this command any more.
     fn forget(&mut self, id: CommandId);
+    /// Asks the worker to end its process, whatever it runs. Only called if its hello promised that it does.
+    fn shut_down(&mut self, reason: &str, now: Duration) -> Result<(), CarrierError>;
+    /// Asks for a sign of life now; whatever frame comes next is one.
+    fn ping(&mut self) -> Result<(), CarrierError>;
 }
 
 impl Carrier for MasterSession {
@@ -121,5 +125,13 @@ impl Carrier for MasterSession {
     }
     fn forget(&mut self, id: CommandId) {
         self.forget(id);
+    }
+    fn shut_down(&mut self, reason: &str, _now: Duration) -> Result<(), CarrierError> {
+        self.shut_down(reason);
+        Ok(())
+    }
+    fn ping(&mut self) -> Result<(), CarrierError> {
+        self.ping();
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ironmaster_engine::{ConnectedWorker, Input, Reply, State, build::workdir};
@@ -25,6 +25,11 @@ use crate::{
     committer::{Committer, SubmitError},
     workers::{WorkerLink, Workers},
 };
+
+/// How long a process that is connected may take to answer when another one comes under its name.
+const RIVAL_PATIENCE: Duration = Duration::from_secs(5);
+/// Clocks that differ by more, in milliseconds, are worth a word.
+const CLOCK_SKEW_MAX: u64 = 5_000;
 
 /// What every session needs.
 #[derive(Debug)]
@@ -139,16 +144,20 @@ impl Sessions {
             connection.refuse(&reason, false).await;
             return None;
         }
+        if !hello.capabilities.shuts_down && self.was_killed(&hello).await {
+            connection
+                .refuse("somebody told this worker to end at once", false)
+                .await;
+            return None;
+        }
         let link = self.workers.link(&name);
-        if link.rival(&instance).is_some() {
-            let reason = format!(
-                "another process is connected as worker \"{name}\"; stop it, or give this one a name of its own"
-            );
+        if let Err(reason) = connection.take_place(&link, &name, &instance).await {
             self.refusals.note(peer, &name, &reason);
             connection.refuse(&reason, true).await;
             return None;
         }
-        let serial = link.attach(&instance, connection.end.clone());
+        let shuts_down = hello.capabilities.shuts_down;
+        let serial = link.attach(&instance, shuts_down, connection.end.clone());
         let mut worker = None;
         let connected = self.connect(connection, &link, hello, &mut worker).await;
         Some(Greeted {
@@ -161,10 +170,17 @@ impl Sessions {
         })
     }
 
+    /// Whether this process was to end at once. At a stop of the master nobody knows.
+    async fn was_killed(&self, hello: &Hello) -> bool {
+        let (name, instance) = (hello.name.clone(), hello.instance.clone());
+        let killed = move |state: &State| is_killed(state, &name, &instance);
+        self.committer.look(killed).await.unwrap_or(false)
+    }
+
     /// The life of an open connection.
     async fn pump(&self, greeted: &Greeted, connection: &mut Running) -> End {
         loop {
-            if let Some(end) = connection.pump(&greeted.link).await {
+            if let Some(end) = connection.pump(&greeted.link, greeted.serial).await {
                 return end;
             }
             tracing::info!(
@@ -184,7 +200,7 @@ impl Sessions {
         connection.session.goodbye(&end.to_string());
         connection.flush_last().await;
         tracing::info!(worker = greeted.name, peer, reason = %end, "worker disconnected");
-        if greeted.link.detach(greeted.serial)
+        if greeted.link.detach(greeted.serial, &greeted.instance)
             && let Some(worker) = greeted.worker
         {
             let gone = Input::WorkerDisconnected {
@@ -290,8 +306,30 @@ impl Running {
         }
     }
 
+    /// Makes sure that no other process is this worker. One that is connected keeps its place if it answers.
+    async fn take_place(&mut self, link: &WorkerLink, name: &str, instance: &str) -> Result<(), String> {
+        while let Some(rival) = link.rival(instance) {
+            let heard = link.heard.notified();
+            link.ask(rival);
+            tokio::select! {
+                () = heard => return Err(format!(
+                    "another process is connected as worker \"{name}\", and answers; stop it, or give this one a name of its own"
+                )),
+                () = tokio::time::sleep(RIVAL_PATIENCE) => {
+                    tracing::warn!(
+                        worker = name,
+                        "the process that was connected does not answer; another one takes its place"
+                    );
+                    link.give_up(rival);
+                }
+                () = self.end.cancelled() => return Err("the master is stopping".into()),
+            }
+        }
+        Ok(())
+    }
+
     /// The life of an open connection, until it ends or the worker wishes to be stopped.
-    async fn pump(&mut self, link: &WorkerLink) -> Option<End> {
+    async fn pump(&mut self, link: &WorkerLink, serial: u64) -> Option<End> {
         loop {
             while let Some(event) = self.session.poll_event() {
                 match event {
@@ -306,8 +344,11 @@ impl Running {
                     MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
                 }
             }
-            if let Err(error) = link.pump(self.session.as_mut()) {
-                return Some(error.into());
+            let now = self.now();
+            match link.pump(serial, self.session.as_mut(), now) {
+                Ok(true) => {}
+                Ok(false) => return Some(End::Replaced),
+                Err(error) => return Some(error.into()),
             }
             if self.session.takes_shutdown_wish() {
                 return None;
@@ -334,6 +375,9 @@ impl Running {
                 for _ in 0..32 {
                     let Ok(frame) = self.incoming.try_recv() else { break };
                     self.session.feed(*frame, now)?;
+                }
+                if let Some(link) = link {
+                    link.heard.notify_waiters();
                 }
             }
             () = async { match link { Some(link) => link.wake.notified().await, None => std::future::pending().await } } => {}
@@ -395,10 +439,38 @@ pub(crate) fn authenticate(plan: &Plan, name: &str, token: &str) -> Result<(), S
     }
 }
 
+/// Whether that process was to end at once.
+fn is_killed(state: &State, name: &str, instance: &str) -> bool {
+    state.worker_by_name(name).is_some_and(|worker| {
+        worker.killed
+            && worker
+                .connection
+                .as_ref()
+                .is_some_and(|connection| connection.instance == instance)
+    })
+}
+
+/// How far a worker's clock is ahead of this machine's, in milliseconds.
+fn clock_skew(hello: &Hello) -> Option<i64> {
+    let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let there = i64::try_from(hello.time_ms?).ok()?;
+    there.checked_sub(i64::try_from(here.as_millis()).ok()?)
+}
+
 fn info(hello: &Hello, protocol: &str) -> WorkerInfo {
     let mut facts = BTreeMap::from([("protocol".to_owned(), protocol.into())]);
     if let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&hello.info) {
         facts.extend(map);
+    }
+    if let Some(skew) = clock_skew(hello) {
+        if skew.unsigned_abs() > CLOCK_SKEW_MAX {
+            tracing::warn!(
+                worker = hello.name,
+                skew_ms = skew,
+                "the worker's clock differs from the master's: set one of them right"
+            );
+        }
+        facts.insert("clock_skew_ms".into(), skew.into());
     }
     WorkerInfo {
         admin: hello.info.admin.clone(),

@@ -54,11 +54,14 @@ create table workers (
     pause_reason    text collate "C",
     graceful        boolean not null,
     downtime        text collate "C" not null,       -- JSON
+    killed          boolean not null,
+    slots           bigint  not null,
     instance        text collate "C",                   -- with the next three null until it first connected
     boot            text collate "C",
     resumes         boolean,
     connected       boolean,
     disconnected_at bigint,
+    missing         boolean not null,
     info            text collate "C" not null        -- JSON
 ) with (fillfactor = 50);
 

@@ -32,11 +32,14 @@ create table workers (
     pause_reason    text,
     graceful        integer not null,
     downtime        text    not null,       -- JSON
+    killed          integer not null,
+    slots           integer not null,
     instance        text,                   -- with the next three null until it first connected
     boot            text,
     resumes         integer,
     connected       integer,
     disconnected_at integer,
+    missing         integer not null,
     info            text    not null        -- JSON
 ) strict;
 

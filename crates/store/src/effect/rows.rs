@@ -95,11 +95,14 @@ pub(super) fn worker_row(worker: &WorkerRecord) -> Vec<Value<'_>> {
         Value::opt_text(worker.pause_reason.as_deref()),
         Value::Bool(worker.graceful),
         json(&worker.downtime),
+        Value::Bool(worker.killed),
+        Value::Int(i64::from(worker.slots)),
         Value::opt_text(connection.map(|connection| connection.instance.as_str())),
         Value::opt_text(connection.map(|connection| connection.boot.as_str())),
         connection.map_or(Value::Null, |connection| Value::Bool(connection.resumes)),
         connection.map_or(Value::Null, |connection| Value::Bool(connection.connected)),
         opt_time(worker.disconnected_at),
+        Value::Bool(worker.missing),
         json(&worker.info),
     ]
 }

@@ -184,7 +184,7 @@ fn history() -> String {
         insert into masters values (1, 'm', true, 0, 0, false);
         insert into configs select lpad(n::text, 64, '0'), '{plan}' from generate_series(1, 3) as n;
         insert into builders select n, 'b' || n, null, '[]', true, {BUILDS}, null from generate_series(1, 20) as n;
-        insert into workers select n, 'w' || n, true, '[]', false, null, false, 'null', null, null, null, null, null, '{info}'
+        insert into workers select n, 'w' || n, true, '[]', false, null, false, 'null', false, 1, null, null, null, null, null, false, '{info}'
             from generate_series(1, 8) as n;
         insert into schedulers values (1, 's', true, true, '{state}');
         insert into changesources values (1, 'p', true);

@@ -477,13 +477,17 @@ static WORKERS: Descriptor = Descriptor {
             "t.connected",
             Attach::ConnectedTo,
         ),
+        date("disconnected_at", "t.disconnected_at").null().extra(),
         object("facts", "json_extract(t.info, '$.facts')")
             .extra()
             .postgres(Source::Json("(t.info::json -> 'facts')::text")),
         bool("graceful", "t.graceful"),
+        bool("killed", "t.killed").extra(),
+        bool("missing", "t.missing").extra(),
         ident("name", "t.name").fixed(),
         text("pause_reason", "t.pause_reason").null(),
         bool("paused", "t.paused"),
+        int("slots", "t.slots").extra(),
         int("workerid", "t.id").fixed(),
         object(
             "workerinfo",

@@ -237,6 +237,8 @@ pub(super) fn worker(fields: &mut Fields<'_>) -> Result<WorkerRecord, StoreError
     let pause_reason = fields.opt_text()?;
     let graceful = fields.bool()?;
     let downtime = fields.json()?;
+    let killed = fields.bool()?;
+    let slots = fields.small()?;
     let instance = fields.opt_text()?;
     let boot = fields.opt_text()?;
     let resumes = fields.opt_bool()?;
@@ -260,8 +262,11 @@ pub(super) fn worker(fields: &mut Fields<'_>) -> Result<WorkerRecord, StoreError
         pause_reason,
         graceful,
         downtime,
+        killed,
+        slots,
         connection,
         disconnected_at: fields.opt_time()?,
+        missing: fields.bool()?,
         info: fields.json()?,
     })
 }

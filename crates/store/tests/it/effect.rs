@@ -57,7 +57,7 @@ fn values_have_the_types_of_their_columns() {
     }
     assert!(operations > 1000);
     // The histories know every kind of event.
-    assert_eq!(kinds.len(), 43, "{kinds:?}");
+    assert_eq!(kinds.len(), 45, "{kinds:?}");
 }
 
 #[test]

@@ -197,7 +197,9 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     "workerid": worker.id, "name": worker.name, "connected_to": on,
                     "configured_on": configured, "workerinfo": info, "paused": worker.paused,
                     "pause_reason": worker.pause_reason, "graceful": worker.graceful,
-                    "facts": worker.info.facts,
+                    "facts": worker.info.facts, "killed": worker.killed, "slots": worker.slots,
+                    "missing": worker.missing,
+                    "disconnected_at": worker.disconnected_at.map(|at| at.0),
                     "@builderid": if worker.active { worker.builders.clone() } else { Vec::new() },
                     "@masterid": running(world, worker.active || connected),
                 })

@@ -102,12 +102,16 @@ impl World {
                 worker,
                 connection,
                 info,
+                graceful,
+                killed,
             } => {
                 let worker = self.workers.get_mut(&worker).unwrap();
                 worker.connection = Some(connection);
                 worker.info = info;
                 worker.disconnected_at = None;
-                worker.graceful = false;
+                worker.missing = false;
+                worker.graceful = graceful;
+                worker.killed = killed;
             }
             Event::WorkerDisconnected { worker, .. } => {
                 disconnect(self.workers.get_mut(&worker).unwrap(), at);
@@ -118,13 +122,17 @@ impl World {
                 pause_reason,
                 downtime,
                 graceful,
+                killed,
             } => {
                 let worker = self.workers.get_mut(&worker).unwrap();
                 worker.paused = paused;
                 worker.pause_reason = pause_reason;
                 worker.downtime = downtime;
                 worker.graceful = graceful;
+                worker.killed = killed;
             }
+            Event::WorkerDismissed { .. } => {}
+            Event::WorkerMissing { worker, .. } => self.workers.get_mut(&worker).unwrap().missing = true,
             Event::SourceStampAdded { sourcestamp } => {
                 self.stamps.insert(sourcestamp.id, sourcestamp);
             }

@@ -28,7 +28,7 @@ fn every_example_is_understood() {
             blocks += 1;
         }
     }
-    assert_eq!(blocks, 7);
+    assert_eq!(blocks, 8);
     let mut inline = 0;
     for example in between(DOCUMENT, "`{\"type\"", "`") {
         let example = format!("{{\"type\"{example}");
@@ -43,7 +43,7 @@ fn every_example_is_understood() {
 
 #[test]
 fn every_message_verb_and_outcome_is_mentioned() {
-    let types = "hello exited lost forgotten ping pong goodbye welcome refused start resume ack interrupt forget \
+    let types = "hello exited lost forgotten ping pong goodbye welcome refused start resume ack interrupt forget shut_down \
                  exec put get mkdir remove copy stat glob list info \
                  exit signal timeout interrupted output_limit start_failed lease_expired value failed";
     for name in types.split_whitespace() {

@@ -29,6 +29,7 @@ fn hello(commands: Vec<CommandReport>) -> Hello {
         instance: "i".into(),
         boot: "b".into(),
         version: "0".into(),
+        time_ms: Some(1_760_000_000_000),
         capabilities: Capabilities::default(),
         info: WorkerInfo::default(),
         commands,

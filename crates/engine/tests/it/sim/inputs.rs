@@ -119,7 +119,13 @@ impl Inputs {
 
     /// A worker connects: the process that was there, or another one.
     pub(crate) fn connect(&mut self, index: usize) -> Input {
-        if self.instances[index] == 0 || self.rng.chance(35) {
+        let anew = self.rng.chance(35);
+        self.connect_as(index, anew)
+    }
+
+    /// The same, where it is known which of both.
+    pub(crate) fn connect_as(&mut self, index: usize, anew: bool) -> Input {
+        if self.instances[index] == 0 || anew {
             self.instances[index] += 1;
         }
         let name = WORKERS[index];
@@ -159,7 +165,12 @@ impl Inputs {
             return Input::Tick;
         };
         if self.rng.chance(25) {
-            return Input::StopWorker { worker: worker.id };
+            let worker = worker.id;
+            return if self.rng.chance(30) {
+                Input::KillWorker { worker }
+            } else {
+                Input::StopWorker { worker }
+            };
         }
         Input::PauseWorker {
             worker: worker.id,

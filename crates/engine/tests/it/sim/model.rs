@@ -345,7 +345,9 @@ impl Model {
                 found.enabled = *enabled;
             }
             Input::PauseWorker { worker, paused, .. } => self.worker(worker.0)?.paused = *paused,
-            Input::StopWorker { worker } => self.worker(worker.0)?.graceful = true,
+            Input::StopWorker { worker } | Input::KillWorker { worker } => {
+                self.worker(worker.0)?.graceful = true;
+            }
             Input::WorkerConnected(connected) => {
                 let at = self
                     .workers
@@ -354,7 +356,7 @@ impl Model {
                 let at = at.ok_or(())?;
                 let worker = &mut self.workers[at];
                 worker.connected = true;
-                worker.graceful = false;
+                worker.graceful &= worker.instance.as_ref() == Some(&connected.connection.instance);
                 worker.instance = Some(connected.connection.instance.clone());
                 worker.resumes = connected.connection.resumes;
                 self.lose(at as u64 + 1, Some(&connected.connection.instance), now, out);

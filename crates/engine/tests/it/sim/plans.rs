@@ -153,6 +153,9 @@ fn worker(rng: &mut Rng, name: &str, whole: bool) -> WorkerDef {
         properties: BTreeMap::new(),
         downtime,
         time_zone: (*rng.pick(&["", "Europe/Berlin", "Australia/Lord_Howe"])).into(),
+        missing_after: rng
+            .chance(70)
+            .then(|| Duration::from_secs(30 + rng.below(3600) as i64)),
     }
 }
 

@@ -110,12 +110,16 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             worker,
             connection,
             info,
+            graceful,
+            killed,
         } => {
             for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
                 row.connection = Some(connection.clone());
                 row.info = info.clone();
                 row.disconnected_at = None;
-                row.graceful = false;
+                row.missing = false;
+                row.graceful = *graceful;
+                row.killed = *killed;
             }
         }
         Event::WorkerDisconnected { worker, .. } => {
@@ -132,12 +136,19 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
             pause_reason,
             graceful,
             downtime,
+            killed,
         } => {
             for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
                 row.paused = *paused;
                 row.pause_reason.clone_from(pause_reason);
                 row.graceful = *graceful;
                 row.downtime = *downtime;
+                row.killed = *killed;
+            }
+        }
+        Event::WorkerMissing { worker, .. } => {
+            for row in rows.workers.iter_mut().filter(|row| row.id == *worker) {
+                row.missing = true;
             }
         }
         Event::SourceStampAdded { sourcestamp } => {
@@ -272,7 +283,7 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 }
             }
         }
-        Event::EffectsRecorded { .. } => {}
+        Event::EffectsRecorded { .. } | Event::WorkerDismissed { .. } => {}
         Event::StepFinished {
             step,
             results,

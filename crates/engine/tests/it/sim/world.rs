@@ -486,8 +486,17 @@ impl World {
                 enabled: true,
             });
         }
-        for index in 0..WORKERS.len() {
-            batch.push(self.inputs.connect(index));
+        for (index, name) in WORKERS.iter().enumerate() {
+            // One that was told to end does so, and somebody starts it again.
+            let graceful = self
+                .state
+                .worker_by_name(name)
+                .is_some_and(|worker| worker.graceful);
+            batch.push(if graceful {
+                self.inputs.connect_as(index, true)
+            } else {
+                self.inputs.connect(index)
+            });
         }
         self.batch(batch, true)?;
         for _ in 0..2000 {

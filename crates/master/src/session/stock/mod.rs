@@ -3,6 +3,7 @@
 //! What a stock worker cannot do is not pretended: it keeps nothing for a master that went away, so what it ran is lost with its
 //! connection. Each connection therefore counts as a new process.
 
+mod carrier;
 mod outcome;
 mod verbs;
 
@@ -16,19 +17,13 @@ use ironmaster_buildbot::{
     msgpack,
     pb::{self, Door, Login},
 };
-use ironmaster_wire::{
-    Capabilities, CommandId, Exited, Frame, Hello, MasterEvent, Outcome, Verb, Welcome,
-    WorkerInfo as NativeInfo,
-};
+use ironmaster_wire::{Capabilities, CommandId, Hello, MasterEvent, Verb, WorkerInfo as NativeInfo};
 
 use self::{outcome::Running, verbs::Folder};
-use super::carrier::{Carrier, CarrierError};
+use super::CarrierError;
 
 /// How long a worker may take to say what it is.
 const GREETING: Duration = Duration::from_mins(1);
-/// A stock worker does one thing at a time, and does not answer while it removes a large folder: it counts as dead only after
-/// so many heartbeats of silence.
-const SILENT_HEARTBEATS: u32 = 12;
 /// A line is sent as a whole up to so many characters, which bounds a message.
 const LINE_MAX: u64 = 4_000_000;
 /// Builders that a worker is told of at once. It can have some more than a thousand.
@@ -81,6 +76,8 @@ pub struct StockSession {
     numbers: u64,
     events: VecDeque<MasterEvent>,
     wants_shutdown: bool,
+    /// Its program is to end when what it runs is over, or at that time.
+    ending: Option<Duration>,
     began: Duration,
     heard: Duration,
     pinged: Duration,
@@ -117,6 +114,7 @@ impl StockSession {
             numbers: 0,
             events: VecDeque::new(),
             wants_shutdown: false,
+            ending: None,
             began: Duration::ZERO,
             heard: Duration::ZERO,
             pinged: Duration::ZERO,
@@ -145,6 +143,7 @@ impl StockSession {
         while let Some(event) = self.end.poll_event() {
             self.hear(event)?;
         }
+        self.end_program()?;
         self.begin_waiting()
     }
 
@@ -233,8 +232,10 @@ impl StockSession {
             instance: self.instance.clone(),
             boot: String::new(),
             version: info.version.clone().unwrap_or_default(),
+            time_ms: None,
             capabilities: Capabilities {
                 kills_on_disconnect: self.end.kills_on_disconnect(),
+                shuts_down: true,
                 ..Capabilities::default()
             },
             info: facts(info),
@@ -323,6 +324,25 @@ impl StockSession {
         self.events.push_back(MasterEvent::Exited(exited));
     }
 
+    /// Asks for a sign of life.
+    fn ask(&mut self) -> Result<(), CarrierError> {
+        self.pinged = self.now;
+        self.numbers += 1;
+        self.end.ping(self.numbers).map_err(broken)
+    }
+
+    /// Ends the worker's program, if that is wanted and nothing runs any more, or for too long: it would leave that behind.
+    fn end_program(&mut self) -> Result<(), CarrierError> {
+        if self
+            .ending
+            .is_some_and(|until| self.tasks.is_empty() || self.now >= until)
+        {
+            self.ending = None;
+            self.end.shut_down().map_err(broken)?;
+        }
+        Ok(())
+    }
+
     /// Sees to it that the worker knows a directory.
     fn know(&mut self, dir: &str) -> Result<(), CarrierError> {
         if self.dirs.contains(dir) {
@@ -397,165 +417,5 @@ fn facts(info: &WorkerInfo) -> NativeInfo {
         host: trimmed(&info.host),
         basedir: info.basedir.clone(),
         ..NativeInfo::default()
-    }
-}
-
-impl Carrier for StockSession {
-    fn feed(&mut self, frame: Frame, now: Duration) -> Result<(), CarrierError> {
-        self.now = now;
-        self.heard = now;
-        let Frame::Binary(bytes) = frame else {
-            return Err(CarrierError::Broken(
-                "the worker sent text, where this protocol has binary messages only".into(),
-            ));
-        };
-        self.end.feed(&bytes).map_err(broken)?;
-        self.drain()
-    }
-
-    fn poll_event(&mut self) -> Option<MasterEvent> {
-        let event = self.events.pop_front();
-        if self.events.is_empty() {
-            self.events = VecDeque::new();
-        }
-        event
-    }
-
-    fn poll_send(&mut self) -> Option<Frame> {
-        self.end.poll_send().map(Frame::Binary)
-    }
-
-    fn poll_timeout(&self) -> Option<Duration> {
-        match self.state {
-            State::Greeting => Some(self.began + GREETING),
-            State::Open { heartbeat } => Some(self.heard.max(self.pinged) + heartbeat),
-            State::Deciding | State::Closed => None,
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Duration) -> Result<(), CarrierError> {
-        self.now = now;
-        match self.state {
-            State::Greeting if now >= self.began + GREETING => Err(CarrierError::Broken(format!(
-                "the worker has not said what it is within {} s",
-                GREETING.as_secs()
-            ))),
-            State::Open { heartbeat } => {
-                let silence = now.saturating_sub(self.heard);
-                if silence > heartbeat * SILENT_HEARTBEATS {
-                    return Err(CarrierError::Broken(format!(
-                        "nothing heard from the worker for {} s",
-                        silence.as_secs()
-                    )));
-                }
-                if silence >= heartbeat {
-                    self.pinged = now;
-                    self.numbers += 1;
-                    self.end.ping(self.numbers).map_err(broken)?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn protocol(&self) -> &'static str {
-        self.protocol
-    }
-
-    fn is_known(&self) -> bool {
-        true
-    }
-
-    fn takes_shutdown_wish(&mut self) -> bool {
-        std::mem::take(&mut self.wants_shutdown)
-    }
-
-    fn wants_dirs(&self) -> bool {
-        self.end.one_command_a_builder()
-    }
-
-    fn welcome(&mut self, settings: Welcome, dirs: Vec<String>, now: Duration) -> Result<(), CarrierError> {
-        self.now = now;
-        self.state = State::Open {
-            heartbeat: Duration::from_millis(settings.heartbeat_ms.max(1)),
-        };
-        self.dirs.extend(dirs.into_iter().take(DIRS_MAX));
-        self.tell_dirs()?;
-        self.drain()
-    }
-
-    fn refuse(&mut self, reason: &str, _retry: bool) {
-        if self.state != State::Closed {
-            // So that its owner reads in its log what is wrong; the protocol has no word for it that would not end the worker.
-            let _ = self
-                .end
-                .print(&format!("the master closes this connection: {reason}"));
-            self.state = State::Closed;
-        }
-    }
-
-    fn goodbye(&mut self, reason: &str) {
-        let running: Vec<u64> = self.tasks.keys().copied().collect();
-        for number in running {
-            self.end_command(number, reason);
-        }
-        self.state = State::Closed;
-    }
-
-    fn start(&mut self, id: CommandId, _digest: String, verb: Verb) -> Result<(), CarrierError> {
-        if self.state == State::Closed {
-            return Err(CarrierError::Closed);
-        }
-        let dir = verbs::dir(&verb).to_owned();
-        self.waiting.push_back(Waiting {
-            id,
-            verb,
-            dir: dir.clone(),
-        });
-        self.know(&dir)?;
-        self.drain()
-    }
-
-    fn resume(&mut self, id: CommandId, _offset: u64) -> Result<(), CarrierError> {
-        Err(CarrierError::Unfit(format!(
-            "a stock worker keeps nothing of command {id} that another connection began"
-        )))
-    }
-
-    fn ack(&mut self, _id: CommandId, _offset: u64) {}
-
-    fn interrupt(&mut self, id: CommandId, reason: String) {
-        for number in self.numbers_of(id) {
-            if let Some(task) = self.tasks.get_mut(&number) {
-                task.running.interrupt(reason.clone());
-            }
-            self.end_command(number, &reason);
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        for command in waiting {
-            if command.id == id {
-                self.events.push_back(MasterEvent::Exited(Exited {
-                    id,
-                    outcome: Outcome::Interrupted {
-                        reason: reason.clone(),
-                    },
-                    output_end: 0,
-                    duration_ms: 0,
-                }));
-            } else {
-                self.waiting.push_back(command);
-            }
-        }
-    }
-
-    fn forget(&mut self, id: CommandId) {
-        self.waiting.retain(|waiting| waiting.id != id);
-        for number in self.numbers_of(id) {
-            if let Some(task) = self.tasks.get_mut(&number) {
-                task.forgotten = true;
-            }
-            self.end_command(number, "nobody wants its result any more");
-        }
     }
 }

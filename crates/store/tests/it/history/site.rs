@@ -96,8 +96,11 @@ impl History {
                 pause_reason: None,
                 graceful: false,
                 downtime: None,
+                killed: false,
+                slots: 2,
                 connection: None,
                 disconnected_at: None,
+                missing: false,
                 info: WorkerInfo::default(),
             });
         }
@@ -194,11 +197,15 @@ impl History {
             record.connection = Some(connection.clone());
             record.info = info.clone();
             record.disconnected_at = None;
-            record.graceful = false;
+            record.missing = false;
+            let (graceful, killed) = (record.graceful && record.id.0 == 1, record.killed);
+            (record.graceful, record.killed) = (graceful, killed);
             self.emit(Event::WorkerConnected {
                 worker,
                 connection,
                 info,
+                graceful,
+                killed,
             });
         }
     }
@@ -207,6 +214,7 @@ impl History {
         let index = self.below(self.workers.len() as u64) as usize;
         let paused = self.chance(50);
         let graceful = self.chance(20);
+        let killed = graceful && self.chance(30);
         let pause_reason = paused.then(|| "maintenance".to_owned());
         let downtime = self
             .chance(30)
@@ -215,7 +223,7 @@ impl History {
         record.downtime = downtime;
         record.paused = paused;
         record.pause_reason.clone_from(&pause_reason);
-        record.graceful = graceful;
+        (record.graceful, record.killed) = (graceful, killed);
         let worker = record.id;
         self.emit(Event::WorkerStateChanged {
             worker,
@@ -223,6 +231,24 @@ impl History {
             pause_reason,
             graceful,
             downtime,
+            killed,
         });
+        let record = &mut self.workers[index];
+        let instance = record
+            .connection
+            .as_ref()
+            .map(|connection| connection.instance.clone());
+        match (record.disconnected_at, instance) {
+            (Some(since), _) => {
+                record.missing = true;
+                self.emit(Event::WorkerMissing { worker, since });
+            }
+            (None, Some(instance)) if graceful => self.emit(Event::WorkerDismissed {
+                worker,
+                instance,
+                reason: "somebody told it to finish, and it is idle".into(),
+            }),
+            _ => {}
+        }
     }
 }
