@@ -40,7 +40,7 @@ async fn begun(fleet: &Fleet, times: usize) {
         .await;
 }
 
-async fn control(fleet: &Fleet, worker: &str, method: &str, params: Value) {
+pub(crate) async fn control(fleet: &Fleet, worker: &str, method: &str, params: Value) {
     let (status, answer) = fleet
         .call(&format!("/api/v2/workers/{worker}"), method, params)
         .await
@@ -48,12 +48,12 @@ async fn control(fleet: &Fleet, worker: &str, method: &str, params: Value) {
     assert_eq!(status, 200, "{method}: {answer}");
 }
 
-async fn worker(fleet: &Fleet, name: &str) -> Value {
+pub(crate) async fn worker(fleet: &Fleet, name: &str) -> Value {
     fleet.list(&format!("/api/v2/workers/{name}"), "workers").await[0].clone()
 }
 
 /// Waits until the worker that was started first has ended by itself.
-async fn ended(fleet: &mut Fleet) -> ExitStatus {
+pub(crate) async fn ended(fleet: &mut Fleet) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     let (name, mut child) = fleet.workers.remove(0);
     loop {

@@ -6,10 +6,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{Fleet, free_port, token, word, worker_sections},
+    fleet::{Fleet, free_port, signal, token, word, worker_sections},
+    lifecycle::{control, ended, worker},
     witness::git,
 };
 
@@ -38,6 +40,10 @@ pub(crate) fn stock(program: &str) -> PathBuf {
 
 /// Makes the folder of a worker, as its owner would.
 fn create(fleet: &Fleet, protocol: Protocol, pb_port: u16, password: &str) {
+    create_in(fleet, "small", protocol, pb_port, password);
+}
+
+fn create_in(fleet: &Fleet, folder: &str, protocol: Protocol, pb_port: u16, password: &str) {
     let mut command = Command::new(stock("buildbot-worker"));
     command.arg("create-worker");
     let port = match protocol {
@@ -47,22 +53,38 @@ fn create(fleet: &Fleet, protocol: Protocol, pb_port: u16, password: &str) {
             fleet.port()
         }
     };
+    if protocol == Protocol::Pb {
+        command.arg("--allow-shutdown=signal");
+    }
     command
-        .arg(fleet.path("small"))
+        .arg(fleet.path(folder))
         .args([&format!("127.0.0.1:{port}"), "small", password]);
     let output = command.output().expect("the program can be started");
     assert!(output.status.success(), "{output:?}");
-    fs::write(fleet.path("small/info/host"), "A machine of old.\n").expect("the directory is ours");
-    fs::write(fleet.path("small/info/admin"), "ada@example.org\n").expect("the directory is ours");
+    let info = fleet.path(folder).join("info");
+    fs::write(info.join("host"), "A machine of old.\n").expect("the directory is ours");
+    fs::write(info.join("admin"), "ada@example.org\n").expect("the directory is ours");
 }
 
 fn start(fleet: &mut Fleet) {
+    start_in(fleet, "small");
+}
+
+fn start_in(fleet: &mut Fleet, folder: &str) {
     let mut command = Command::new(stock("twistd"));
     command
         .args(["--nodaemon", "--no_save", "--pidfile=", "--python=buildbot.tac"])
-        .current_dir(fleet.path("small"))
+        .current_dir(fleet.path(folder))
         .stdin(Stdio::null());
-    fleet.spawn_worker_as("small", command);
+    fleet.spawn_worker_as(folder, command);
+}
+
+/// The port for Perspective Broker in a fleet's configuration.
+fn pb_port(fleet: &Fleet) -> u16 {
+    let toml = fs::read_to_string(fleet.path("ci.toml")).expect("it was configured");
+    let port = toml.split("[pb]\nlisten = \"127.0.0.1:").nth(1);
+    port.and_then(|rest| rest.split('"').next()?.parse().ok())
+        .expect("it has one")
 }
 
 /// A master with the stock worker, and builders of one step each.
@@ -278,6 +300,91 @@ async fn what_is_lost_is_built_again() {
         );
         assert!(fleet.stop_master().await.success());
         fleet.fsck();
+    }
+}
+
+/// A step that says that it has begun, and runs until the directory has a file "go".
+fn waits(dir: &Path) -> String {
+    let path = word(dir);
+    format!(
+        "type = \"shell\"\ncommand = \"echo begin >> {path}/witness; while [ ! -e {path}/go ]; do sleep 0.05; done\""
+    )
+}
+
+async fn begun(fleet: &Fleet, dir: &Path, times: usize) {
+    fleet
+        .until(&format!("the command has begun {times} times"), async |_| {
+            let witness = fs::read_to_string(dir.join("witness")).unwrap_or_default();
+            witness.lines().count() == times
+        })
+        .await;
+}
+
+/// One that is to stop, or wishes to, finishes first; one that is killed ends at once, and its build is built again.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_when_it_is_told_to() {
+    for protocol in Protocol::ALL {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut fleet = fleet(protocol, &[("wait", &waits(dir.path()))]).await;
+        let request = force(&fleet, "wait", json!({})).await;
+        begun(&fleet, dir.path(), 1).await;
+        control(&fleet, "small", "kill", json!({})).await;
+        assert_eq!(ended(&mut fleet).await.code(), Some(0), "{}", fleet.evidence());
+
+        start(&mut fleet);
+        begun(&fleet, dir.path(), 2).await;
+        if protocol == Protocol::Pb {
+            // Over msgpack a stock worker cannot say so.
+            signal(fleet.workers[0].1.id(), Signal::HUP);
+        } else {
+            control(&fleet, "small", "stop", json!({})).await;
+        }
+        fleet
+            .until("it is to finish", async |fleet| {
+                worker(fleet, "small").await["graceful"] == true
+            })
+            .await;
+        let second = force(&fleet, "wait", json!({})).await;
+        fs::write(dir.path().join("go"), "").expect("the directory is ours");
+        assert_eq!(fleet.completed(request).await["results"], 0, "{protocol:?}");
+        assert_eq!(ended(&mut fleet).await.code(), Some(0), "{}", fleet.evidence());
+        let builds = fleet.builds_of(request).await;
+        let results: Vec<_> = builds.iter().map(|build| build["results"].as_u64()).collect();
+        assert_eq!(results, [Some(5), Some(0)], "{protocol:?}: {}", fleet.evidence());
+        assert!(fleet.builds_of(second).await.is_empty(), "it takes nothing new");
+
+        start(&mut fleet);
+        assert_eq!(fleet.completed(second).await["results"], 0, "{protocol:?}");
+        assert!(fleet.stop_master().await.success());
+        fleet.fsck();
+    }
+}
+
+/// Another one under its name has to wait as long as it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_with_one_name_the_first_stays_as_long_as_it_answers() {
+    const WHY: &str = "another process is connected as worker \"small\", and answers";
+    for protocol in Protocol::ALL {
+        let mut fleet = fleet(protocol, &[("any", "type = \"shell\"\ncommand = \"true\"")]).await;
+        create_in(&fleet, "other", protocol, pb_port(&fleet), &token("small"));
+        start_in(&mut fleet, "other");
+        fleet
+            .until("the second is told why", async |fleet| {
+                fs::read_to_string(fleet.path("other/twistd.log")).is_ok_and(|log| log.contains(WHY))
+            })
+            .await;
+        let basedir = async |fleet: &Fleet| worker(fleet, "small").await["facts"]["basedir"].clone();
+        assert_eq!(basedir(&fleet).await, word(&fleet.path("small")), "{protocol:?}");
+        let first = fleet.workers[0].1.id();
+        signal(first, Signal::STOP);
+        fleet
+            .until("the second has its place", async |fleet| {
+                basedir(fleet).await == word(&fleet.path("other"))
+            })
+            .await;
+        signal(first, Signal::CONT);
+        let request = force(&fleet, "any", json!({})).await;
+        assert_eq!(fleet.completed(request).await["results"], 0, "{protocol:?}");
     }
 }
 
