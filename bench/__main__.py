@@ -17,7 +17,7 @@ from typing import Iterator
 from bench import machine, procfs
 from bench.client import Generator, be_preferred
 from bench.report import Report
-from bench.scenarios import Options, burst, configuration, crash, history, latency, logs, memory, startup, throughput
+from bench.scenarios import Options, burst, configuration, crash, fleet, history, latency, logs, memory, startup, throughput
 from bench.systems.base import System
 from bench.systems.buildbot import Buildbot, install
 from bench.systems.crossed import BuildbotWithOurs, IronmasterWithStock
@@ -35,6 +35,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "history": history,
     "crash": crash,
     "burst": burst,
+    "fleet": fleet,
 }
 #: These vary most with what else the machine does.
 REPEATED = ("throughput", "latency", "burst")
@@ -135,6 +136,7 @@ def build(programs: Path) -> None:
     subprocess.run([*cargo, "-p", "ironmaster", "-p", "ironmaster-worker"], check=True)
     subprocess.run([*cargo, "-p", "ironmaster-store", "--example", "make_history"], check=True)
     # It needs the standard library only; cargo would compile everything that the room's tests need.
+    subprocess.run([*cargo, "-p", "ironmaster-worker", "--example", "fleet"], check=True)
     (programs / "examples").mkdir(exist_ok=True)
     rustc = ["rustc", "--edition", "2024", "-O", "crates/api/examples/load.rs", "-o", programs / "examples/load"]
     subprocess.run(rustc, check=True)

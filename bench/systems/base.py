@@ -41,6 +41,8 @@ class Setup:
 
     builders: list[Builder]
     workers: list[Worker]
+    #: No worker programs: somebody plays them.
+    played: bool = False
 
 
 @dataclass
@@ -81,6 +83,8 @@ class System(ABC):
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     name = ""
+    #: What its workers may speak: `native`, `pb`.
+    protocols: tuple[str, ...] = ()
     #: More than that many builds a second: throughput needs a longer run.
     expected_rate = 3.0
 
@@ -113,6 +117,14 @@ class System(ABC):
     @abstractmethod
     def reloads(self) -> int:
         """How many reloads the server says to have finished."""
+
+    @abstractmethod
+    def worker_address(self, protocol: str) -> str:
+        """Where workers of that protocol connect, host and port."""
+
+    @abstractmethod
+    def password(self) -> str:
+        """What a worker proves itself with; `%` stands for its name."""
 
     def headers(self) -> dict[str, str]:
         """What a request needs that changes something."""

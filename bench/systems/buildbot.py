@@ -27,6 +27,7 @@ class Buildbot(System):
     worker_port: int = 0
 
     name = "Buildbot"
+    protocols = ("pb",)
     expected_rate = 3.5
 
     def environment(self) -> dict[str, str]:
@@ -42,7 +43,7 @@ class Buildbot(System):
     def create(self) -> None:
         self.worker_port = free_port()
         self._run("buildbot", "create-master", self.folder / "master")
-        for worker in self.setup.workers:
+        for worker in [] if self.setup.played else self.setup.workers:
             self._run("buildbot-worker", "create-worker", self.folder / worker.name,
                       f"127.0.0.1:{self.worker_port}", worker.name, "secret")
         self.write_configuration()
@@ -61,6 +62,12 @@ class Buildbot(System):
     def server_command(self) -> tuple[list[str], Path]:
         twistd = [str(self.programs / "twistd"), "--nodaemon", "--no_save", "--pidfile=", "--python=buildbot.tac"]
         return twistd, self.folder / "master"
+
+    def worker_address(self, protocol: str) -> str:
+        return f"127.0.0.1:{self.worker_port}"
+
+    def password(self) -> str:
+        return "secret"
 
     def worker_command(self, name: str) -> tuple[list[str], Path]:
         twistd = [str(self.programs / "twistd"), "--nodaemon", "--no_save", "--pidfile=", "--python=buildbot.tac"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Iterable
 
 from bench import procfs
-from bench.systems.base import System, Worker, simple
+from bench.systems.base import System, Worker, free_port, simple
 
 
 @dataclass
@@ -19,7 +19,10 @@ class Ironmaster(System):
     #: Where cargo puts release programs.
     programs: Path = Path("target/release")
 
+    pb_port: int = 0
+
     name = "Ironmaster"
+    protocols = ("native", "pb")
     expected_rate = 400.0
 
     def create(self) -> None:
@@ -32,6 +35,9 @@ class Ironmaster(System):
             f'url = "http://127.0.0.1:{self.port}/"',
             'state_dir = "state"',
         ]
+        if self.setup.played:
+            self.pb_port = self.pb_port or free_port()
+            lines += ["[pb]", f'listen = "127.0.0.1:{self.pb_port}"']
         for worker in self.setup.workers:
             lines += ["[[worker]]", f'name = "{worker.name}"', f'token = "{token(worker)}"', f"slots = {worker.slots}"]
         for builder in self.setup.builders:
@@ -46,6 +52,12 @@ class Ironmaster(System):
         lines += ["[[scheduler]]", 'name = "force"', 'type = "force"', 'builders = ["*"]']
         lines += ["[[scheduler]]", 'name = "changes"', 'type = "any_branch"', 'builders = ["*"]']
         (self.folder / "ci.toml").write_text("\n".join(lines) + "\n")
+
+    def worker_address(self, protocol: str) -> str:
+        return f"127.0.0.1:{self.pb_port if protocol == 'pb' else self.port}"
+
+    def password(self) -> str:
+        return token(Worker("%"))
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": "Bearer " + (self.folder / "state/admin.token").read_text().strip()}

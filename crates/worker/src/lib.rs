@@ -15,6 +15,7 @@ compile_error!("the worker needs Linux for now: it follows processes through /pr
 
 use std::{io, path::PathBuf};
 
+mod backoff;
 pub mod buildbot;
 pub mod cli;
 mod commands;
@@ -35,6 +36,7 @@ mod spool;
 pub mod status;
 mod verbs;
 
+pub use backoff::Backoff;
 pub use guard::{GUARD_ARGUMENT, guard};
 pub use run::{Config, run};
 pub use spool::SpoolLimits;

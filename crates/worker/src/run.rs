@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    SpoolLimits, WorkerError,
+    Backoff, SpoolLimits, WorkerError,
     commands::{Commands, Context},
     ground::Ground,
     info,
@@ -175,11 +175,7 @@ async fn connections(
     state: &Connection,
     mut stopped: watch::Receiver<u8>,
 ) -> Result<(), WorkerError> {
-    let mut backoff = Backoff {
-        shortest: config.backoff.0,
-        longest: config.backoff.1,
-        next: config.backoff.0,
-    };
+    let mut backoff = Backoff::new(config.backoff.0, config.backoff.1);
     loop {
         if commands.is_stopping() {
             // The master has ended this worker, and was lost before it heard goodbye.
@@ -223,7 +219,7 @@ async fn connections(
                     Ended::Lost { reason, violation } => {
                         state.change(&format!("lost the master: {reason}; connecting again"), false);
                         if welcomed.get() && !violation {
-                            backoff.next = backoff.shortest;
+                            backoff.reset();
                         }
                     }
                 }
@@ -267,22 +263,6 @@ fn hello(config: &Config, instance: &str, commands: &Commands) -> Hello {
         },
         info: commands.context().info.clone(),
         commands: commands.reports(),
-    }
-}
-
-/// Doubles from the shortest to the longest pause. Jitter keeps a fleet from coming back all at once.
-pub(crate) struct Backoff {
-    pub(crate) shortest: Duration,
-    pub(crate) longest: Duration,
-    pub(crate) next: Duration,
-}
-
-impl Backoff {
-    pub(crate) fn pause(&mut self) -> Duration {
-        let pause = self.next.min(self.longest);
-        self.next = (pause * 2).min(self.longest);
-        let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-        pause.mul_f64(0.5 + jitter / 2.0)
     }
 }
 

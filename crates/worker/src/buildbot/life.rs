@@ -19,7 +19,7 @@ use super::{
     session::{Ended, Session},
     transport::{NoConnection, Transport},
 };
-use crate::{WorkerError, ground::Ground, procs, run::Backoff};
+use crate::{Backoff, WorkerError, ground::Ground, procs};
 
 /// The shortest pause between attempts to connect.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -160,11 +160,7 @@ async fn connections(
 ) -> Result<(), WorkerError> {
     let master = format!("{}:{}", settings.host, settings.port);
     let state = State::default();
-    let mut backoff = Backoff {
-        shortest: SHORTEST,
-        longest: settings.max_delay.max(SHORTEST),
-        next: SHORTEST,
-    };
+    let mut backoff = Backoff::new(SHORTEST, settings.max_delay.max(SHORTEST));
     let mut failed = 0;
     loop {
         let attempt = tokio::select! {
@@ -191,7 +187,7 @@ async fn connections(
                 let ended = session.run(&mut stopped, wishes).await;
                 if attached.get() {
                     failed = 0;
-                    backoff.next = SHORTEST;
+                    backoff.reset();
                 }
                 let killed = place.live.get();
                 if killed > 0 {
