@@ -22,7 +22,7 @@ rooms() {
     room logs throughput
     room logs long_line
     cargo build --locked --quiet --release -p ironmaster-worker
-    room worker throughput "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"
+    room worker output "${CARGO_TARGET_DIR:-target}/release/ironmaster-worker"
 }
 
 systems() {

@@ -21,6 +21,7 @@ mod definitions;
 mod feed;
 mod handle;
 mod health;
+mod inbox;
 mod jobdir;
 mod judging;
 mod leave;

@@ -5,7 +5,7 @@
 //! command where its output stopped.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -20,11 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     crash,
+    inbox::{CommandEnd, Inbox, Waiting},
     session::{Carrier, CarrierError},
 };
-
-/// Output that may wait in one inbox, in chunks: a worker that cuts its output into crumbs is disconnected.
-const CHUNKS_MAX: usize = 64 * 1024;
 
 /// All workers, by name.
 #[derive(Debug, Default)]
@@ -53,6 +51,8 @@ pub(crate) struct WorkerLink {
     pub(crate) wake: Notify,
     /// Wakes who waits for a sign of life of the process that is connected.
     pub(crate) heard: Notify,
+    /// Output that waits for the runners.
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 #[derive(Debug, Default)]
@@ -108,71 +108,6 @@ pub(crate) enum From {
     End,
 }
 
-/// Output and outcome of one command, on their way to the runner. Bounded by the worker's window.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    state: Mutex<InboxState>,
-    filled: Notify,
-}
-
-#[derive(Debug, Default)]
-struct InboxState {
-    chunks: VecDeque<OutputChunk>,
-    end: Option<CommandEnd>,
-}
-
-/// How a command's story ended.
-#[derive(Clone, Debug)]
-pub(crate) enum CommandEnd {
-    /// With an outcome. All its output came before.
-    Exited(Exited),
-    /// The worker does not have it, or it is not what was asked for.
-    Lost(String),
-}
-
-/// What [`Inbox::take`] found.
-#[derive(Debug)]
-pub(crate) struct Arrived {
-    pub(crate) chunks: VecDeque<OutputChunk>,
-    pub(crate) end: Option<CommandEnd>,
-}
-
-impl Inbox {
-    /// Waits until there is something, then takes all of it. Cancel safe.
-    pub(crate) async fn take(&self) -> Arrived {
-        loop {
-            let filled = self.filled.notified();
-            {
-                let mut state = self.state.lock().expect("no panic while holding the lock");
-                if !state.chunks.is_empty() || state.end.is_some() {
-                    return Arrived {
-                        chunks: std::mem::take(&mut state.chunks),
-                        end: state.end.take(),
-                    };
-                }
-            }
-            filled.await;
-        }
-    }
-
-    /// False if too many chunks wait.
-    fn push(&self, chunk: OutputChunk) -> bool {
-        let mut state = self.state.lock().expect("no panic while holding the lock");
-        if state.chunks.len() >= CHUNKS_MAX {
-            return false;
-        }
-        state.chunks.push_back(chunk);
-        drop(state);
-        self.filled.notify_one();
-        true
-    }
-
-    fn end(&self, end: CommandEnd) {
-        self.state.lock().expect("no panic while holding the lock").end = Some(end);
-        self.filled.notify_one();
-    }
-}
-
 impl LinkState {
     /// The connection, if it still is that one.
     fn connection_of(&mut self, serial: u64) -> Option<&mut Connection> {
@@ -196,7 +131,7 @@ impl WorkerLink {
         digest: String,
         from: From,
     ) -> Arc<Inbox> {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(self.waiting.clone()));
         let command = Command {
             instance: instance.to_owned(),
             digest,
@@ -523,7 +458,7 @@ impl Command {
             ack: 0,
             interrupt: None,
             forget: true,
-            inbox: Arc::default(),
+            inbox: Arc::new(Inbox::new(Arc::default())),
         }
     }
 

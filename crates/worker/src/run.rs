@@ -109,11 +109,9 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
         stopped.clone(),
     );
     let folder = base.state();
-    let tell = async {
-        let Err(error) = status::serve(&folder, &config.name, &address.url, &state, &commands).await;
-        tracing::warn!("cannot tell `ironmaster-worker status` how this worker is: {error}");
-        std::future::pending::<()>().await;
-    };
+    let tell = status::tell(&folder, &config.name, &address.url, &state, || {
+        commands.statuses()
+    });
     let watch_signals = async {
         loop {
             tokio::select! {

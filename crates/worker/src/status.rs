@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{commands::Commands, folder, paths::STATE_FOLDER};
+use crate::{folder, paths::STATE_FOLDER};
 
 /// The socket's name, below the worker's own folder.
 const SOCKET: &str = "status";
@@ -111,6 +111,11 @@ impl Connection {
         }
     }
 
+    /// How it stands, in words.
+    pub(crate) fn text(&self) -> String {
+        self.now.borrow().text.clone()
+    }
+
     /// Says it when it changes, and only then.
     pub(crate) fn change(&self, text: &str, connected: bool) {
         let mut now = self.now.borrow_mut();
@@ -130,13 +135,25 @@ fn address(folder: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))
 }
 
-/// Answers whoever asks, for ever.
-pub(crate) async fn serve(
+/// Answers whoever asks, for ever. That it cannot is no reason to end.
+pub(crate) async fn tell(
     folder: &Path,
     name: &str,
     master: &str,
     connection: &Connection,
-    commands: &Commands,
+    commands: impl Fn() -> Vec<CommandStatus>,
+) {
+    let Err(error) = serve(folder, name, master, connection, commands).await;
+    tracing::warn!("cannot tell `ironmaster-worker status` how this worker is: {error}");
+    std::future::pending::<()>().await;
+}
+
+async fn serve(
+    folder: &Path,
+    name: &str,
+    master: &str,
+    connection: &Connection,
+    commands: impl Fn() -> Vec<CommandStatus>,
 ) -> io::Result<std::convert::Infallible> {
     // What an earlier process left; this one has the folder for itself.
     match fs::remove_file(folder.join(SOCKET)) {
@@ -162,7 +179,7 @@ pub(crate) async fn serve(
                 state: now.text.clone(),
                 for_secs: now.since.elapsed().as_secs(),
                 running_secs: connection.started.elapsed().as_secs(),
-                commands: commands.statuses(),
+                commands: commands(),
             }
         };
         let text = serde_json::to_vec(&answer).map_err(io::Error::other)?;

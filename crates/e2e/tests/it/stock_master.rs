@@ -443,6 +443,15 @@ async fn survives_kills(name: &str) {
     let pidfile = site.path("pid");
     let request = site.force(&format!("long {name}"), &pidfile).await;
     let pid = pid_in(&site, &pidfile).await;
+    let mut status = Command::new(program("ironmaster-worker"));
+    let told = status.arg("status").arg(site.path(name)).output();
+    let told = told.expect("the program can be started");
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.success(), "{told:?}");
+    assert!(
+        text.contains("connected to the Buildbot master at 127.0.0.1:") && text.contains("shell"),
+        "{text}"
+    );
     let build = site
         .until(PATIENCE, "running build", async || {
             let builds = site

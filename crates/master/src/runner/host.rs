@@ -32,7 +32,8 @@ use super::{
 use crate::{
     committer::{SubmitError, chain},
     crash,
-    workers::{Arrived, CommandEnd, From, Inbox, WorkerLink},
+    inbox::{Arrived, CommandEnd, Inbox},
+    workers::{From, WorkerLink},
 };
 
 /// Between two looks whether the database can be read again.

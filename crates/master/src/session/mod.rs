@@ -362,6 +362,11 @@ impl Running {
     /// Sends what is to be sent, then waits for the next thing to happen.
     async fn turn(&mut self, link: Option<&WorkerLink>) -> Result<(), End> {
         self.flush().await?;
+        if let Some(link) = link
+            && link.waiting.is_full()
+        {
+            return self.wait_for_room(link).await;
+        }
         let timeout = self
             .session
             .poll_timeout()
@@ -371,11 +376,7 @@ impl Running {
                 let Some(frame) = frame else { return Err(End::Closed) };
                 let now = self.now();
                 self.session.feed(*frame, now)?;
-                // What else has arrived already, so that one turn serves many frames.
-                for _ in 0..32 {
-                    let Ok(frame) = self.incoming.try_recv() else { break };
-                    self.session.feed(*frame, now)?;
-                }
+                self.feed_what_is_there()?;
                 if let Some(link) = link {
                     link.heard.notify_waiters();
                 }
@@ -388,6 +389,32 @@ impl Running {
             () = self.end.cancelled() => return Err(End::Replaced),
         }
         Ok(())
+    }
+
+    /// What else has arrived already, so that one turn serves many frames.
+    fn feed_what_is_there(&mut self) -> Result<(), End> {
+        let now = self.now();
+        for _ in 0..32 {
+            let Ok(frame) = self.incoming.try_recv() else {
+                break;
+            };
+            self.session.feed(*frame, now)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is read while so much output waits to be written: TCP tells the worker. It is not taken for silent meanwhile.
+    async fn wait_for_room(&mut self, link: &WorkerLink) -> Result<(), End> {
+        let room = link.waiting.room.notified();
+        if link.waiting.is_full() {
+            tokio::select! {
+                () = room => {}
+                () = link.wake.notified() => return Ok(()),
+                () = self.end.cancelled() => return Err(End::Replaced),
+            }
+        }
+        // Before anybody looks at the clock.
+        self.feed_what_is_there()
     }
 
     async fn flush(&mut self) -> Result<(), End> {

@@ -1,7 +1,7 @@
 //! The life of a worker of a Buildbot master.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     path::Path,
     rc::Rc,
     time::{Duration, SystemTime},
@@ -19,7 +19,12 @@ use super::{
     session::{Ended, Session},
     transport::{NoConnection, Transport},
 };
-use crate::{Backoff, WorkerError, ground::Ground, procs};
+use crate::{
+    Backoff, WorkerError,
+    ground::Ground,
+    procs,
+    status::{self, Connection},
+};
 
 /// The shortest pause between attempts to connect.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -78,7 +83,10 @@ async fn work(settings: &Settings) -> Result<(), WorkerError> {
             }
         }
     };
-    let connections = connections(settings, &place, stopped.clone(), &wishes);
+    let state = Connection::new();
+    let connections = connections(settings, &place, stopped.clone(), &wishes, &state);
+    let (folder, master) = (ground.base.state(), master_of(settings));
+    let tell = status::tell(&folder, &settings.name, &master, &state, || place.statuses());
     tokio::select! {
         result = connections => result,
         // The guard kills what still runs.
@@ -86,7 +94,12 @@ async fn work(settings: &Settings) -> Result<(), WorkerError> {
         () = watch_signals => Ok(()),
         () = watch_file(settings, &wishes) => Ok(()),
         () = ground.keep_guard(guard) => Ok(()),
+        () = tell => Ok(()),
     }
+}
+
+fn master_of(settings: &Settings) -> String {
+    format!("{}:{}", settings.host, settings.port)
 }
 
 /// A stock worker in the same folder would fight over the builders' folders, and over the name.
@@ -139,27 +152,14 @@ async fn watch_file(settings: &Settings, wishes: &Notify) {
     }
 }
 
-/// Says the state of the connection when it changes, and only then.
-#[derive(Default)]
-struct State(RefCell<String>);
-
-impl State {
-    fn change(&self, text: &str) {
-        if *self.0.borrow() != text {
-            tracing::info!("{text}");
-            text.clone_into(&mut self.0.borrow_mut());
-        }
-    }
-}
-
 async fn connections(
     settings: &Settings,
     place: &Rc<Place>,
     mut stopped: watch::Receiver<u8>,
     wishes: &Notify,
+    state: &Connection,
 ) -> Result<(), WorkerError> {
-    let master = format!("{}:{}", settings.host, settings.port);
-    let state = State::default();
+    let master = master_of(settings);
     let mut backoff = Backoff::new(SHORTEST, settings.max_delay.max(SHORTEST));
     let mut failed = 0;
     loop {
@@ -170,7 +170,7 @@ async fn connections(
         failed += 1;
         let refusal = match attempt {
             Err(NoConnection::Failed(reason)) => {
-                state.change(&format!("cannot reach the master at {master}: {reason}"));
+                state.change(&format!("cannot reach the master at {master}: {reason}"), false);
                 None
             }
             Err(NoConnection::Unauthorized) => Some((true, String::new())),
@@ -178,10 +178,11 @@ async fn connections(
                 let attached = Cell::new(false);
                 let on_attached = || {
                     attached.set(true);
-                    state.change(&format!(
+                    let text = format!(
                         "connected to the Buildbot master at {master} as {}",
                         settings.name
-                    ));
+                    );
+                    state.change(&text, true);
                 };
                 let session = Session::new(place, settings, transport, &on_attached);
                 let ended = session.run(&mut stopped, wishes).await;
@@ -189,7 +190,7 @@ async fn connections(
                     failed = 0;
                     backoff.reset();
                 }
-                let killed = place.live.get();
+                let killed = place.running();
                 if killed > 0 {
                     tracing::warn!("ending {killed} commands that were started on that connection");
                 }
@@ -199,7 +200,7 @@ async fn connections(
                     Ended::Stopped => return Ok(()),
                     Ended::Refused { unauthorized, reason } => Some((unauthorized, reason)),
                     Ended::Lost(reason) => {
-                        state.change(&format!("lost the master: {reason}; connecting again"));
+                        state.change(&format!("lost the master: {reason}; connecting again"), false);
                         None
                     }
                 }
@@ -207,20 +208,24 @@ async fn connections(
         };
         match refusal {
             None => {}
-            Some((true, _)) => state.change(&format!(
-                "the master at {master} refuses the name or the password of worker {:?}; compare them with the master's \
-                 configuration; trying again",
-                settings.name
-            )),
-            Some((false, reason)) => state.change(&format!(
-                "the master at {master} refuses this worker: {reason}; trying again"
-            )),
+            Some((true, _)) => {
+                let text = format!(
+                    "the master at {master} refuses the name or the password of worker {:?}; compare them with the \
+                     master's configuration; trying again",
+                    settings.name
+                );
+                state.change(&text, false);
+            }
+            Some((false, reason)) => {
+                let text = format!("the master at {master} refuses this worker: {reason}; trying again");
+                state.change(&text, false);
+            }
         }
         if let Some(most) = settings.max_retries
             && failed > most
         {
             return Err(WorkerError::Refused {
-                reason: format!("gave up after {failed} attempts: {}", state.0.borrow()),
+                reason: format!("gave up after {failed} attempts: {}", state.text()),
             });
         }
         tokio::select! {

@@ -26,14 +26,15 @@ mod work;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ironmaster_buildbot::msgpack;
 use tokio::sync::Notify;
 
-use crate::leftovers::Registry;
+use crate::{leftovers::Registry, status::CommandStatus};
 
 pub use life::run;
 pub use options::{Options, OptionsError, ProtocolName, ShutdownName};
@@ -111,8 +112,10 @@ struct Place {
     settings: RefCell<msgpack::Settings>,
     /// How many programs there were.
     programs: Cell<u64>,
-    /// How many commands are not over.
-    live: Cell<usize>,
+    /// Commands that are not over, each with its name, what it does, and since when.
+    live: RefCell<BTreeMap<u64, (String, &'static str, Instant)>>,
+    /// How many commands there were.
+    commands: Cell<u64>,
     idle: Notify,
 }
 
@@ -129,7 +132,8 @@ impl Place {
             registry,
             settings: RefCell::new(usual),
             programs: Cell::new(0),
-            live: Cell::new(0),
+            live: RefCell::default(),
+            commands: Cell::new(0),
             idle: Notify::new(),
         }
     }
@@ -140,18 +144,37 @@ impl Place {
         format!("buildbot-{}", self.programs.get())
     }
 
-    fn begun(&self) {
-        self.live.set(self.live.get() + 1);
+    /// A command begins; the number is for its end.
+    fn begun(&self, id: String, what: &'static str) -> u64 {
+        self.commands.set(self.commands.get() + 1);
+        let number = self.commands.get();
+        self.live.borrow_mut().insert(number, (id, what, Instant::now()));
+        number
     }
 
-    fn over(&self) {
-        self.live.set(self.live.get() - 1);
+    fn over(&self, number: u64) {
+        self.live.borrow_mut().remove(&number);
         self.idle.notify_waiters();
+    }
+
+    fn running(&self) -> usize {
+        self.live.borrow().len()
+    }
+
+    fn statuses(&self) -> Vec<CommandStatus> {
+        let live = self.live.borrow();
+        let status = |(id, what, begun): &(String, &'static str, Instant)| CommandStatus {
+            id: id.clone(),
+            what: (*what).to_owned(),
+            running: true,
+            for_secs: begun.elapsed().as_secs(),
+        };
+        live.values().map(status).collect()
     }
 
     /// Waits until nothing runs.
     async fn idle(&self) {
-        while self.live.get() > 0 {
+        while self.running() > 0 {
             self.idle.notified().await;
         }
     }

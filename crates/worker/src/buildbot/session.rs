@@ -243,10 +243,10 @@ impl<'a> Session<'a> {
                 let running = Rc::new(Running::new(id.clone(), Rc::clone(&self.channel)));
                 self.running.insert(id, Rc::clone(&running));
                 let place = Rc::clone(self.place);
-                place.begun();
+                let number = place.begun(running.id.to_string(), command.name());
                 tokio::task::spawn_local(async move {
                     work::work(Rc::clone(&place), running, dir, command).await;
-                    place.over();
+                    place.over(number);
                 });
             }
             WorkerEvent::Interrupt { id, why } => {

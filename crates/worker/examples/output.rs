@@ -1,4 +1,4 @@
-//! How fast output gets from a command through a worker: `cargo run --release --example throughput -- PATH/TO/ironmaster-worker`.
+//! How fast output gets from a command through a worker: `cargo run --release --example output -- PATH/TO/ironmaster-worker`.
 //!
 //! Plays the master on loopback, lets the worker print 2 GB, and says how long that took and how much
 //! processor time and memory the worker used.
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         while let Some(event) = session.poll_event() {
             match event {
                 MasterEvent::Hello(_) => {
-                    session.welcome(Welcome::new("throughput"), epoch.elapsed())?;
+                    session.welcome(Welcome::new("output"), epoch.elapsed())?;
                     println!("idle: {}", memory(worker.id())?);
                     let argv = ["head", "-c", &BYTES.to_string(), "/dev/zero"]
                         .map(str::to_owned)
