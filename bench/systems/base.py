@@ -13,6 +13,7 @@ import urllib.parse
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from bench import procfs
 from bench.client import ApiError, Client, Generator, Load, until
@@ -84,7 +85,7 @@ class System(ABC):
 
     name = ""
     #: What its workers may speak: `native`, `pb`.
-    protocols: tuple[str, ...] = ()
+    protocols: ClassVar[tuple[str, ...]] = ()
     #: More than that many builds a second: throughput needs a longer run.
     expected_rate = 3.0
 
