@@ -12,15 +12,15 @@ from bench.report import Figure, Report
 from bench.scenarios import Options
 from bench.systems.base import Setup, System, simple
 
-#: Sessions of each protocol: the native one, and that of stock workers (Perspective Broker).
-SIZES = {"native": 10_000, "pb": 1_000}
+#: Sessions of each protocol: the native one, and that of stock workers (Perspective Broker). The last is for `--full`.
+SIZES = {"native": (1_000, 10_000), "pb": (100, 1_000)}
 
 
 def run(system: System, report: Report, options: Options) -> None:
     """All sessions are made by one process, `fleet` (crates/worker/examples/fleet.rs)."""
-    for kind, size in SIZES.items():
+    for kind, (usual, full) in SIZES.items():
         if kind in system.protocols:
-            _run(system, report, kind, size // 10 if options.quick else size)
+            _run(system, report, kind, full if options.full else usual)
 
 
 def _run(system: System, report: Report, kind: str, size: int) -> None:
@@ -36,8 +36,8 @@ def _run(system: System, report: Report, kind: str, size: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as fleet:
         try:
             add("connect", "until all are connected", "s", _all(fleet)["seconds"])
-            system.quiet()
-            time.sleep(1)
+            # So many signs of life are never quiet.
+            time.sleep(3)
             add("memory", "server memory, each", "kB", (procfs.rss(system.server_pids()) - idle) / size / 1e3)
             meter = procfs.Meter(system.server_pids(), [])
             time.sleep(20)
