@@ -228,14 +228,9 @@ impl TrySession {
         Ok(self.broker.answer(request.0, &remote(object))?)
     }
 
-    /// None of the builders may be tried, or one of them may not.
+    /// It cannot be tried. The stock client shows no reason: it waits for ever on an answer that is a failure.
     pub fn decline(&mut self, request: TryRequest) -> Result<(), SessionError> {
         Ok(self.broker.answer(request.0, &Value::None)?)
-    }
-
-    /// It cannot be tried, and the client shows why.
-    pub fn refuse(&mut self, request: TryRequest, reason: &str) -> Result<(), SessionError> {
-        Ok(self.broker.fail(request.0, &Failure::command(reason))?)
     }
 
     /// A build of the request with this index has begun. `build` is the owner's number for it.
