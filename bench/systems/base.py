@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -66,10 +67,18 @@ def simple(
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    A port that was free a moment ago, and that no client is given as its own: while a server is restarted, one of many
+    thousand clients that try to connect would take it (and even connect to itself), and the server would not get it back.
+    """
+    lowest_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(10_000, lowest_of_clients)))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
 
 
 @dataclass

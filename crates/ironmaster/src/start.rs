@@ -15,7 +15,7 @@ use ironmaster_master::{
 use ironmaster_model::{JobDef, Plan};
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tracing_subscriber::EnvFilter;
@@ -49,9 +49,9 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         settings: settings.clone(),
     };
     // The port first: nothing is touched if another program has it.
-    let listener = listen(settings.listen, "[master]").await?;
+    let listener = listen(settings.listen, "[master]")?;
     let pb = match settings.pb {
-        Some(address) => Some(listen(address, "[pb]").await?),
+        Some(address) => Some(listen(address, "[pb]")?),
         None => None,
     };
     let options = MasterOptions {
@@ -123,8 +123,20 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
     Ok(())
 }
 
-async fn listen(address: SocketAddr, section: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Connections that wait to be accepted. A whole fleet comes at once after a restart, and a Perspective Broker client that finds the
+/// queue full waits for ever: it is connected for its kernel but not for ours, and the server speaks first. The system may
+/// have a lower limit (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr, section: &str) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A start takes the port over from the process before it, whose connections are still being forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error| {
         let failure = Failure::because(&format!("cannot listen on {address}"), &error);
         match error.kind() {
             std::io::ErrorKind::AddrInUse => failure.hint(format!(

@@ -30,7 +30,7 @@ use tokio::{
     net::TcpStream,
     time::{sleep, sleep_until},
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, protocol::WebSocketConfig};
 
 type Failure = Box<dyn Error>;
 
@@ -136,7 +136,8 @@ async fn native_session(
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let url = format!("ws://{address}/worker");
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await?;
+    let small = WebSocketConfig::default().read_buffer_size(4096);
+    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(small)).await?;
     let epoch = tokio::time::Instant::now();
     let hello = Hello {
         protocol_min: PROTOCOL_MIN,
