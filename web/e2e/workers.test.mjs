@@ -31,7 +31,7 @@ test('a worker is told to finish, ends, comes back, and is ended at once', async
   await page.getByText('Shutting down', { exact: true }).waitFor()
   fleet.openGate('open')
   await page.getByText('Stopped', { exact: true }).waitFor()
-  await page.getByText(/^since /).waitFor()
+  await page.getByText(/^last connected /).waitFor()
 
   await fleet.startWorker('shed')
   await page.getByText('Connected', { exact: true }).waitFor()

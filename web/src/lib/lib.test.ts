@@ -17,7 +17,7 @@ import { builtRevision, textProperty } from './properties'
 import { buildStatus, requestStatus, statusOfResult, stepStatus } from './results'
 import { parseSearch, stringifySearch, textList, wholeNumber } from './search'
 import { activityByBuilder } from './squares'
-import { clockSkew, machine, slots, workerInfo, workerState } from './workers'
+import { clockSkew, lastThere, machine, slots, workerInfo, workerState } from './workers'
 
 describe('text', () => {
   it.each([
@@ -111,6 +111,12 @@ describe('states', () => {
     expect(workerState({ ...connected, graceful: true, killed: true }).word).toBe('Ending')
     expect(workerState({ ...connected, connected_to: [], graceful: true }).word).toBe('Stopped')
     expect(workerState({ ...away, missing: true }).word).toBe('Missing')
+    expect(lastThere(connected)).toBeUndefined()
+    const gone = { ...connected, connected_to: [], disconnected_at: 5 }
+    expect(lastThere(gone)).toEqual({ what: 'last connected', at: 5 })
+    const never = { ...away, paused: false, disconnected_at: 5 }
+    expect(lastThere(never)).toEqual({ what: 'configured', at: 5 })
+    expect(lastThere({ ...never, missing: true })?.what).toBe('never connected, configured')
     expect(clockSkew({ ...connected, facts: { clock_skew_ms: 4_000 } })).toBeUndefined()
     expect(clockSkew({ ...connected, facts: { clock_skew_ms: -65_000 } })).toBe('1:05 behind')
   })

@@ -4,11 +4,26 @@ import type { Json, Worker } from '../api/types'
 import { formatDuration } from './format'
 import type { Status } from './results'
 
+const NEVER = 'Never connected'
+
+function neverConnected(worker: Worker): boolean {
+  return Object.keys(worker.workerinfo).length === 0
+}
+
+/** What happened when it was last there, to be read before "3 minutes ago"; for one that is away. */
+export function lastThere(worker: Worker): { what: string; at: number } | undefined {
+  if (worker.disconnected_at == null) return undefined
+  const at = worker.disconnected_at
+  if (!neverConnected(worker)) return { what: 'last connected', at }
+  // Nobody has waited for it for longer than that.
+  return { what: workerState(worker).word === NEVER ? 'configured' : 'never connected, configured', at }
+}
+
 export function workerState(worker: Worker): { status: Status; word: string } {
   if (worker.connected_to.length === 0) {
     if (worker.missing) return { status: 'failure', word: 'Missing' }
     if (worker.paused) return { status: 'cancelled', word: 'Away, paused' }
-    if (Object.keys(worker.workerinfo).length === 0) return { status: 'unknown', word: 'Never connected' }
+    if (neverConnected(worker)) return { status: 'unknown', word: NEVER }
     return { status: 'unknown', word: worker.graceful ? 'Stopped' : 'Away' }
   }
   if (worker.killed) return { status: 'pending', word: 'Ending' }

@@ -13,7 +13,7 @@ import { StatusText } from '../components/Status'
 import { Ago } from '../components/Time'
 import { WorkerControls } from '../components/WorkerControls'
 import { useBuilders, useWorkers } from '../lib/names'
-import { clockSkew, slots, workerInfo, workerState } from '../lib/workers'
+import { clockSkew, lastThere, slots, workerInfo, workerState } from '../lib/workers'
 import facts from './Build.module.css'
 
 const SHOWN = 50
@@ -62,6 +62,7 @@ function WorkerView({ worker }: { worker: Worker }) {
   const info = workerInfo(worker)
   const room = slots(worker)
   const skew = clockSkew(worker)
+  const last = lastThere(worker)
   return (
     <Page
       title={`${worker.name} (${word.toLowerCase()})`}
@@ -70,10 +71,9 @@ function WorkerView({ worker }: { worker: Worker }) {
         <>
           <StatusText status={status} text={word} />
           {worker.paused && worker.pause_reason && ` ${worker.pause_reason}`}
-          {worker.disconnected_at != null && (
+          {last && (
             <>
-              {' '}
-              since <Ago at={worker.disconnected_at} />
+              , {last.what} <Ago at={last.at} />
             </>
           )}
         </>

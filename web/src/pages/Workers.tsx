@@ -11,7 +11,7 @@ import { Ago, Duration } from '../components/Time'
 import { WorkerControls } from '../components/WorkerControls'
 import { formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
-import { clockSkew, machine, slots, workerState } from '../lib/workers'
+import { clockSkew, lastThere, machine, slots, workerState } from '../lib/workers'
 import css from './Workers.module.css'
 
 export function Workers() {
@@ -86,6 +86,7 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
   const { status, word } = workerState(worker)
   const room = slots(worker)
   const skew = clockSkew(worker)
+  const last = lastThere(worker)
   return (
     <tr>
       <th scope="row">
@@ -96,9 +97,9 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
       <td>
         <StatusText status={status} text={word} />
         {worker.paused && worker.pause_reason && <p className={css.reason}>{worker.pause_reason}</p>}
-        {worker.disconnected_at != null && (
+        {last && (
           <p className={css.reason}>
-            since <Ago at={worker.disconnected_at} />
+            {last.what} <Ago at={last.at} />
           </p>
         )}
         {skew && <p className={css.reason}>clock {skew}</p>}
