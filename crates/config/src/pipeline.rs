@@ -5,7 +5,10 @@ mod cycles;
 mod in_repository;
 mod matrix;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ironmaster_model::{
     InRepositoryDef, JobDef, PipelineDef, Results,
@@ -31,7 +34,7 @@ use crate::{
 /// The pipelines, with the places of their names.
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
-    pub(crate) defs: BTreeMap<String, PipelineDef>,
+    pub(crate) defs: BTreeMap<String, Arc<PipelineDef>>,
     pub(crate) places: BTreeMap<String, Span>,
     /// Builders that some job asks.
     pub(crate) asked: BTreeSet<String>,
@@ -100,7 +103,7 @@ pub(crate) fn read(
             continue;
         }
         pipelines.places.insert(name.value.clone(), name.span);
-        pipelines.defs.insert(name.value, def);
+        pipelines.defs.insert(name.value, Arc::new(def));
     }
     cycles(checker, &pipelines, &starts);
     pipelines
@@ -203,16 +206,16 @@ fn own_jobs(
     let mut told: BTreeSet<(String, String)> = BTreeSet::new();
     for job in planned.jobs {
         let at = defs.iter().position(|def| def.name == job.group);
-        match (job.definition.work, at.and_then(|at| places.get(at))) {
+        match (&job.definition.work, at.and_then(|at| places.get(at))) {
             (JobWork::Build { builder }, _) => {
-                pipelines.asked.insert(builder);
+                pipelines.asked.insert(builder.clone());
             }
             (JobWork::Pipeline { pipeline, .. }, Some(section)) => {
                 pipelines.started.insert(pipeline.clone());
                 if told.insert((job.group, pipeline.clone())) {
                     starts.push(Start {
                         from: title.to_owned(),
-                        to: pipeline,
+                        to: pipeline.clone(),
                         place: section.value_span("pipeline"),
                     });
                 }

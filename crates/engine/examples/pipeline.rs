@@ -66,7 +66,7 @@ fn once(jobs: Vec<JobDef>) -> (f64, usize) {
     };
     let plan = Plan {
         digest: "d".into(),
-        pipelines: BTreeMap::from([("large".to_owned(), definition)]),
+        pipelines: BTreeMap::from([("large".to_owned(), Arc::new(definition))]),
         ..Plan::default()
     };
     let mut state = State::default();

@@ -16,7 +16,8 @@ pub(crate) fn run(config: &Path, file: &Path, pipeline: Option<&str>, trusted: b
         .plan
         .pipelines
         .values()
-        .filter(|pipeline| pipeline.in_repository.is_some())
+        .map(AsRef::as_ref)
+        .filter(|pipeline: &&PipelineDef| pipeline.in_repository.is_some())
         .collect();
     let names = || {
         let names: Vec<String> = with_files

@@ -130,7 +130,11 @@ const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr, section: &str) -> Result<TcpListener, Failure> {
     let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         // A start takes the port over from the process before it, whose connections are still being forgotten.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub struct Plan {
     pub locks: BTreeMap<String, LockDef>,
     /// Pipelines by name.
     #[serde(default)]
-    pub pipelines: BTreeMap<String, PipelineDef>,
+    pub pipelines: BTreeMap<String, Arc<PipelineDef>>,
     /// Functions that are asked before something is decided. They live as long as the plan is in force, and are never
     /// stored.
     #[serde(skip)]

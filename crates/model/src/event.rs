@@ -4,6 +4,8 @@
 //! Serialised form: an object with the variant's name in `type`. [`VERSION`] is stored beside each; a
 //! reader accepts the version before its own too.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -352,7 +354,7 @@ pub enum Event {
         /// Where its jobs stand.
         source: RunSource,
         /// The pipeline with its jobs, once they are known.
-        definition: Box<PipelineDef>,
+        definition: Arc<PipelineDef>,
     },
     /// What a run builds is known more exactly: a job of it has found out what the newest is.
     RunPinned {

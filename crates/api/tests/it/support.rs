@@ -356,7 +356,7 @@ pub(crate) fn plan() -> Plan {
         digest: "d".repeat(64),
         pipelines: pipelines
             .into_iter()
-            .map(|pipeline| (pipeline.name.clone(), pipeline))
+            .map(|pipeline| (pipeline.name.clone(), Arc::new(pipeline)))
             .collect(),
         workers: BTreeMap::from([(worker.name.clone(), worker)]),
         builders: builders

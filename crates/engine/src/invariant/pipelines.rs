@@ -1,6 +1,6 @@
 //! Runs of pipelines: jobs start when what they need has ended as it should, and everything ends once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ironmaster_model::{
     Counter, JobId, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRunRecord, Results, RunId,
@@ -96,7 +96,7 @@ impl Checker {
         trusted: bool,
         sourcestamps: &[SourceStampId],
         source: &RunSource,
-        definition: &PipelineDef,
+        definition: &Arc<PipelineDef>,
     ) {
         let Some(run) = self.runs.get_mut(&id) else {
             self.unknown(format!("run {id} was defined"));
@@ -119,7 +119,7 @@ impl Checker {
         record.trusted = trusted;
         record.sourcestamps = sourcestamps.to_vec();
         record.source = Some(source.clone());
-        record.definition = definition.clone();
+        record.definition = Arc::clone(definition);
         for (rule, what) in wrong {
             self.violate(rule, what);
         }

@@ -1,6 +1,9 @@
 //! Runs of pipelines that are not complete, with what follows from their rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ironmaster_model::{
     BuildsetId, Counter, JobId, JobProgress, JobState, PipelineDef, PipelineId, PipelineJobRecord,
@@ -284,7 +287,7 @@ impl State {
         trusted: bool,
         sourcestamps: &[SourceStampId],
         source: &RunSource,
-        definition: &PipelineDef,
+        definition: &Arc<PipelineDef>,
     ) {
         let Some(entry) = self.runs.by_id.get_mut(&id) else {
             return;
@@ -292,7 +295,7 @@ impl State {
         let record = &mut entry.record;
         record.trusted = trusted;
         record.source = Some(source.clone());
-        record.definition = definition.clone();
+        record.definition = Arc::clone(definition);
         self.pin_run(id, sourcestamps);
         self.update_run_deadline(id);
     }

@@ -1,6 +1,9 @@
 //! Files of repositories with jobs in them, which anybody can write.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use ironmaster_model::{
     BuilderDef, InRepositoryDef, PipelineDef, Plan,
@@ -35,7 +38,7 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| {
     };
     Plan {
         builders: builders.into(),
-        pipelines: [("ci".to_owned(), pipeline)].into(),
+        pipelines: [("ci".to_owned(), Arc::new(pipeline))].into(),
         ..Plan::default()
     }
 });

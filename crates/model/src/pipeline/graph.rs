@@ -2,7 +2,10 @@
 //!
 //! Every function here takes time in proportion to jobs and needs, and none calls itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -19,7 +22,7 @@ pub struct PlannedJob {
     /// Its values on each axis.
     pub matrix: BTreeMap<String, Value>,
     /// Its definition with the matrix' values filled in.
-    pub definition: JobDef,
+    pub definition: Arc<JobDef>,
     /// Numbers of the jobs that it needs, ascending.
     pub needs: Vec<u32>,
 }
@@ -360,55 +363,54 @@ fn instances(definitions: &[JobDef], known: usize, errors: &mut Vec<GraphError>)
 }
 
 fn instance(definition: &JobDef, matrix: BTreeMap<String, Value>) -> Result<PlannedJob, String> {
-    let fill = |text: &str| fill(text, &matrix);
-    let all = |texts: &[String]| texts.iter().map(|text| fill(text)).collect::<Result<Vec<_>, _>>();
-    let mut filled = JobDef {
-        matrix: Vec::new(),
-        matrix_exclude: Vec::new(),
-        needs: all(&definition.needs)?,
-        needed_by: all(&definition.needed_by)?,
-        work: match &definition.work {
-            JobWork::Gate => JobWork::Gate,
-            JobWork::Build { builder } => JobWork::Build {
-                builder: fill(builder)?,
-            },
-            JobWork::Pipeline { pipeline, wait } => JobWork::Pipeline {
-                pipeline: fill(pipeline)?,
-                wait: *wait,
-            },
-        },
-        ..definition.clone()
+    let mut filled = definition.clone();
+    filled.matrix.clear();
+    filled.matrix_exclude.clear();
+    let work = match &mut filled.work {
+        JobWork::Gate => None,
+        JobWork::Build { builder } => Some(builder),
+        JobWork::Pipeline { pipeline, .. } => Some(pipeline),
     };
-    for value in filled.properties.values_mut() {
-        if let Value::String(text) = value {
-            *text = fill(text)?;
+    let texts = filled.properties.values_mut().filter_map(|value| match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    });
+    let lists = filled.needs.iter_mut().chain(&mut filled.needed_by);
+    for text in lists.chain(work).chain(texts) {
+        if let Some(full) = fill(text, &matrix)? {
+            *text = full;
         }
     }
-    let name = fill(&definition.name)?;
-    let name = if matrix.is_empty() || name != definition.name {
-        name
-    } else {
-        let values: Vec<String> = definition
-            .matrix
-            .iter()
-            .filter_map(|axis| matrix.get(&axis.name))
-            .map(render)
-            .collect();
-        format!("{name} ({})", values.join(", "))
+    let name = match fill(&definition.name, &matrix)? {
+        Some(name) => name,
+        None if matrix.is_empty() => definition.name.clone(),
+        None => {
+            let values: Vec<String> = definition
+                .matrix
+                .iter()
+                .filter_map(|axis| matrix.get(&axis.name))
+                .map(render)
+                .collect();
+            format!("{} ({})", definition.name, values.join(", "))
+        }
     };
     filled.name.clone_from(&name);
     Ok(PlannedJob {
         name,
         group: definition.name.clone(),
         matrix,
-        definition: filled,
+        definition: Arc::new(filled),
         needs: Vec::new(),
     })
 }
 
-/// Fills in `%(matrix:axis)s`. Other places stay, for builds to fill in.
-fn fill(text: &str, matrix: &BTreeMap<String, Value>) -> Result<String, String> {
+/// Fills in `%(matrix:axis)s`; `None` if there is none. Other places stay, for builds to fill in.
+fn fill(text: &str, matrix: &BTreeMap<String, Value>) -> Result<Option<String>, String> {
     const MARK: &str = "%(matrix:";
+    // A single byte is sought much faster than a text, and most texts have none.
+    if !text.as_bytes().contains(&b'%') || !text.contains(MARK) {
+        return Ok(None);
+    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(MARK) {
@@ -425,7 +427,7 @@ fn fill(text: &str, matrix: &BTreeMap<String, Value>) -> Result<String, String> 
         rest = &inside[end + 2..];
     }
     out.push_str(rest);
-    Ok(out)
+    Ok(Some(out))
 }
 
 /// A cycle, if there is one: from one to a need of it, and on, back to the first.

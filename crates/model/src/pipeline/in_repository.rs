@@ -192,7 +192,10 @@ fn works(job: &JobDef) -> (usize, Vec<JobWork>) {
     let count = planned.len();
     (
         count,
-        planned.into_iter().map(|job| job.definition.work).collect(),
+        planned
+            .into_iter()
+            .map(|job| job.definition.work.clone())
+            .collect(),
     )
 }
 

@@ -1,6 +1,6 @@
 //! What has happened: pipelines that are or were configured, their runs, and the jobs of those.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub struct PipelineRunRecord {
     pub pipeline: PipelineId,
     /// The pipeline as it was when the run was made, with the jobs of the repository's file once these are known; jobs that
     /// were added since are not in it.
-    pub definition: PipelineDef,
+    pub definition: Arc<PipelineDef>,
     /// Name of the scheduler that made it.
     pub scheduler: String,
     /// Why, for people.
@@ -154,7 +154,7 @@ pub struct PipelineJobRecord {
     /// Its values on each axis.
     pub matrix: BTreeMap<String, Value>,
     /// Its definition with the matrix' values filled in.
-    pub definition: JobDef,
+    pub definition: Arc<JobDef>,
     /// Numbers of the jobs that it needs, ascending.
     pub needs: Vec<u32>,
     /// Who added it while the run was going on.

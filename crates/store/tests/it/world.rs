@@ -293,7 +293,7 @@ impl World {
                 run.trusted = trusted;
                 run.sourcestamps = sourcestamps;
                 run.source = Some(source);
-                run.definition = *definition;
+                run.definition = definition;
             }
             Event::RunPinned { run, sourcestamps } => {
                 self.runs.get_mut(&run).unwrap().sourcestamps = sourcestamps;

@@ -100,7 +100,7 @@ pub(super) fn fail(tx: &mut Tx<'_>, id: RunId, revision: Option<String>, problem
         trusted: false,
         sourcestamps: record.sourcestamps.clone(),
         source,
-        definition: Box::new(record.definition.clone()),
+        definition: record.definition.clone(),
     });
     tx.note_work(Work::Finish(id));
 }
@@ -164,7 +164,7 @@ fn jobs_found(tx: &mut Tx<'_>, id: RunId, revision: String, branch: Option<Strin
     let definition = PipelineDef {
         jobs,
         in_repository: Some(granted),
-        ..record.definition.clone()
+        ..PipelineDef::clone(&record.definition)
     };
     let why = super::start::waits_for_group(record.group.as_deref());
     let progress = RunProgress {
@@ -180,7 +180,7 @@ fn jobs_found(tx: &mut Tx<'_>, id: RunId, revision: String, branch: Option<Strin
         trusted,
         sourcestamps,
         source,
-        definition: Box::new(definition),
+        definition: Arc::new(definition),
     });
     tx.emit(Event::RunMoved { run: id, progress });
     let jobs = records(tx, id, planned);
@@ -257,7 +257,7 @@ pub(in crate::decide) fn ask_again(tx: &mut Tx<'_>) {
                 asked_at: tx.now(),
                 ..source
             },
-            definition: Box::new(record.definition.clone()),
+            definition: record.definition.clone(),
         };
         tx.emit(event);
     }

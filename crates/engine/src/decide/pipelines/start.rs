@@ -1,6 +1,6 @@
 //! How runs are made.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ironmaster_model::{
     ChangeId, Counter, Event, JobId, JobProgress, NewSourceStamp, PipelineDef, PipelineId, PipelineJobRecord,
@@ -32,7 +32,7 @@ pub(crate) struct StartRun {
 }
 
 /// Makes a run of a pipeline. It begins when the decision goes on.
-pub(crate) fn start(tx: &mut Tx<'_>, definition: &PipelineDef, mut new: StartRun) -> RunId {
+pub(crate) fn start(tx: &mut Tx<'_>, definition: &Arc<PipelineDef>, mut new: StartRun) -> RunId {
     if let Some(in_repository) = &definition.in_repository {
         let stamps = stamps_of(tx.state(), &new.sourcestamps);
         new.source = Some(define::source(tx, in_repository, &stamps, new.trusted));
@@ -82,7 +82,7 @@ pub(super) fn waits_for_group(group: Option<&str>) -> Option<String> {
 /// Makes a run of these jobs.
 pub(super) fn create(
     tx: &mut Tx<'_>,
-    definition: &PipelineDef,
+    definition: &Arc<PipelineDef>,
     new: StartRun,
     retried: Option<RunId>,
     jobs: Vec<PipelineJobRecord>,
@@ -118,7 +118,7 @@ pub(super) fn create(
     let run = PipelineRunRecord {
         id,
         pipeline,
-        definition: definition.clone(),
+        definition: Arc::clone(definition),
         scheduler: new.scheduler,
         reason: new.reason,
         sourcestamps: new.sourcestamps,

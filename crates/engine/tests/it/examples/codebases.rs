@@ -1,5 +1,7 @@
 //! Several code bases built together.
 
+use std::sync::Arc;
+
 use ironmaster_engine::{Input, NewChange};
 use ironmaster_model::{
     ChangeFilter, CodebaseDef, CodebaseUse, Cron, Duration, Event, FixedSource, JobDef, NewSourceStamp,
@@ -313,7 +315,7 @@ fn the_jobs_of_a_run_build_what_the_first_of_them_has_checked_out() {
             jobs,
             ..PipelineDef::default()
         };
-        bench.plan.pipelines.insert(name.into(), definition);
+        bench.plan.pipelines.insert(name.into(), Arc::new(definition));
     }
     bench.configure();
     bench.ok(Input::StartRun {

@@ -1,5 +1,7 @@
 //! Pipelines whose jobs stand in the repository: what is asked, what is granted, and what becomes of the run.
 
+use std::sync::Arc;
+
 use ironmaster_engine::{Found, Question};
 use ironmaster_model::{
     InRepositoryDef, JobDef, NewSourceStamp, Patch, PipelineDef, PipelineRunRecord, RunId, RunProblem,
@@ -85,7 +87,7 @@ impl Lab {
                 ..pipeline("inner", None)
             },
         ] {
-            ci.plan.pipelines.insert(one.name.clone(), one);
+            ci.plan.pipelines.insert(one.name.clone(), Arc::new(one));
         }
         ci.configure();
         Self { ci, run: None }
@@ -111,7 +113,7 @@ impl Lab {
                     run.trusted = *trusted;
                     run.sourcestamps.clone_from(sourcestamps);
                     run.source = Some(source.clone());
-                    run.definition = (**definition).clone();
+                    run.definition = Arc::clone(definition);
                 }
                 _ => {}
             }
@@ -328,7 +330,7 @@ fn what_is_not_granted_is_told() {
 fn what_was_granted_when_the_run_was_made_does_not_count() {
     let mut lab = Lab::new();
     lab.start(on("main", Some("abc")));
-    lab.ci.plan.pipelines.get_mut("ci").unwrap().in_repository = Some(InRepositoryDef {
+    Arc::make_mut(lab.ci.plan.pipelines.get_mut("ci").unwrap()).in_repository = Some(InRepositoryDef {
         granted: Grants::default(),
         ..definition()
     });
@@ -408,7 +410,7 @@ fn what_an_untrusted_run_starts_is_not_trusted() {
     for (branch, trusted) in [("main", true), ("topic", false)] {
         let mut lab = Lab::new();
         // Everybody may start it here.
-        lab.ci.plan.pipelines.get_mut("ci").unwrap().in_repository = Some(InRepositoryDef {
+        Arc::make_mut(lab.ci.plan.pipelines.get_mut("ci").unwrap()).in_repository = Some(InRepositoryDef {
             granted: grants(&[], &["inner"]),
             ..definition()
         });

@@ -5,6 +5,8 @@ mod children;
 mod endings;
 mod needs;
 
+use std::sync::Arc;
+
 use ironmaster_engine::RetrySource;
 use ironmaster_model::{
     Cause, JobDef, JobId, JobState, NewSourceStamp, PipelineDef, PipelineJobRecord, PipelineRunRecord, RunId,
@@ -48,7 +50,7 @@ impl Lab {
         ci.plan.workers.insert("w".into(), worker("w", 50));
         ci.plan.pipelines = pipelines
             .into_iter()
-            .map(|pipeline| (pipeline.name.clone(), pipeline))
+            .map(|pipeline| (pipeline.name.clone(), Arc::new(pipeline)))
             .collect();
         ci.configure();
         Self {

@@ -1,6 +1,9 @@
 //! Configurations made from a seed: small ones, in which everything that can differ does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ironmaster_model::{
     Asks, BuilderDef, ChangeFilter, CodebaseDef, CollapseRule, Cron, DowntimeDef, Duration, FixedSource,
@@ -72,7 +75,8 @@ pub(crate) fn plan(rng: &mut Rng, digest: u64, whole: bool) -> Plan {
     }
     for name in PIPELINES {
         if whole || rng.chance(85) {
-            plan.pipelines.insert((*name).into(), pipeline(rng, name));
+            plan.pipelines
+                .insert((*name).into(), Arc::new(pipeline(rng, name)));
         }
     }
     let known: Vec<String> = plan.builders.keys().cloned().collect();

@@ -1,6 +1,8 @@
 //! The database as the simulator sees it: what events do to rows, written down a second time, naively, without
 //! looking at `State`.
 
+use std::sync::Arc;
+
 use ironmaster_model::{Counter, Event, LogSave, RequestPhase, Sequenced, Snapshot};
 
 /// Does to the rows what a batch of events does.
@@ -344,7 +346,7 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
                 row.trusted = *trusted;
                 row.sourcestamps.clone_from(sourcestamps);
                 row.source = Some(source.clone());
-                row.definition = (**definition).clone();
+                row.definition = Arc::clone(definition);
             }
         }
         Event::RunPinned { run, sourcestamps } => {

@@ -1,5 +1,7 @@
 //! Runs of pipelines in a history.
 
+use std::sync::Arc;
+
 use ironmaster_model::{
     BuildRequestId, Cause, Counter, Event, JobDef, JobId, JobProgress, JobState, PipelineDef, PipelineId,
     PipelineJobRecord, PipelineRecord, PipelineRunRecord, Properties, Results, RunId, RunProblem,
@@ -69,10 +71,10 @@ impl History {
         let run = PipelineRunRecord {
             id,
             pipeline: self.pick(&pipelines),
-            definition: PipelineDef {
+            definition: Arc::new(PipelineDef {
                 name: "release".into(),
                 ..PipelineDef::default()
-            },
+            }),
             scheduler: "nightly".into(),
             reason: "it is late".into(),
             sourcestamps: stamps,
@@ -146,7 +148,7 @@ impl History {
             let stamp = self.add_stamp();
             going.run.sourcestamps = vec![stamp];
             going.run.trusted = self.chance(50);
-            going.run.definition.description = Some("from \u{1} the repository".into());
+            Arc::make_mut(&mut going.run.definition).description = Some("from \u{1} the repository".into());
         }
         let at = self.at();
         let bad = !good && self.chance(50);
@@ -164,7 +166,7 @@ impl History {
             trusted: going.run.trusted,
             sourcestamps: going.run.sourcestamps.clone(),
             source: going.run.source.clone().unwrap_or_default(),
-            definition: Box::new(going.run.definition.clone()),
+            definition: going.run.definition.clone(),
         });
         if good {
             going.run.progress.state = RunState::Queued;
@@ -187,13 +189,13 @@ impl History {
             name: format!("test (linux, {number})"),
             group: "test".into(),
             matrix: [("os".to_owned(), json!("linux")), ("n".to_owned(), json!(number))].into(),
-            definition: JobDef {
+            definition: Arc::new(JobDef {
                 name: "test".into(),
                 work: JobWork::Build {
                     builder: "builder 1".into(),
                 },
                 ..JobDef::default()
-            },
+            }),
             needs: (0..number).filter(|_| self.chance(40)).collect(),
             added_by,
             progress: JobProgress::default(),

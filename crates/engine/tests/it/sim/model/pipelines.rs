@@ -266,7 +266,7 @@ impl Model {
             self.last_job += 1;
             jobs.push(Job {
                 id: self.last_job,
-                definition: job.definition,
+                definition: JobDef::clone(&job.definition),
                 axes: job.matrix.into_keys().collect(),
                 needs: job.needs,
                 state: JobState::Waiting,
