@@ -171,11 +171,9 @@ impl<'c> Checker<'c> {
             }
         }
         // It may quote a value from elsewhere, too.
-        for value in &masked.values {
-            for (_, finding) in &mut self.findings {
-                finding.message = finding.message.replace(value, "***");
-                finding.help = finding.help.take().map(|help| help.replace(value, "***"));
-            }
+        for (_, finding) in &mut self.findings {
+            finding.message = masked.values.hide(std::mem::take(&mut finding.message));
+            finding.help = finding.help.take().map(|help| masked.values.hide(help));
         }
         let files = &self.sources.files;
         let report = Report {

@@ -1,7 +1,9 @@
 //! Masks secrets in a file's text, so that an excerpt can be shown. The masked text has the same length and
 //! the same lines, so that places stay true.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
+
+use aho_corasick::AhoCorasick;
 
 /// Keys whose value is a secret, wherever they stand.
 const SECRET_WORDS: &[&str] = &["token", "password", "passwd", "secret"];
@@ -10,46 +12,82 @@ const SECRET_WORDS: &[&str] = &["token", "password", "passwd", "secret"];
 const VALUE_BYTES_MIN: usize = 8;
 
 /// Texts that can be shown.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Masked {
     /// Each as long as the original, and with the same lines.
     pub(crate) texts: Vec<String>,
     /// The secrets that were found, so that messages can be kept free of them.
-    pub(crate) values: Vec<String>,
+    pub(crate) values: Values,
+}
+
+/// Secrets that are looked for together: a configuration may have as many as it has workers.
+#[derive(Debug)]
+pub(crate) struct Values {
+    /// `None` if they are more than can be looked for (gigabytes): then every text is one.
+    search: Option<AhoCorasick>,
+}
+
+impl Values {
+    fn new(values: impl Iterator<Item = String>) -> Self {
+        let values: BTreeSet<String> = values.filter(|value| value.len() >= VALUE_BYTES_MIN).collect();
+        Self {
+            search: AhoCorasick::new(values).ok(),
+        }
+    }
+
+    /// Where they stand, in order; those that overlap are one place.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let Some(search) = &self.search else {
+            return std::iter::once(0..text.len()).collect();
+        };
+        let mut places: Vec<Range<usize>> = search
+            .find_overlapping_iter(text)
+            .map(|found| found.range())
+            .collect();
+        places.sort_unstable_by_key(|place| (place.start, place.end));
+        places.dedup_by(|next, place| {
+            let overlaps = next.start < place.end;
+            if overlaps {
+                place.end = place.end.max(next.end);
+            }
+            overlaps
+        });
+        places
+    }
+
+    /// The text with `***` in their places.
+    pub(crate) fn hide(&self, mut text: String) -> String {
+        for place in self.places(&text).into_iter().rev() {
+            text.replace_range(place, "***");
+        }
+        text
+    }
 }
 
 /// Masks the places of each text, every value that is given to a key that sounds like a secret, and every other place
 /// where one of these values, or of `values`, stands. The second holds for text that cannot be read at all, and for keys
 /// that are misspelt.
 pub(crate) fn mask(texts: &[(&str, Vec<Range<usize>>)], values: &[String]) -> Masked {
-    let mut spans: Vec<Vec<Range<usize>>> = Vec::new();
-    let mut values = values.to_vec();
-    for (text, given) in texts {
-        let mut of_text = given.clone();
-        of_text.extend(secret_values(text));
-        values.extend(
-            of_text
-                .iter()
-                .filter_map(|span| text.get(span.clone()))
-                .map(|value| value.trim().trim_matches(['"', '\'']).to_owned()),
-        );
-        spans.push(of_text);
-    }
-    values.retain(|value| value.len() >= VALUE_BYTES_MIN);
-    values.sort_unstable();
-    values.dedup();
+    let spans: Vec<Vec<Range<usize>>> = texts
+        .iter()
+        .map(|(text, given)| given.iter().cloned().chain(secret_values(text)).collect())
+        .collect();
+    let found = texts.iter().zip(&spans).flat_map(|((text, _), spans)| {
+        spans
+            .iter()
+            .filter_map(|span| text.get(span.clone()))
+            .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    let values = Values::new(found.chain(values.iter().cloned()));
     let texts = texts
         .iter()
         .zip(spans)
-        .map(|((text, _), spans)| starred(text, spans, &values))
+        .map(|((text, _), spans)| starred(text, spans.into_iter().chain(values.places(text))))
         .collect();
     Masked { texts, values }
 }
 
-fn starred(text: &str, mut spans: Vec<Range<usize>>, values: &[String]) -> String {
-    for value in values {
-        spans.extend(text.match_indices(value).map(|(at, _)| at..at + value.len()));
-    }
+fn starred(text: &str, spans: impl Iterator<Item = Range<usize>>) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for span in spans {
         if let Some(value) = bytes.get_mut(span) {
@@ -194,6 +232,16 @@ mod tests {
             assert_eq!(masked, expected, "{text}");
             assert_eq!(masked.len(), text.len(), "{text}");
         }
+    }
+
+    #[test]
+    fn secrets_that_overlap_are_hidden_whole() {
+        let secrets = ["aaaabbbb", "bbbbcccc", "aaaabbbbcc", "zzzzzzzz"].map(str::to_owned);
+        let text = "x aaaabbbbcccc y zzzzzzzzz aaaabbb";
+        let masked = mask(&[(text, vec![])], &secrets);
+        assert_eq!(masked.texts, ["x ************ y ********* aaaabbb"]);
+        assert_eq!(masked.values.hide(text.to_owned()), "x *** y *** aaaabbb");
+        assert_eq!(masked.values.hide("none".to_owned()), "none");
     }
 
     #[test]
