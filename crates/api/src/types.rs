@@ -289,6 +289,7 @@ types! {
         field("paused", Boolean), nullable("pause_reason", Text), field("graceful", Boolean),
         extra(field("facts", Json)), extra(field("slots", Integer)), extra(field("killed", Boolean)),
         extra(field("missing", Boolean)), extra(nullable("disconnected_at", DateTime)),
+        extra(nullable("downtime_from", DateTime)), extra(nullable("downtime_until", DateTime)),
     }
     /// A scheduler.
     SCHEDULER = "scheduler", "schedulers" {

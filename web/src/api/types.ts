@@ -290,6 +290,10 @@ export interface Worker {
   /** It has been away for longer than it may. */
   missing?: boolean
   disconnected_at?: UnixSeconds | null
+  /** When the next of its windows begins in which it takes nothing new. */
+  downtime_from?: UnixSeconds | null
+  /** When the one ends that it is in. */
+  downtime_until?: UnixSeconds | null
   /** How many builds it takes at once. */
   slots?: number
 }

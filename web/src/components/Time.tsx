@@ -11,6 +11,11 @@ export function Ago({ at }: { at: number }) {
   )
 }
 
+/** A point in time, exactly. */
+export function At({ at }: { at: number }) {
+  return <time dateTime={new Date(at * 1000).toISOString()}>{formatDate(at)}</time>
+}
+
 /** From start to end; ticks while there is no end. */
 export function Duration({ from, to }: { from: number; to: number | null }) {
   const now = useNow(to === null)

@@ -10,7 +10,7 @@ import { BuildTable } from '../components/BuildTable'
 import { Page, Panel } from '../components/Page'
 import { Empty, Failure, Loaded, Loading } from '../components/States'
 import { StatusText } from '../components/Status'
-import { Ago } from '../components/Time'
+import { Ago, At } from '../components/Time'
 import { WorkerControls } from '../components/WorkerControls'
 import { useBuilders, useWorkers } from '../lib/names'
 import { clockSkew, lastThere, slots, workerInfo, workerState } from '../lib/workers'
@@ -76,6 +76,11 @@ function WorkerView({ worker }: { worker: Worker }) {
               , {last.what} <Ago at={last.at} />
             </>
           )}
+          {worker.downtime_until != null && (
+            <>
+              , takes nothing new until <At at={worker.downtime_until} /> (downtime)
+            </>
+          )}
         </>
       }
       actions={<WorkerControls worker={worker} />}
@@ -109,6 +114,14 @@ function WorkerView({ worker }: { worker: Worker }) {
               {worker.configured_on.length === 0 && 'none'}
             </dd>
           </div>
+          {worker.downtime_from != null && (
+            <div>
+              <dt>Next downtime</dt>
+              <dd>
+                <At at={worker.downtime_from} />
+              </dd>
+            </div>
+          )}
           {room !== undefined && info.every(([name]) => name !== 'slots') && (
             <div>
               <dt>Slots</dt>

@@ -3,6 +3,7 @@
 import { act, cleanup, within } from '@testing-library/react'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Worker } from '../api/types'
+import { formatDate } from '../lib/format'
 import { serve, show } from '../test/render'
 import { Workers } from './Workers'
 
@@ -36,6 +37,10 @@ describe('the page of all workers', () => {
         facts: { clock_skew_ms: -65_000 },
       },
       'Connectedclock 1:05 behind',
+    ],
+    [
+      { connected_to: [{ masterid: 1 }], disconnected_at: null, downtime_until: HOUR_AGO },
+      `Connecteddowntime until ${formatDate(HOUR_AGO)}`,
     ],
     [{}, 'Awaylast connected 1h ago'],
     [{ missing: true }, 'Missinglast connected 1h ago'],

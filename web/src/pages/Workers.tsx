@@ -7,7 +7,7 @@ import { Button } from '../components/Button'
 import { Count, Page, Panel } from '../components/Page'
 import { Empty, Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
-import { Ago, Duration } from '../components/Time'
+import { Ago, At, Duration } from '../components/Time'
 import { WorkerControls } from '../components/WorkerControls'
 import { formatCount } from '../lib/format'
 import { useBuilders, useWorkers } from '../lib/names'
@@ -100,6 +100,11 @@ function WorkerRow({ worker, builds }: { worker: Worker; builds: readonly Build[
         {last && (
           <p className={css.reason}>
             {last.what} <Ago at={last.at} />
+          </p>
+        )}
+        {worker.downtime_until != null && (
+          <p className={css.reason}>
+            downtime until <At at={worker.downtime_until} />
           </p>
         )}
         {skew && <p className={css.reason}>clock {skew}</p>}

@@ -478,6 +478,14 @@ static WORKERS: Descriptor = Descriptor {
             Attach::ConnectedTo,
         ),
         date("disconnected_at", "t.disconnected_at").null().extra(),
+        date("downtime_from", "json_extract(t.downtime, '$.from')")
+            .null()
+            .extra()
+            .postgres(Source::Scalar("(t.downtime::json ->> 'from')::bigint")),
+        date("downtime_until", "json_extract(t.downtime, '$.until')")
+            .null()
+            .extra()
+            .postgres(Source::Scalar("(t.downtime::json ->> 'until')::bigint")),
         object("facts", "json_extract(t.info, '$.facts')")
             .extra()
             .postgres(Source::Json("(t.info::json -> 'facts')::text")),

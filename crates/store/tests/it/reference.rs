@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use ironmaster_model::{Cause, Properties, RequestPhase, Results, SourceStampRecord, Timestamp};
+use ironmaster_model::{Cause, Downtime, Properties, RequestPhase, Results, SourceStampRecord, Timestamp};
 use ironmaster_store::{Field, FieldKind, Filter, FilterValue, Op, Page, Query, Resource};
 use serde_json::{Map, Value, json};
 
@@ -193,8 +193,14 @@ pub(crate) fn items(world: &World, resource: Resource) -> Vec<Item> {
                     .iter()
                     .map(|master| json!({"masterid": master}))
                     .collect();
+                let (from, until) = match worker.downtime {
+                    Some(Downtime::From(at)) => (Some(at.0), None),
+                    Some(Downtime::Until(at)) => (None, Some(at.0)),
+                    None => (None, None),
+                };
                 json!({
                     "workerid": worker.id, "name": worker.name, "connected_to": on,
+                    "downtime_from": from, "downtime_until": until,
                     "configured_on": configured, "workerinfo": info, "paused": worker.paused,
                     "pause_reason": worker.pause_reason, "graceful": worker.graceful,
                     "facts": worker.info.facts, "killed": worker.killed, "slots": worker.slots,
