@@ -312,6 +312,15 @@ export interface Scheduler {
   master: Master | null
 }
 
+/** A scheduler for patches that are tried before they are committed. */
+export interface TryScheduler {
+  name: string
+  builder_names: readonly string[]
+  enabled: boolean
+  /** Jobs that it did not accept lately, oldest first. `file`: its name in the folder `bad`, if it came as a file. */
+  refused: readonly { readonly file: string | null; readonly reason: string; readonly at: UnixSeconds }[]
+}
+
 /** One field of a force form; `nested` has children. */
 export interface ForceField {
   name: string
@@ -402,6 +411,7 @@ export interface Resources {
   masters: Master
   schedulers: Scheduler
   forceschedulers: ForceScheduler
+  tryschedulers: TryScheduler
   properties: Properties
   waiting: Waiting
   pipelines: Pipeline

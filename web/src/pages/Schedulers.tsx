@@ -1,13 +1,16 @@
+import { useQuery } from '@tanstack/react-query'
 import { path } from '../api/base'
-import { call } from '../api/client'
+import { call, type Page as ListPage, list } from '../api/client'
+import type { ApiError } from '../api/errors'
 import { useLive } from '../api/live'
 import { allSchedulers } from '../api/queries'
-import type { Scheduler } from '../api/types'
+import type { Scheduler, TryScheduler } from '../api/types'
 import { useControl } from '../auth/session'
 import { Button } from '../components/Button'
 import { Count, Page, Panel } from '../components/Page'
 import { Empty, Loaded } from '../components/States'
 import { StatusText } from '../components/Status'
+import { Ago } from '../components/Time'
 import { formatCount } from '../lib/format'
 import css from './Workers.module.css'
 
@@ -70,7 +73,48 @@ export function Schedulers() {
           }
         </Loaded>
       </Panel>
+      <Refused />
     </Page>
+  )
+}
+
+/** Jobs to try that were not accepted: whoever sent one may have no other way to learn why. */
+function Refused() {
+  const { data } = useQuery<ListPage<TryScheduler>, ApiError>({
+    queryKey: ['tryschedulers'],
+    queryFn: ({ signal }) => list('tryschedulers', 'tryschedulers', { order: 'name' }, signal),
+    // No event tells of them.
+    refetchInterval: 30_000,
+  })
+  const jobs = (data?.items ?? [])
+    .flatMap(({ name, refused }) => refused.map((job) => ({ ...job, name })))
+    .sort((a, b) => b.at - a.at)
+  if (jobs.length === 0) return null
+  return (
+    <Panel title="Refused try jobs">
+      <table className={css.table}>
+        <thead>
+          <tr>
+            <th>Scheduler</th>
+            <th>When</th>
+            <th>File</th>
+            <th>Why</th>
+          </tr>
+        </thead>
+        <tbody>
+          {jobs.map((job) => (
+            <tr key={`${job.name} ${job.at} ${job.file ?? ''} ${job.reason}`}>
+              <th scope="row">{job.name}</th>
+              <td>
+                <Ago at={job.at} />
+              </td>
+              <td>{job.file ?? <span className={css.muted}>none</span>}</td>
+              <td>{job.reason}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
   )
 }
 
