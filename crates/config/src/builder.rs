@@ -150,11 +150,11 @@ fn one(
 /// Reads the functions that are asked about it.
 fn functions(checker: &mut Checker<'_>, section: &Section<'_>) -> BuilderFunctions {
     BuilderFunctions {
-        can_start: checker.placed_function(section, "can_start"),
-        next_worker: checker.function_instead(section, "prefer"),
-        next_build: checker.placed_function(section, "next_build"),
-        priority: checker.placed_function(section, "priority"),
-        collapse: checker.function_instead(section, "collapse"),
+        can_start: checker.placed_function(section, "can_start", &["request", "worker"]),
+        next_worker: checker.function_instead(section, "prefer", &["request", "workers"]),
+        next_build: checker.placed_function(section, "next_build", &["requests"]),
+        priority: checker.placed_function(section, "priority", &["request"]),
+        collapse: checker.function_instead(section, "collapse", &["request", "other"]),
     }
 }
 
@@ -162,7 +162,7 @@ fn functions(checker: &mut Checker<'_>, section: &Section<'_>) -> BuilderFunctio
 pub(crate) fn unless_function(section: &Section<'_>, key: &str) -> Option<()> {
     let is_one = section
         .get(key)
-        .is_some_and(|value| matches!(value.data, Data::Function(_)));
+        .is_some_and(|value| matches!(value.data, Data::Function(..)));
     (!is_one).then_some(())
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn read(
         } else {
             builder_names(checker, &section, builders)
         };
-        let by_function = checker.function_instead(&section, "priority");
+        let by_function = checker.function_instead(&section, "priority", &["request"]);
         let priority = unless_function(&section, "priority")
             .and_then(|()| checker.integer(&section, "priority"))
             .unwrap_or(0);
@@ -159,7 +159,7 @@ pub(crate) fn read(
             Type::Force => SchedulerKind::Force(force::force(checker, &section, title, &together)),
             Type::Try => SchedulerKind::Try(tries::tries(checker, &section, title, &mut jobdirs)),
         };
-        let change_filter = checker.placed_function(&section, "change_filter");
+        let change_filter = checker.placed_function(&section, "change_filter", &["change"]);
         let Some(name) = name else { continue };
         let asks_priority = by_function.is_some();
         if let Some(function) = by_function {

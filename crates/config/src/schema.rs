@@ -181,7 +181,7 @@ fn json_of(node: &Node) -> Option<Value> {
                 .map(|entry| Some((entry.name.clone(), json_of(&entry.node)?)))
                 .collect::<Option<_>>()?,
         ),
-        Data::Function(_) | Data::Other(_) => return None,
+        Data::Function(..) | Data::Other(_) => return None,
     })
 }
 

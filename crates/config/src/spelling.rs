@@ -48,7 +48,7 @@ pub(crate) fn starlark(node: &Node) -> String {
         }
         Data::Bool(true) => "True".to_owned(),
         Data::Bool(false) => "False".to_owned(),
-        Data::Function(_) => "lambda: None".to_owned(),
+        Data::Function(..) => "lambda: None".to_owned(),
         Data::Integer(_, shown) | Data::Float(_, shown) | Data::Other(shown) => shown.clone(),
         Data::List(items) => {
             let items: Vec<_> = items.iter().map(starlark).collect();

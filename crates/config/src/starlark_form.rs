@@ -488,7 +488,7 @@ impl Reader<'_, '_> {
                 }
                 Object::Record(record) => return self.inside(&Arc::clone(record), span, heap, depth),
                 Object::Range(..) => Data::Other("a range".to_owned()),
-                Object::Function(_) => Data::Function(slot.value.clone()),
+                Object::Function(function) => Data::Function(slot.value.clone(), function.arity()),
                 _ => Data::Other("a function of the language".to_owned()),
             },
         };

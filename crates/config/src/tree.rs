@@ -1,5 +1,7 @@
 //! What a configuration says, whatever it is spelt in: tables of values with their places.
 
+use ironmaster_starlark::Arity;
+
 use crate::sources::Span;
 
 /// A value.
@@ -19,8 +21,8 @@ pub(crate) enum Data {
     Date(String),
     List(Vec<Node>),
     Table(Table),
-    /// A function, which only Starlark has.
-    Function(ironmaster_starlark::Value),
+    /// A function, which only Starlark has, and how it can be called.
+    Function(ironmaster_starlark::Value, Arity),
     /// Something else, with its article.
     Other(String),
 }

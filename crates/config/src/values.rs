@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::Duration;
+use ironmaster_starlark::Arity;
 use serde_json::Value;
 
 use crate::{
     callbacks::Function,
     checker::{Checker, Section, Text},
     keys::{Key, SectionKeys, Type},
+    sources::Span,
     spelling::Spelling,
     suggest,
     tree::{Data, Entry, Node},
@@ -273,10 +275,20 @@ impl Checker<'_> {
         Some(bytes)
     }
 
-    fn function(&mut self, section: &Section<'_>, key: &str) -> Option<ironmaster_starlark::Value> {
+    /// A function that is called with such arguments.
+    fn function(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        arguments: &[&str],
+    ) -> Option<ironmaster_starlark::Value> {
         let value = section.get(key)?;
-        if let Data::Function(function) = &value.data {
-            return Some(function.clone());
+        if let Data::Function(function, arity) = &value.data {
+            if arity.takes(arguments.len()) {
+                return Some(function.clone());
+            }
+            self.wrong_parameters(key, value.span, arguments, arity);
+            return None;
         }
         match self.spelling {
             Spelling::Toml => self.error_help(
@@ -288,21 +300,54 @@ impl Checker<'_> {
             Spelling::Starlark => self.wrong_type(
                 key,
                 value,
-                "a function such as `lambda change: change.branch != \"wip\"`",
+                &format!("a function such as `lambda {}: …`", arguments.join(", ")),
             ),
         }
         None
     }
 
-    /// A function, where a key takes one in place of something else; none where it has something else.
-    pub(crate) fn function_instead(&mut self, section: &Section<'_>, key: &str) -> Option<Function> {
-        let is_one = matches!(section.get(key)?.data, Data::Function(_));
-        is_one.then(|| self.placed_function(section, key)).flatten()
+    /// A function that cannot be called as it would be.
+    fn wrong_parameters(&mut self, key: &str, span: Span, arguments: &[&str], arity: &Arity) {
+        let takes = match (arity.named.first(), arity.most) {
+            (Some(name), _) => format!("needs `{name}` by name"),
+            (None, None) => format!("takes at least {}", arity.least),
+            (None, Some(most)) if most == arity.least => format!("takes {most}"),
+            (None, Some(most)) => format!("takes {} to {most}", arity.least),
+        };
+        let list = arguments.join(", ");
+        let count = match arguments.len() {
+            1 => "one argument".to_owned(),
+            many => format!("{many} arguments"),
+        };
+        self.error_help(
+            "wrong_parameters",
+            span,
+            format!("`{key}` is called with {count} ({list}), but this function {takes}"),
+            Some(format!("begin it with `lambda {list}:` or `def name({list}):`")),
+        );
     }
 
-    /// A function, with its place.
-    pub(crate) fn placed_function(&mut self, section: &Section<'_>, key: &str) -> Option<Function> {
-        let value = self.function(section, key)?;
+    /// A function, where a key takes one in place of something else; none where it has something else.
+    pub(crate) fn function_instead(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        arguments: &[&str],
+    ) -> Option<Function> {
+        let is_one = matches!(section.get(key)?.data, Data::Function(..));
+        is_one
+            .then(|| self.placed_function(section, key, arguments))
+            .flatten()
+    }
+
+    /// A function that is called with such arguments, with its place.
+    pub(crate) fn placed_function(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        arguments: &[&str],
+    ) -> Option<Function> {
+        let value = self.function(section, key, arguments)?;
         let span = section.value_span(key);
         Some(Function { value, span })
     }
@@ -433,7 +478,7 @@ impl Checker<'_> {
                     .filter_map(|entry| Some((entry.name.clone(), self.json(&entry.node)?)))
                     .collect(),
             ),
-            Data::Function(_) | Data::Other(_) => {
+            Data::Function(..) | Data::Other(_) => {
                 let message = format!("{} cannot be kept as a value", value.type_name());
                 self.error("wrong_type", value.span, message);
                 return None;
@@ -453,7 +498,7 @@ impl Node {
             Data::Date(_) => "a date",
             Data::List(_) => "a list",
             Data::Table(_) => "a table",
-            Data::Function(_) => "a function",
+            Data::Function(..) => "a function",
             Data::Other(what) => what,
         }
     }

@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     Limits, Span,
-    ast::Def,
+    ast::{Def, ParameterKind},
     dict::{Dict, Key},
     error::{Error, ErrorKind, Result},
     eval::range_len,
@@ -113,6 +113,48 @@ pub struct Function {
     pub(crate) module: usize,
     pub(crate) defaults: Arc<[Option<Value>]>,
     pub(crate) outer: Option<Id>,
+}
+
+/// How many arguments without a name a function can be called with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arity {
+    /// As many it needs.
+    pub least: usize,
+    /// As many it takes; none if there is no bound.
+    pub most: Option<usize>,
+    /// Parameters that must be given by name.
+    pub named: Vec<Arc<str>>,
+}
+
+impl Arity {
+    /// Whether a call with so many, and with nothing by name, gives all parameters their values.
+    pub fn takes(&self, count: usize) -> bool {
+        self.named.is_empty() && self.least <= count && self.most.is_none_or(|most| count <= most)
+    }
+}
+
+impl Function {
+    /// How it can be called.
+    pub fn arity(&self) -> Arity {
+        let mut arity = Arity {
+            least: 0,
+            most: Some(0),
+            named: Vec::new(),
+        };
+        for (at, parameter) in self.def.parameters.iter().enumerate() {
+            let needed = self.defaults.get(at).is_none_or(Option::is_none);
+            match parameter.kind {
+                ParameterKind::Normal(_) => {
+                    arity.least += usize::from(needed);
+                    arity.most = arity.most.map(|most| most + 1);
+                }
+                ParameterKind::Named(_) if needed => arity.named.push(Arc::clone(&parameter.name)),
+                ParameterKind::Named(_) | ParameterKind::RestNamed => {}
+                ParameterKind::Rest => arity.most = None,
+            }
+        }
+        arity
+    }
 }
 
 /// All objects of an evaluation, and the count of what it has cost.

@@ -44,7 +44,7 @@ mod text_methods;
 
 pub use dict::{Dict, Entry};
 pub use error::{Error, ErrorKind, Frame};
-pub use heap::{Heap, Id, Object, Record, Slot, Value};
+pub use heap::{Arity, Heap, Id, Object, Record, Slot, Value};
 pub use machine::{Call, Host, Limits, NamedArgument, Refusal, STACK_BYTES, Source};
 pub use program::{Program, evaluate};
 pub use text::quoted;

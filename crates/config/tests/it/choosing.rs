@@ -113,7 +113,6 @@ fn functions_fail_with_a_traceback() {
             "can_start = lambda request, worker: request.nothing",
             "a struct has no `nothing`",
         ),
-        ("can_start = lambda request: True", "takes"),
         (
             "can_start = lambda request, worker: [1 for i in range(1 << 40)]",
             "more than 100000 steps",
@@ -278,5 +277,87 @@ fn toml_has_no_functions() {
         );
         let (_, report) = check("a.toml", &toml, Path::new("."), &catalogue());
         assert!(report.to_string().contains(part), "{report}");
+    }
+}
+
+/// A function that cannot be called as it would be is pointed at where the configuration gives it.
+#[test]
+fn functions_take_as_many_arguments_as_they_get() {
+    let text = |of_builder: &str, of_scheduler: &str| {
+        format!(
+            "worker(\"w\", token = \"hunter2-0123456789\")\n\
+             def named(request, *, worker):\n    return True\n\
+             builder(\"b\", workers = [\"w\"], steps = [shell(\"make\")], {of_builder})\n\
+             scheduler(\"s\", type = \"any_branch\", builders = [\"b\"], {of_scheduler})\n"
+        )
+    };
+    let report = |of_builder: &str, of_scheduler: &str| {
+        let text = text(of_builder, of_scheduler);
+        check("a.star", &text, Path::new("."), &catalogue()).1.to_string()
+    };
+    for (of_builder, said) in [
+        (
+            "can_start = lambda request: True",
+            "`can_start` is called with 2 arguments (request, worker), but this function takes 1",
+        ),
+        (
+            "can_start = named",
+            "`can_start` is called with 2 arguments (request, worker), but this function needs `worker` by name",
+        ),
+        (
+            "prefer = lambda workers: workers[0]",
+            "`prefer` is called with 2 arguments (request, workers), but this function takes 1",
+        ),
+        (
+            "next_build = lambda builder, requests: requests[0]",
+            "`next_build` is called with one argument (requests), but this function takes 2",
+        ),
+        (
+            "priority = lambda: 1",
+            "`priority` is called with one argument (request), but this function takes 0",
+        ),
+        (
+            "collapse = lambda a, b, c, *rest: True",
+            "`collapse` is called with 2 arguments (request, other), but this function takes at least 3",
+        ),
+        (
+            "collapse = lambda a, b, c, d = 1: True",
+            "`collapse` is called with 2 arguments (request, other), but this function takes 3 to 4",
+        ),
+    ] {
+        let report = report(of_builder, "");
+        let (key, _) = of_builder.split_once(" = ").expect("a key and a function");
+
+        for part in [
+            "error[wrong_parameters]",
+            said,
+            "a.star:4:",
+            "^",
+            "begin it with `lambda ",
+        ] {
+            assert!(report.contains(part), "{key}: {report}");
+        }
+        assert_eq!(report.matches("error[").count(), 1, "{report}");
+    }
+    for (of_scheduler, said) in [
+        (
+            "change_filter = lambda: True",
+            "`change_filter` is called with one argument (change)",
+        ),
+        (
+            "priority = lambda request, other: 1",
+            "`priority` is called with one argument (request)",
+        ),
+    ] {
+        let report = report("", of_scheduler);
+        assert!(report.contains(said) && report.contains("a.star:5:"), "{report}");
+    }
+    for of_builder in [
+        "can_start = lambda request, worker, why = None: True",
+        "can_start = lambda *both: True",
+        "prefer = lambda request, *rest, quick = True: None, next_build = lambda r, **more: r[0]",
+    ] {
+        let report = report(of_builder, "");
+        assert!(!report.contains("error["), "{report}");
     }
 }
