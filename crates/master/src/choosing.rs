@@ -1,111 +1,69 @@
-//! Asks the configuration's functions which of a builder's requests starts on which worker.
-//!
-//! Who is to be asked is known to the State, so nothing is remembered here: after a start, a reload or a lost commit it says so
-//! again. Functions run far from the committer; what they say goes in as an input, and is looked at there once more. Of each builder there is one
-//! question at a time.
+//! Questions to the configuration's functions: which of a builder's requests starts on which worker.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use ironmaster_engine::{Choice, Input, Offer, Verdict, Wish};
+use ironmaster_engine::{Choice, Input, Offer, State, Verdict, Wish};
 use ironmaster_model::{BuilderId, CallbackSet, Pick, Plan, Timestamp};
 use serde_json::{Map, Value, json};
-use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    SubmitError,
-    committer::{Committer, clock},
+    asking::{Question, cut},
+    committer::Committer,
     crash,
 };
 
-/// Questions that are asked at once. The threads that functions run on are fewer.
-const QUESTIONS_MAX: usize = 8;
-/// How long to wait while nothing can be decided.
-const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest text that is kept of a failure, in bytes.
-const TEXT_BYTES_MAX: usize = 8 << 10;
-
-/// What asking needs.
+/// A choice, with the configuration that says what its workers are.
 #[derive(Debug)]
 pub(crate) struct Choosing {
-    pub(crate) committer: Committer,
-    /// Told when somebody is to be asked.
-    pub(crate) wake: Arc<Notify>,
+    choice: Choice,
+    plan: Arc<Plan>,
+}
+
+impl Question for Choosing {
+    type Key = BuilderId;
+
+    fn open(state: &State, asked: &BTreeSet<BuilderId>, most: usize) -> Vec<Self> {
+        let open = state.choices().filter(|(builder, _)| !asked.contains(builder));
+        let choices = open.filter_map(|(builder, _)| state.choice(builder));
+        let with_plan = |choice| Self {
+            choice,
+            plan: Arc::clone(state.plan()),
+        };
+        choices.take(most).map(with_plan).collect()
+    }
+
+    fn key(&self) -> BuilderId {
+        self.choice.builder
+    }
+
+    fn config(&self) -> &str {
+        &self.choice.config
+    }
+
+    fn ask(&self, functions: &CallbackSet, now: Timestamp) -> Input {
+        self.says(verdict(functions, &self.choice, &self.plan, now))
+    }
+
+    fn failed(&self, why: String) -> Input {
+        self.says(Verdict::Nothing { why })
+    }
+
+    async fn hand_in(committer: &Committer, answer: Input) {
+        crash::point("choice_made");
+        if committer.submit(answer).await.is_err() {
+            // A commit has failed, and nobody remembers the question. What can start, or be asked, is looked for anew when that is
+            // possible again.
+            let _ = committer.submit_fact(Input::Tick).await;
+        }
+    }
 }
 
 impl Choosing {
-    /// Asks whenever there is something to ask, for ever.
-    pub(crate) async fn run(self: Arc<Self>) {
-        let mut asked: BTreeSet<BuilderId> = BTreeSet::new();
-        let mut questions: JoinSet<BuilderId> = JoinSet::new();
-        loop {
-            match self.open(&asked, QUESTIONS_MAX - questions.len()).await {
-                Ok((plan, choices)) => {
-                    for choice in choices {
-                        let functions = self.committer.functions().get();
-                        // There is another configuration since, and another question.
-                        if functions.config != choice.config {
-                            continue;
-                        }
-                        asked.insert(choice.builder);
-                        let (this, plan) = (Arc::clone(&self), Arc::clone(&plan));
-                        questions.spawn(async move {
-                            let builder = choice.builder;
-                            this.ask(functions.set, choice, plan).await;
-                            builder
-                        });
-                    }
-                }
-                Err(SubmitError::Stopping) => return,
-                Err(_) => {
-                    // Nothing can be read from a State that is being mended.
-                    tokio::time::sleep(BACKOFF).await;
-                    continue;
-                }
-            }
-            tokio::select! {
-                () = self.wake.notified() => {}
-                Some(Ok(builder)) = questions.join_next() => {
-                    asked.remove(&builder);
-                }
-            }
-        }
-    }
-
-    /// Questions that nobody has been asked yet, at most so many.
-    async fn open(
-        &self,
-        asked: &BTreeSet<BuilderId>,
-        most: usize,
-    ) -> Result<(Arc<Plan>, Vec<Choice>), SubmitError> {
-        let asked = asked.clone();
-        self.committer
-            .look(move |state| {
-                let open = state.choices().filter(|(builder, _)| !asked.contains(builder));
-                let choices = open.filter_map(|(builder, _)| state.choice(builder));
-                (Arc::clone(state.plan()), choices.take(most).collect())
-            })
-            .await
-    }
-
-    async fn ask(&self, functions: CallbackSet, choice: Choice, plan: Arc<Plan>) {
-        let (builder, number, name) = (choice.builder, choice.number, choice.name.clone());
-        let asked = tokio::task::spawn_blocking(move || verdict(&functions, &choice, &plan, clock()));
-        let verdict = asked.await.unwrap_or_else(|error| {
-            tracing::error!(builder = name, %error, "asking what starts has failed");
-            Verdict::Nothing {
-                why: "functions of the configuration could not be asked: see the master's log".to_owned(),
-            }
-        });
-        crash::point("choice_made");
-        let input = Input::Chosen {
-            builder,
-            number,
+    fn says(&self, verdict: Verdict) -> Input {
+        Input::Chosen {
+            builder: self.choice.builder,
+            number: self.choice.number,
             verdict,
-        };
-        if self.committer.submit(input).await.is_err() {
-            // A commit has failed, and nobody remembers the question. What can start, or be asked, is looked for anew when that is possible
-            // again.
-            let _ = self.committer.submit_fact(Input::Tick).await;
         }
     }
 }
@@ -219,12 +177,4 @@ fn object(value: Value) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
-}
-
-pub(crate) fn cut(mut text: String) -> String {
-    if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-        text.push_str("\n… and more");
-    }
-    text
 }

@@ -5,7 +5,7 @@
 //! an input, and what may come of that is decided there. A repository is read by one task at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -15,7 +15,11 @@ use ironmaster_changes::{FileRead, FileRequest, read_file};
 use ironmaster_engine::{Found, Input, Question, is_trusted};
 use ironmaster_model::{Plan, RunId, RunProblem};
 use serde_json::Value;
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     ConfigSource, Findings, SubmitError,
@@ -85,7 +89,8 @@ impl Definitions {
     pub(crate) async fn run(self: Arc<Self>) {
         let mut waits = Waits::default();
         let mut busy: BTreeSet<String> = BTreeSet::new();
-        let mut reads: JoinSet<(Question, Done)> = JoinSet::new();
+        let mut reads: JoinSet<Done> = JoinSet::new();
+        let mut read: HashMap<Id, Question> = HashMap::new();
         loop {
             let Ok((plan, questions, next)) = self.open(&mut waits, &busy, READS_MAX - reads.len()).await
             else {
@@ -95,11 +100,9 @@ impl Definitions {
             };
             for question in questions {
                 busy.insert(question.repository.clone());
-                let (this, plan) = (Arc::clone(&self), Arc::clone(&plan));
-                reads.spawn(async move {
-                    let done = this.answer(&question, plan).await;
-                    (question, done)
-                });
+                let (this, plan, about) = (Arc::clone(&self), Arc::clone(&plan), question.clone());
+                let task = reads.spawn(async move { this.answer(&about, plan).await });
+                read.insert(task.id(), question);
             }
             let due = async {
                 match next {
@@ -110,9 +113,16 @@ impl Definitions {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = due => {}
-                Some(Ok((question, done))) = reads.join_next() => {
-                    busy.remove(&question.repository);
-                    waits.note(question, &done);
+                Some(over) = reads.join_next_with_id() => {
+                    let (id, done) = over.unwrap_or_else(|error| {
+                        // Our own mistake, which must not keep others from being read.
+                        tracing::error!(%error, "reading the jobs of a run has failed; trying again");
+                        (error.id(), Done::NotYet)
+                    });
+                    if let Some(question) = read.remove(&id) {
+                        busy.remove(&question.repository);
+                        waits.note(question, &done);
+                    }
                 }
             }
         }

@@ -1,103 +1,55 @@
-//! Asks the configuration's functions about requests that were queued: how urgent they are, and which older ones they replace.
-//!
-//! As with [`choosing`], the State knows about which requests functions are to be asked, and nothing is remembered here.
+//! Questions to the configuration's functions about requests that were queued: how urgent they are, and which older ones they replace.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
 
-use ironmaster_engine::{Case, Input, Judgement};
+use ironmaster_engine::{Case, Input, Judgement, State};
 use ironmaster_model::{BuildRequestId, CallbackSet, Timestamp};
-use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    SubmitError, choosing,
-    committer::{Committer, clock},
+    asking::{Question, cut},
+    choosing,
+    committer::Committer,
 };
 
-/// Requests about which functions are asked at once. The threads that functions run on are fewer.
-const CASES_MAX: usize = 8;
-/// How long to wait while nothing can be decided.
-const BACKOFF: Duration = Duration::from_secs(1);
+impl Question for Case {
+    type Key = BuildRequestId;
 
-/// What asking needs.
-#[derive(Debug)]
-pub(crate) struct Judging {
-    pub(crate) committer: Committer,
-    /// Told when there is a request to be asked about.
-    pub(crate) wake: Arc<Notify>,
+    fn open(state: &State, asked: &BTreeSet<BuildRequestId>, most: usize) -> Vec<Self> {
+        let open = state.cases().filter(|id| !asked.contains(id));
+        open.filter_map(|id| state.case(id)).take(most).collect()
+    }
+
+    fn key(&self) -> BuildRequestId {
+        self.wish.request.id
+    }
+
+    fn config(&self) -> &str {
+        &self.config
+    }
+
+    fn ask(&self, functions: &CallbackSet, now: Timestamp) -> Input {
+        judged(self, judgement(functions, self, now))
+    }
+
+    fn failed(&self, why: String) -> Input {
+        let judgement = Judgement {
+            problem: Some(why),
+            ..Judgement::default()
+        };
+        judged(self, judgement)
+    }
+
+    async fn hand_in(committer: &Committer, answer: Input) {
+        // Refused because it does not wait any more, or another configuration asks anew.
+        let _ = committer.submit_fact(answer).await;
+    }
 }
 
-impl Judging {
-    /// Asks whenever there is something to ask, for ever.
-    pub(crate) async fn run(self: Arc<Self>) {
-        let mut asked: BTreeSet<BuildRequestId> = BTreeSet::new();
-        let mut cases: JoinSet<BuildRequestId> = JoinSet::new();
-        loop {
-            match self.open(&asked, CASES_MAX - cases.len()).await {
-                Ok(open) => {
-                    for case in open {
-                        let functions = self.committer.functions().get();
-                        // There is another configuration since, and all is asked anew.
-                        if functions.config != case.config {
-                            continue;
-                        }
-                        let id = case.wish.request.id;
-                        asked.insert(id);
-                        let this = Arc::clone(&self);
-                        cases.spawn(async move {
-                            this.ask(functions.set, case).await;
-                            id
-                        });
-                    }
-                }
-                Err(SubmitError::Stopping) => return,
-                Err(_) => {
-                    // Nothing can be read from a State that is being mended.
-                    tokio::time::sleep(BACKOFF).await;
-                    continue;
-                }
-            }
-            tokio::select! {
-                () = self.wake.notified() => {}
-                Some(Ok(id)) = cases.join_next() => {
-                    asked.remove(&id);
-                }
-            }
-        }
-    }
-
-    /// Requests about which nobody has been asked yet, at most so many.
-    async fn open(&self, asked: &BTreeSet<BuildRequestId>, most: usize) -> Result<Vec<Case>, SubmitError> {
-        if most == 0 {
-            return Ok(Vec::new());
-        }
-        let asked = asked.clone();
-        self.committer
-            .look(move |state| {
-                let open = state.cases().filter(|id| !asked.contains(id));
-                open.filter_map(|id| state.case(id)).take(most).collect()
-            })
-            .await
-    }
-
-    async fn ask(&self, functions: CallbackSet, case: Case) {
-        let (request, config) = (case.wish.request.id, case.config.clone());
-        let asked = tokio::task::spawn_blocking(move || judgement(&functions, &case, clock()));
-        let judgement = asked.await.unwrap_or_else(|error| {
-            tracing::error!(request = request.0, %error, "asking about a request has failed");
-            Judgement {
-                problem: Some(
-                    "functions of the configuration could not be asked: see the master's log".into(),
-                ),
-                ..Judgement::default()
-            }
-        });
-        let input = Input::Judged {
-            request,
-            config,
-            judgement,
-        };
-        // Refused because it does not wait any more, or another configuration asks anew.
-        let _ = self.committer.submit_fact(input).await;
+fn judged(case: &Case, judgement: Judgement) -> Input {
+    Input::Judged {
+        request: case.wish.request.id,
+        config: case.config.clone(),
+        judgement,
     }
 }
 
@@ -120,6 +72,6 @@ fn judgement(functions: &CallbackSet, case: &Case, now: Timestamp) -> Judgement 
     Judgement {
         priority: opinion.priority,
         replaces: replaces.map(|other| other.request.id).collect(),
-        problem: opinion.problem.map(choosing::cut),
+        problem: opinion.problem.map(cut),
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
 
+mod asking;
 mod callbacks;
 mod choosing;
 mod committer;

@@ -9,14 +9,14 @@ use std::{
     time::{Duration as StdDuration, Instant},
 };
 
-use ironmaster_engine::{Input, State};
+use ironmaster_engine::{Case, Input, State};
 use ironmaster_logs::{LogError, LogStore};
 use ironmaster_store::{Database, OpenOptions, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    MasterOptions, Origin,
+    MasterOptions, Origin, asking,
     callbacks::Functions,
     choosing::Choosing,
     committer::{Committer, SubmitError, Thread, Unsettled},
@@ -24,7 +24,6 @@ use crate::{
     feed::Feed,
     handle::{Inner, Master},
     health::HealthCell,
-    judging::Judging,
     leave::Leaving,
     logs::LiveLogs,
     runner::Runner,
@@ -121,14 +120,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         dir: options.state_dir.join("definitions"),
         wake: definitions,
     });
-    let choosing = Arc::new(Choosing {
-        committer: committer.clone(),
-        wake: Arc::default(),
-    });
-    let judging = Arc::new(Judging {
-        committer: committer.clone(),
-        wake: Arc::default(),
-    });
+    let (choosing, judging): (Arc<Notify>, Arc<Notify>) = (Arc::default(), Arc::default());
     let sources = Arc::new(Sources {
         committer: committer.clone(),
         reader: reader.clone(),
@@ -158,8 +150,8 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         batch_id: 0,
         functions: Functions::default(),
         in_force: Arc::clone(committer.functions()),
-        choosing: Arc::clone(&choosing.wake),
-        judging: Arc::clone(&judging.wake),
+        choosing: Arc::clone(&choosing),
+        judging: Arc::clone(&judging),
         feed_events: options.feed_events,
         unsettled: Unsettled::Nothing,
         next_probe: (Instant::now(), StdDuration::ZERO),
@@ -180,6 +172,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         })?;
 
     let name = format!("{}:{}", hostname(), options.state_dir.display());
+    let asking = committer.clone();
     let begin = Input::MasterStart {
         name,
         lease: options.patience(),
@@ -210,8 +203,8 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         .await
         .map_err(StartError::Begin)?;
     master.spawn(definitions.run());
-    master.spawn(choosing.run());
-    master.spawn(judging.run());
+    master.spawn(asking::run::<Choosing>(asking.clone(), choosing));
+    master.spawn(asking::run::<Case>(asking, judging));
     Ok(master)
 }
 
