@@ -151,7 +151,7 @@ fn remove(base: &Basedir, text: &str, cancel: &AtomicBool) -> Result<Value, Fail
 }
 
 /// Removes whatever is there. Folders without write permission (Go's module cache, for one) are opened up first.
-fn remove_tree(path: &Path, cancel: &AtomicBool) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path, cancel: &AtomicBool) -> io::Result<()> {
     if cancel.load(Ordering::Relaxed) {
         return Err(io::Error::other("interrupted"));
     }

@@ -165,6 +165,10 @@ async fn connections(
     loop {
         let attempt = tokio::select! {
             attempt = Transport::connect(settings) => attempt,
+            () = wishes.notified() => {
+                unheard();
+                return Ok(());
+            }
             _ = stopped.wait_for(|level| *level > 0) => return Ok(()),
         };
         failed += 1;
@@ -230,7 +234,16 @@ async fn connections(
         }
         tokio::select! {
             () = sleep(backoff.pause()) => {}
+            () = wishes.notified() => {
+                unheard();
+                return Ok(());
+            }
             _ = stopped.wait_for(|level| *level > 0) => return Ok(()),
         }
     }
+}
+
+/// Somebody wants a shutdown, and there is no master who could be asked for it. Nothing runs then.
+fn unheard() {
+    tracing::info!("asked to shut down while there is no connection to the master: stopping");
 }

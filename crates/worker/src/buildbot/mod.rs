@@ -10,6 +10,7 @@
 mod address;
 mod channel;
 mod files;
+mod folders;
 mod info;
 mod life;
 mod lines;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use ironmaster_buildbot::{
-    Builder, CommandId, SessionError, WorkerEnd, WorkerEvent, msgpack,
+    CommandId, SessionError, WorkerEnd, WorkerEvent, msgpack,
     pb::{self, PasswordDigest},
 };
 use tokio::{
@@ -14,11 +14,11 @@ use tokio::{
 use super::{
     Place, Protocol, Settings,
     channel::{Answer, Channel, Running, Said},
-    info,
+    folders, info,
     transport::{Came, Transport},
     work,
 };
-use crate::{exec::Cause, paths::STATE_FOLDER};
+use crate::exec::Cause;
 
 /// How many messages may wait for the master's answer before commands have to wait.
 const WINDOW: usize = 64;
@@ -146,7 +146,13 @@ impl<'a> Session<'a> {
                     Err(reason) => return Ended::Lost(reason),
                 },
                 () = self.channel.wake.notified() => {}
-                () = wishes.notified() => self.ask_for_shutdown(),
+                () = wishes.notified() => {
+                    if !self.attached {
+                        tracing::info!("asked to shut down before a master has let this worker in: stopping");
+                        return Ended::Stopped;
+                    }
+                    self.ask_for_shutdown();
+                }
                 _ = stopped.wait_for(|level| *level > 0) => return Ended::Stopped,
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
                     if !self.attached {
@@ -177,11 +183,10 @@ impl<'a> Session<'a> {
 
     fn ask_for_shutdown(&mut self) {
         match &mut self.end {
-            End::Pb(session) if self.attached => match session.ask_for_shutdown() {
+            End::Pb(session) => match session.ask_for_shutdown() {
                 Ok(()) => tracing::info!("asked the master to shut this worker down when it is idle"),
                 Err(error) => tracing::warn!("cannot ask the master for a shutdown: {error}"),
             },
-            End::Pb(_) => tracing::warn!("cannot ask for a shutdown: the master has not let this worker in"),
             End::Msgpack(_) => tracing::warn!(
                 "over msgpack a worker cannot ask its master for a shutdown; pause it there, then stop it with SIGTERM"
             ),
@@ -230,7 +235,9 @@ impl<'a> Session<'a> {
                 return Some(Ended::Refused { unauthorized, reason });
             }
             WorkerEvent::Print(message) => tracing::info!("the master says: {message}"),
-            WorkerEvent::Builders(builders) => self.builders(&builders),
+            WorkerEvent::Builders(builders) => {
+                folders::settle(&self.place.base, &builders, self.settings.delete_leftover_dirs);
+            }
             WorkerEvent::Settings(settings) => {
                 if settings.newline_re != msgpack::Settings::default().newline_re {
                     tracing::warn!(
@@ -269,47 +276,6 @@ impl<'a> Session<'a> {
     fn answer(&self, id: &CommandId, answer: Answer) {
         if let Some(running) = self.running.get(id) {
             running.answer(answer);
-        }
-    }
-
-    /// Makes the folders of these builders, and looks at those that are left over.
-    fn builders(&self, builders: &[Builder]) {
-        for builder in builders {
-            let path = self.place.base.join(&builder.dir);
-            if let Err(error) = std::fs::create_dir_all(&path) {
-                tracing::error!("cannot make {}: {error}", path.display());
-            }
-        }
-        let Ok(entries) = std::fs::read_dir(&self.place.base) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let wanted = name == "info"
-                || name == STATE_FOLDER
-                || builders.iter().any(|builder| {
-                    std::path::Path::new(&builder.dir)
-                        .components()
-                        .find_map(|part| match part {
-                            std::path::Component::Normal(part) => Some(part),
-                            _ => None,
-                        })
-                        == Some(name.as_os_str())
-                });
-            if wanted || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let path = entry.path();
-            if self.settings.delete_leftover_dirs {
-                tracing::info!("removing {}, which no builder has any more", path.display());
-                tokio::task::spawn_blocking(move || {
-                    if let Err(error) = std::fs::remove_dir_all(&path) {
-                        tracing::error!("cannot remove {}: {error}", path.display());
-                    }
-                });
-            } else {
-                tracing::debug!("{} belongs to no builder", path.display());
-            }
         }
     }
 }

@@ -255,8 +255,8 @@ impl Worker {
     }
 
     pub(crate) fn start_with(master: &Master, basedir: &Path, more: &[&str]) -> Self {
-        let log = basedir.with_extension("log");
-        let child = Command::new(env!("CARGO_BIN_EXE_ironmaster-worker"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ironmaster-worker"));
+        command
             .args([
                 "--master",
                 &master.url(),
@@ -270,7 +270,14 @@ impl Worker {
             .arg("--basedir")
             .arg(basedir)
             .args(more)
-            .env("IRONMASTER_WORKER_TOKEN", "secret-token")
+            .env("IRONMASTER_WORKER_TOKEN", "secret-token");
+        Self::spawn(command, basedir)
+    }
+
+    /// Starts it with a log beside its folder.
+    pub(crate) fn spawn(mut command: Command, basedir: &Path) -> Self {
+        let log = basedir.with_extension("log");
+        let child = command
             .stdin(Stdio::null())
             .stderr(
                 fs::OpenOptions::new()

@@ -4,4 +4,5 @@ mod endings;
 mod harness;
 mod lifecycle;
 mod resume;
+mod stock_master;
 mod verbs;
