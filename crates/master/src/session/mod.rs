@@ -3,6 +3,8 @@
 
 mod carrier;
 mod stock;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
