@@ -213,11 +213,13 @@ impl State {
             Event::RequestPrioritised {
                 request,
                 priority,
+                by_hand,
                 since,
             } => {
                 self.unindex_queued(*request);
                 if let Some(record) = self.requests.get_mut(request) {
                     record.priority = *priority;
+                    record.by_hand = *by_hand;
                     record.submitted_at = since.unwrap_or(record.submitted_at);
                 }
                 self.index_queued(*request);

@@ -115,6 +115,7 @@ struct Buildset {
 struct Request {
     builder: BuilderId,
     priority: i64,
+    by_hand: bool,
     submitted_at: Timestamp,
     attempts: u32,
     phase: Phase,
@@ -425,8 +426,9 @@ impl Checker {
             Event::RequestPrioritised {
                 request,
                 priority,
+                by_hand,
                 since,
-            } => self.request_prioritised(*request, *priority, *since),
+            } => self.request_prioritised(*request, (*priority, *by_hand), *since),
             Event::RequestRequeued { request } => self.request_requeued(*request),
             Event::RequestCompleted {
                 request,

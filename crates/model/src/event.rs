@@ -176,6 +176,9 @@ pub enum Event {
         request: BuildRequestId,
         /// Its new priority.
         priority: i64,
+        /// Whether somebody has set that by hand.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_hand: bool,
         /// Since when it counts as waiting, if that has changed: it has taken the place of one that it replaces.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,

@@ -332,6 +332,9 @@ pub struct BuildRequestRecord {
     pub builder: BuilderId,
     /// Higher goes first.
     pub priority: i64,
+    /// Whether somebody has set the priority by hand: then no function of the configuration says another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
     /// When it was made.
     pub submitted_at: Timestamp,
     /// Whether somebody waits for it.
@@ -340,6 +343,18 @@ pub struct BuildRequestRecord {
     pub attempts: u32,
     /// Where it stands.
     pub phase: RequestPhase,
+}
+
+impl BuildRequestRecord {
+    /// Stands for older requests from now on: it takes over the oldest place and the highest priority.
+    pub fn take_over(&mut self, older: &[&BuildRequestRecord]) {
+        for older in older {
+            self.priority = self.priority.max(older.priority);
+            self.submitted_at = self.submitted_at.min(older.submitted_at);
+        }
+        let mut same = older.iter().filter(|older| older.priority == self.priority);
+        self.by_hand |= same.any(|older| older.by_hand);
+    }
 }
 
 /// Where a build request stands. It only moves forward, apart from `Claimed` back to `Queued` when an

@@ -152,22 +152,33 @@ pub fn effect(event: &Sequenced) -> Vec<RowOp<'_>> {
         Event::RequestPrioritised {
             request,
             priority,
+            by_hand,
             since: None,
         } => vec![RowOp::Update {
             table: Table::BuildRequests,
-            set: &[buildrequests::PRIORITY],
+            set: &[buildrequests::PRIORITY, buildrequests::BY_HAND],
             by: &[buildrequests::ID],
-            values: vec![Value::Int(*priority), Value::id(request.0)],
+            values: vec![Value::Int(*priority), Value::Bool(*by_hand), Value::id(request.0)],
         }],
         Event::RequestPrioritised {
             request,
             priority,
+            by_hand,
             since: Some(since),
         } => vec![RowOp::Update {
             table: Table::BuildRequests,
-            set: &[buildrequests::PRIORITY, buildrequests::SUBMITTED_AT],
+            set: &[
+                buildrequests::PRIORITY,
+                buildrequests::BY_HAND,
+                buildrequests::SUBMITTED_AT,
+            ],
             by: &[buildrequests::ID],
-            values: vec![Value::Int(*priority), time(*since), Value::id(request.0)],
+            values: vec![
+                Value::Int(*priority),
+                Value::Bool(*by_hand),
+                time(*since),
+                Value::id(request.0),
+            ],
         }],
         Event::RequestRequeued { request } => vec![RowOp::Update {
             table: Table::BuildRequests,

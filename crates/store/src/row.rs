@@ -206,7 +206,7 @@ tables! {
     /// Build requests. The claim stays when they are complete.
     BuildRequests = "buildrequests" mod buildrequests key 1 {
         ID "id" Int, BUILDSET "buildset" Int, BUILDER "builder" Int, PRIORITY "priority" Int,
-        SUBMITTED_AT "submitted_at" Time, WAITED_FOR "waited_for" Bool, ATTEMPTS "attempts" Int,
+        BY_HAND "by_hand" Bool, SUBMITTED_AT "submitted_at" Time, WAITED_FOR "waited_for" Bool, ATTEMPTS "attempts" Int,
         CLAIMED_BUILD "claimed_build" Int, CLAIMED_AT "claimed_at" Time, CLAIMED_MASTER "claimed_master" Int,
         COMPLETE_AT "complete_at" Time, RESULTS "results" Int, CAUSE "cause" Json,
     }

@@ -114,18 +114,16 @@ fn queue(
         buildset,
         builder,
         priority,
+        by_hand: false,
         submitted_at,
         waited_for,
         attempts: 0,
         phase: RequestPhase::Queued,
     };
     let merged = tx.state().collapsible_with(&request);
-    for older in &merged {
-        if let Some(older) = tx.state().request(*older) {
-            request.priority = request.priority.max(older.priority);
-            request.submitted_at = request.submitted_at.min(older.submitted_at);
-        }
-    }
+    let state = tx.state();
+    let older: Vec<_> = merged.iter().filter_map(|older| state.request(*older)).collect();
+    request.take_over(&older);
     tx.emit(Event::RequestQueued { request });
     for older in &merged {
         lifecycle::complete(tx, *older, Results::Skipped, Some(Cause::Collapsed { into: id }));

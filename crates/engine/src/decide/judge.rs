@@ -30,21 +30,24 @@ pub(super) fn judged(
             && (state.is_replaceable(*other, &request) || planted(Bug::CollapseAnything) && *other != id)
     });
     tx.judged(id, judgement.problem);
-    // As where a rule says it: merging makes nobody wait longer.
-    let mut priority = judgement.priority.map_or(request.priority, |priority| {
-        priority.clamp(-PRIORITY_MAX, PRIORITY_MAX)
-    });
-    let mut since = request.submitted_at;
-    for older in &replaced {
-        if let Some(older) = tx.state().request(*older) {
-            priority = priority.max(older.priority);
-            since = since.min(older.submitted_at);
-        }
+    let mut moved = request.clone();
+    // What somebody has set by hand stays.
+    if let Some(priority) = judgement.priority.filter(|_| !request.by_hand) {
+        moved.priority = priority.clamp(-PRIORITY_MAX, PRIORITY_MAX);
     }
-    if (priority, since) != (request.priority, request.submitted_at) {
+    // As where a rule says it: merging makes nobody wait longer.
+    let state = tx.state();
+    let older: Vec<_> = replaced
+        .iter()
+        .filter_map(|older| state.request(*older))
+        .collect();
+    moved.take_over(&older);
+    if moved != request {
+        let since = moved.submitted_at;
         tx.emit(Event::RequestPrioritised {
             request: id,
-            priority,
+            priority: moved.priority,
+            by_hand: moved.by_hand,
             since: (since != request.submitted_at).then_some(since),
         });
     }

@@ -46,10 +46,11 @@ pub(super) fn set_priority(tx: &mut Tx<'_>, id: BuildRequestId, priority: i64) -
         }
         None => return Err(not_found(id)),
     };
-    if queued.priority != priority {
+    if queued.priority != priority || !queued.by_hand {
         tx.emit(Event::RequestPrioritised {
             request: id,
             priority,
+            by_hand: true,
             since: None,
         });
     }

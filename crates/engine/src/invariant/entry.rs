@@ -85,6 +85,7 @@ impl Checker {
             Request {
                 builder: request.builder,
                 priority: request.priority,
+                by_hand: request.by_hand,
                 submitted_at: request.submitted_at,
                 attempts: 0,
                 phase: Phase::Queued,
@@ -96,14 +97,22 @@ impl Checker {
     pub(super) fn request_prioritised(
         &mut self,
         id: BuildRequestId,
-        priority: i64,
+        (priority, by_hand): (i64, bool),
         since: Option<Timestamp>,
     ) {
+        let before = self.requests.get(&id);
+        if before.is_some_and(|before| before.by_hand && !by_hand) {
+            self.violate(
+                "what somebody has set by hand stays",
+                format!("request {id} got priority {priority}"),
+            );
+        }
         match self.requests.get(&id).map(|request| request.phase) {
             Some(Phase::Queued) => {
                 self.leave_queue(id);
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.priority = priority;
+                    request.by_hand = by_hand;
                     request.submitted_at = since.unwrap_or(request.submitted_at);
                 }
                 self.enter_queue(id);

@@ -173,6 +173,7 @@ create table buildrequests (
     buildset       bigint  not null references buildsets (id) deferrable initially deferred,
     builder        bigint  not null references builders (id)  deferrable initially deferred,
     priority       bigint  not null,
+    by_hand        boolean not null,       -- whether somebody has set the priority
     submitted_at   bigint  not null,
     waited_for     boolean not null,
     attempts       bigint  not null,

@@ -151,6 +151,7 @@ create table buildrequests (
     buildset       integer not null references buildsets (id) deferrable initially deferred,
     builder        integer not null references builders (id)  deferrable initially deferred,
     priority       integer not null,
+    by_hand        integer not null,        -- whether somebody has set the priority
     submitted_at   integer not null,
     waited_for     integer not null,
     attempts       integer not null,

@@ -219,6 +219,7 @@ pub(super) fn request_row(request: &BuildRequestRecord) -> Vec<Value<'_>> {
         Value::id(request.buildset.0),
         Value::id(request.builder.0),
         Value::Int(request.priority),
+        Value::Bool(request.by_hand),
         time(request.submitted_at),
         Value::Bool(request.waited_for),
         Value::Int(request.attempts.into()),

@@ -196,7 +196,7 @@ fn history() -> String {
             '{none}' {all};
         insert into buildset_sourcestamps select n, 0, n {all};
         insert into buildset_changes select n, 0, n {all};
-        insert into buildrequests select n, n, n % 20 + 1, 0, {at}, false, 1, n, {at}, 1, {ended}, {results}, null {all};
+        insert into buildrequests select n, n, n % 20 + 1, 0, false, {at}, false, 1, n, {at}, 1, {ended}, {results}, null {all};
         insert into builds select n, n / 20 + 1, n % 20 + 1, n, 1, n % 8 + 1, 'i', 0, 1, lpad('1', 64, '0'), {at}, {ended}, {results},
             null, '', null, null, null, null, '{none}' {all};
         insert into steps select n * 3 + s, n, s, s, 'step ' || s, {at} + s, {at} + s, {ended}, {results}, null, '', '[]', false {steps};

@@ -383,6 +383,7 @@ pub(super) fn request(fields: &mut Fields<'_>) -> Result<BuildRequestRecord, Sto
     let buildset = BuildsetId(fields.id()?);
     let builder = BuilderId(fields.id()?);
     let priority = fields.int()?;
+    let by_hand = fields.bool()?;
     let submitted_at = fields.time()?;
     let waited_for = fields.bool()?;
     let attempts = fields.small()?;
@@ -406,6 +407,7 @@ pub(super) fn request(fields: &mut Fields<'_>) -> Result<BuildRequestRecord, Sto
         buildset,
         builder,
         priority,
+        by_hand,
         submitted_at,
         waited_for,
         attempts,

@@ -148,10 +148,12 @@ impl World {
             Event::RequestPrioritised {
                 request,
                 priority,
+                by_hand,
                 since,
             } => {
                 let request = self.requests.get_mut(&request).unwrap();
                 request.priority = priority;
+                request.by_hand = by_hand;
                 request.submitted_at = since.unwrap_or(request.submitted_at);
             }
             Event::RequestRequeued { request } => {

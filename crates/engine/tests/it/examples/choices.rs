@@ -377,3 +377,58 @@ fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
     assert_eq!(loaded.cases().collect::<Vec<_>>(), [new]);
     assert_eq!(bench.state.difference(&loaded), None);
 }
+
+#[test]
+fn what_somebody_has_set_by_hand_stays_whatever_functions_say() {
+    let mut bench = bench();
+    bench.plan.builders.get_mut("b").unwrap().asks = Asks {
+        priority: true,
+        collapse: true,
+        ..Asks::default()
+    };
+    bench.configure();
+    want(&mut bench, "b");
+    let set = want(&mut bench, "b");
+    let other = want(&mut bench, "b");
+    let newest = want(&mut bench, "b");
+    let by_hand = |request, priority| Input::SetPriority { request, priority };
+    let says = |priority, replaces: &[BuildRequestId]| Judgement {
+        priority: Some(priority),
+        replaces: replaces.to_vec(),
+        problem: None,
+    };
+    let priority = |state: &State, request| state.request(request).expect("it waits").priority;
+    // Before the function has answered, even if it is the priority that it has already; and for ever after.
+    assert_eq!(names(&bench.ok(by_hand(set, 0))), ["request_prioritised"]);
+    assert!(bench.ok(by_hand(set, 0)).is_empty(), "it is so already");
+    for start in 0..3 {
+        let (of_set, of_other) = (
+            judged(&bench, set, says(7, &[])),
+            judged(&bench, other, says(3, &[])),
+        );
+        assert!(bench.ok(of_set).is_empty());
+        assert_eq!(bench.ok(of_other).len(), usize::from(start == 0));
+        assert_eq!(
+            (priority(&bench.state, set), priority(&bench.state, other)),
+            (0, 3)
+        );
+        bench.state = State::load(bench.state.to_snapshot()).expect("the rows fit together");
+        assert_eq!(bench.state.cases().collect::<Vec<_>>(), [set, other, newest]);
+    }
+    // Whoever takes over such a priority keeps it as well; another one than that it does not.
+    bench.ok(by_hand(set, 5));
+    let input = judged(&bench, newest, says(4, &[set]));
+    bench.ok(input);
+    let after = want(&mut bench, "b");
+    let input = judged(&bench, after, says(4, &[other]));
+    bench.ok(input);
+    bench.configure();
+    for request in [newest, after] {
+        let input = judged(&bench, request, says(1, &[]));
+        bench.ok(input);
+    }
+    assert_eq!(
+        (priority(&bench.state, newest), priority(&bench.state, after)),
+        (5, 1)
+    );
+}

@@ -19,6 +19,7 @@ pub(crate) enum Fact {
     Moved {
         request: u64,
         priority: i64,
+        by_hand: bool,
         /// If that has changed.
         since: Option<i64>,
     },
@@ -122,10 +123,12 @@ pub(crate) fn facts(events: &[Sequenced], jobs: &Jobs, revisions: &mut Revisions
             Event::RequestPrioritised {
                 request,
                 priority,
+                by_hand,
                 since,
             } => facts.push(Fact::Moved {
                 request: request.0,
                 priority: *priority,
+                by_hand: *by_hand,
                 since: since.map(|since| since.0),
             }),
             Event::RequestCompleted { request, results, .. } => facts.push(Fact::Completed {

@@ -67,6 +67,7 @@ struct Request {
     buildset: u64,
     builder: u64,
     priority: i64,
+    by_hand: bool,
     since: i64,
     attempts: u32,
     /// None while queued, the build while claimed.
@@ -322,11 +323,13 @@ impl Model {
                     .find(|other| other.id == request.0 && other.build.is_none() && other.done.is_none());
                 let queued = queued.ok_or(())?;
                 let builder = queued.builder;
-                if std::mem::replace(&mut queued.priority, *priority) != *priority {
+                if (queued.priority, queued.by_hand) != (*priority, true) {
+                    (queued.priority, queued.by_hand) = (*priority, true);
                     self.listen(builder);
                     out.push(Fact::Moved {
                         request: request.0,
                         priority: *priority,
+                        by_hand: true,
                         since: None,
                     });
                 }
@@ -662,6 +665,7 @@ impl Model {
                 buildset: self.buildsets,
                 builder: *builder,
                 priority,
+                by_hand: false,
                 since: now,
                 attempts: 0,
                 build: None,
@@ -689,12 +693,11 @@ impl Model {
                             || old.stamp.1 == new.stamp.1)
                         && old.wish == new.wish;
                     if same && wish != pipelines::JOB {
-                        new.priority = new.priority.max(old.priority);
-                        new.since = new.since.min(old.since);
-                        merged.push(old.id);
+                        merged.push(old.clone());
                     }
                 }
             }
+            new.replace(&merged);
             out.push(Fact::Queued {
                 request: new.id,
                 builder: *builder,
@@ -708,7 +711,7 @@ impl Model {
             self.listen(*builder);
             self.open_case(id);
             for old in merged {
-                self.complete(old, Results::Skipped, out);
+                self.complete(old.id, Results::Skipped, out);
             }
         }
     }

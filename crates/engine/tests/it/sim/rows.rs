@@ -172,10 +172,12 @@ fn one(rows: &mut Snapshot, sequenced: &Sequenced) {
         Event::RequestPrioritised {
             request,
             priority,
+            by_hand,
             since,
         } => {
             for row in rows.requests.iter_mut().filter(|row| row.id == *request) {
                 row.priority = *priority;
+                row.by_hand = *by_hand;
                 row.submitted_at = since.unwrap_or(row.submitted_at);
             }
         }

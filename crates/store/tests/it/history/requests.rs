@@ -163,6 +163,7 @@ impl History {
                 buildset: id,
                 builder: *builder,
                 priority: self.below(3).cast_signed() - 1,
+                by_hand: self.chance(10),
                 submitted_at: self.at(),
                 waited_for: self.chance(20),
                 attempts: 0,
@@ -192,12 +193,14 @@ impl History {
         let request = self.pick(&queued);
         if self.chance(50) {
             let priority = self.below(10).cast_signed();
+            let by_hand = self.chance(50);
             let since = self
                 .chance(30)
                 .then(|| Timestamp::from_secs(self.below(1000).cast_signed()));
             self.emit(Event::RequestPrioritised {
                 request,
                 priority,
+                by_hand,
                 since,
             });
         } else {

@@ -63,15 +63,15 @@ impl Model {
             .cloned()
             .collect();
         let mut new = request.clone();
-        new.priority = judgement.priority.unwrap_or(request.priority);
-        for other in &replaced {
-            new.priority = new.priority.max(other.priority);
-            new.since = new.since.min(other.since);
+        if !request.by_hand {
+            new.priority = judgement.priority.unwrap_or(request.priority);
         }
-        if (new.priority, new.since) != (request.priority, request.since) {
+        new.replace(&replaced);
+        if (new.priority, new.by_hand, new.since) != (request.priority, request.by_hand, request.since) {
             out.push(Fact::Moved {
                 request: id,
                 priority: new.priority,
+                by_hand: new.by_hand,
                 since: (new.since != request.since).then_some(new.since),
             });
             self.listen(request.builder);
@@ -82,6 +82,18 @@ impl Model {
             self.complete(other.id, Results::Skipped, out);
         }
         Ok(())
+    }
+}
+
+impl Request {
+    /// The new one in place of these has the best of all places, and remembers whose hand that was.
+    pub(super) fn replace(&mut self, old: &[Request]) {
+        let best = old.iter().map(|old| (old.priority, old.by_hand)).max();
+        if let Some((priority, by_hand)) = best.filter(|(priority, _)| *priority >= self.priority) {
+            self.priority = priority;
+            self.by_hand |= by_hand;
+        }
+        self.since = old.iter().map(|old| old.since).fold(self.since, i64::min);
     }
 }
 
