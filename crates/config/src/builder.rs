@@ -310,6 +310,7 @@ fn steps(
             continue;
         };
         let params = fields::read(checker, &section, kind);
+        let logs = fields::logs(kind, &params);
         let flags = flags(checker, &section, kind.flags);
         let wanted = name.map_or_else(|| kind.name.to_owned(), |name| name.value);
         let name = unique(&wanted, &names);
@@ -320,7 +321,7 @@ fn steps(
             kind: kind.name.to_owned(),
             params,
             flags,
-            logs: kind.logs.iter().map(|log| (*log).to_owned()).collect(),
+            logs,
             locks: uses.iter().map(|used| used.used.clone()).collect(),
         };
         steps.push((def, uses));

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     checker::{Checker, Section, Text},
+    log_files,
     tree::{Data, Entry, Node, Table},
 };
 
@@ -40,7 +41,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, section: &Section<'_>, kind: &Kind
     let mut complete = true;
     for field in &kind.fields {
         match section.get(field.name) {
-            Some(value) => match check(checker, field, value) {
+            Some(value) => match check(checker, kind, field, value) {
                 Some(value) => {
                     params.insert(field.name.to_owned(), value);
                 }
@@ -64,7 +65,19 @@ pub(crate) fn read(checker: &mut Checker<'_>, section: &Section<'_>, kind: &Kind
     params
 }
 
-fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Node) -> Option<Value> {
+/// The logs that a step with these fields opens when it starts.
+pub(crate) fn logs(kind: &KindSpec, params: &Map<String, Value>) -> Vec<String> {
+    let files = kind
+        .fields
+        .iter()
+        .filter(|field| field.kind == FieldKind::LogFiles)
+        .filter_map(|field| params.get(field.name)?.as_object())
+        .flat_map(Map::keys)
+        .cloned();
+    kind.logs.iter().map(|&log| log.to_owned()).chain(files).collect()
+}
+
+fn check(checker: &mut Checker<'_>, kind: &KindSpec, field: &FieldSpec, value: &Node) -> Option<Value> {
     let key = field.name;
     match &field.kind {
         FieldKind::String => {
@@ -124,6 +137,7 @@ fn check(checker: &mut Checker<'_>, field: &FieldSpec, value: &Node) -> Option<V
             }
         },
         FieldKind::Env => env(checker, key, value),
+        FieldKind::LogFiles => log_files::read(checker, key, value, kind.logs),
         FieldKind::Choice(words) => match value.as_str() {
             Some(text) if words.contains(&text) => Some(Value::from(text)),
             Some(text) => {

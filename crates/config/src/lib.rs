@@ -27,6 +27,7 @@ pub mod format;
 mod grammar;
 pub mod keys;
 mod lock;
+mod log_files;
 mod mask;
 mod master;
 mod pipeline;

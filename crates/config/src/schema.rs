@@ -279,6 +279,19 @@ fn of_field(kind: &FieldKind) -> Value {
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },
         ] }),
         FieldKind::Env => env(),
+        FieldKind::LogFiles => json!({
+            "type": "object",
+            "maxProperties": 32,
+            "additionalProperties": { "anyOf": [
+                { "type": "string", "pattern": r"\S" },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": { "path": { "type": "string", "pattern": r"\S" }, "follow": { "type": "boolean" } },
+                    "required": ["path"],
+                },
+            ] },
+        }),
         FieldKind::Choice(words) => json!({ "enum": words }),
         FieldKind::Table => json!({ "type": "object" }),
     }

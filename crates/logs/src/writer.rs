@@ -424,6 +424,13 @@ impl LogWriter {
         }))
     }
 
+    /// Flushes, and moves a log that is still in memory to the file, where a sync makes it durable without a commit.
+    pub fn leave_memory(&mut self) -> Result<()> {
+        self.seal()?;
+        self.promote()?;
+        self.write_staged()
+    }
+
     /// Flushes and gives the compression context back to the store's pool: for a log that has been silent for a while. The
     /// next block begins a new frame.
     pub fn rest(&mut self) -> Result<()> {

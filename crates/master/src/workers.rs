@@ -104,6 +104,9 @@ struct Command {
 pub(crate) enum From {
     /// That byte.
     Offset(u64),
+    /// It goes into several logs, which have come to different places, from the first of these bytes to the second. The worker has
+    /// dropped only what none of them lacks.
+    Between(u64, u64),
     /// All of it was had before; only the outcome is wanted.
     End,
 }
@@ -494,6 +497,9 @@ fn begin(
     }
     let offset = match command.from {
         From::Offset(offset) => offset,
+        From::Between(least, most) => report
+            .output_start
+            .clamp(least, most.min(report.output_end).max(least)),
         From::End => report.output_end,
     };
     command.known_there = true;

@@ -24,7 +24,8 @@ pub struct KindSpec {
     pub doc: &'static str,
     /// Its fields, apart from those that every step has.
     pub fields: Vec<FieldSpec>,
-    /// Names of the logs that a step of this kind always opens (opened when the step starts).
+    /// Names of the logs that a step of this kind always opens (opened when the step starts). Those of fields of the kind
+    /// [`FieldKind::LogFiles`] come behind them.
     pub logs: &'static [&'static str],
     /// Flags of its steps where the configuration does not say otherwise. Of no meaning for a change source.
     pub flags: StepFlags,
@@ -79,6 +80,9 @@ pub enum FieldKind {
     Command,
     /// A table of texts; `false` as a value unsets the name.
     Env,
+    /// A table of log to file on the worker: the file's path, or `{ path, follow }`, which is what the parsed definition holds. The step
+    /// has these logs on top of its kind's.
+    LogFiles,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A table of name to any value.

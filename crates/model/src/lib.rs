@@ -16,6 +16,7 @@ pub mod event;
 pub mod id;
 pub mod interpolate;
 pub mod lock;
+mod paths;
 pub mod pipeline;
 pub mod project;
 pub mod properties;
@@ -42,6 +43,7 @@ pub use id::{
 };
 pub use interpolate::{InterpolateError, Scope, Template};
 pub use lock::{LockAccess, LockDef, LockScope, LockUse};
+pub use paths::wrong_path;
 pub use pipeline::{
     InRepositoryDef, JobDef, JobProgress, JobState, PipelineDef, PipelineJobRecord, PipelineRecord,
     PipelineRunRecord, RunProblem, RunProgress, RunSource, RunState,

@@ -140,6 +140,13 @@ impl StepHost for FakeHost {
         };
         let (log, capture) = match output {
             Output::Log(log) => (Some(log), false),
+            Output::Logs { log, files } => {
+                for (name, file) in files.iter().zip(&exec.log_files) {
+                    let text = std::fs::read_to_string(self.basedir.join(&file.path)).unwrap_or_default();
+                    self.logs.entry(name.clone()).or_default().push_str(&text);
+                }
+                (Some(log), false)
+            }
             Output::Capture(_) => (None, true),
             Output::Both(log, _) => (Some(log), true),
         };

@@ -32,6 +32,13 @@ pub struct StepEnvironment {
 pub enum Output {
     /// Into the log of that name.
     Log(String),
+    /// Into logs: what it prints into the first, each of its log files into one of the others, in their order.
+    Logs {
+        /// Of what it prints.
+        log: String,
+        /// Of the log files.
+        files: Vec<String>,
+    },
     /// Into memory, up to so many bytes; more fails the command.
     Capture(usize),
     /// Both: standard output and error into the log, standard output into memory too.

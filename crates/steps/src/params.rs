@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 use ironmaster_model::{
     StepDef,
     interpolate::{Scope, Template},
+    wrong_path,
 };
+use ironmaster_wire::LogFile;
 use serde_json::Value;
 
 use crate::StepEnvironment;
@@ -71,6 +73,23 @@ impl Params {
             .flatten()
             .filter_map(Value::as_str)
             .map(|text| interpolate(name, text, env))
+            .collect()
+    }
+
+    /// Log files, with their paths as they were given.
+    pub(crate) fn log_files(&self, name: &str, env: &StepEnvironment) -> Result<Vec<LogFile>, ParamError> {
+        let files = self.0.get(name).and_then(Value::as_object);
+        files
+            .into_iter()
+            .flatten()
+            .map(|(log, file)| {
+                let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
+                Ok(LogFile {
+                    name: log.clone(),
+                    path: below(name, interpolate(name, path, env)?)?,
+                    follow: file.get("follow").and_then(Value::as_bool).unwrap_or(false),
+                })
+            })
             .collect()
     }
 
@@ -144,6 +163,17 @@ impl Params {
                 other => other.as_i64().and_then(|code| i32::try_from(code).ok()),
             })
             .collect()
+    }
+}
+
+/// A path that stays below the folder from which it is seen, also with properties in it.
+fn below(name: &str, path: String) -> Result<String, ParamError> {
+    match wrong_path(&path) {
+        None => Ok(path),
+        Some(wrong) => Err(ParamError {
+            name: name.into(),
+            reason: format!("the path \"{path}\" {wrong}"),
+        }),
     }
 }
 

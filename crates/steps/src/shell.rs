@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use ironmaster_model::{FieldKind, FieldSpec, KindSpec, StepDef, StepFlags};
-use ironmaster_wire::{Exec, Verb};
+use ironmaster_wire::{Exec, LogFile, Verb};
+use serde_json::{Map, Value};
 
 use crate::{
     CommandResult, Output, Step, StepContext, StepEnd, StepError,
@@ -100,8 +101,24 @@ pub(crate) fn kind() -> KindSpec {
             },
             required: false,
             default: None,
-            doc: "Ends the command when it prints more bytes.",
+            doc: "Ends the command when it prints more bytes; those of its log files count, too.",
             example: "1000000000",
+        },
+        FieldSpec {
+            name: "log_files",
+            kind: FieldKind::LogFiles,
+            required: false,
+            default: None,
+            doc: "Files that the command writes, by the names of the logs that they become; shown while it runs. Paths are seen from `workdir`. With `follow` only what is written from the command's start on.",
+            example: "{ \"test.log\" = \"out/test.log\", server = { path = \"server.log\", follow = true } }",
+        },
+        FieldSpec {
+            name: "pty",
+            kind: FieldKind::Bool,
+            required: false,
+            default: Some("false"),
+            doc: "Whether the command gets a terminal, for programs that want one. Its standard error is standard output then.",
+            example: "true",
         },
     ]);
     KindSpec {
@@ -110,8 +127,17 @@ pub(crate) fn kind() -> KindSpec {
         fields,
         logs: &["stdio"],
         flags: StepFlags::default(),
-        check: None,
+        check: Some(check),
     }
+}
+
+fn check(params: &Map<String, Value>) -> Vec<(String, String)> {
+    if params.get("pty") == Some(&Value::Bool(true)) && params.contains_key("stdin") {
+        let message =
+            "a command with a terminal cannot have text for its standard input: leave `pty` or `stdin` out";
+        return vec![("pty".to_owned(), message.to_owned())];
+    }
+    Vec::new()
 }
 
 /// What the command fields say, ready to be run.
@@ -206,6 +232,23 @@ impl Shell {
     }
 }
 
+impl Shell {
+    /// The files that become logs, with their paths below the worker's base directory.
+    fn log_files(&self, ctx: &StepContext<'_>, workdir: &str) -> Result<Vec<LogFile>, StepError> {
+        let workdir = workdir.trim_end_matches('/');
+        self.params
+            .log_files("log_files", ctx.environment())?
+            .into_iter()
+            .map(|file| {
+                Ok(LogFile {
+                    path: ctx.path(&format!("{workdir}/{}", file.path)),
+                    ..file
+                })
+            })
+            .collect()
+    }
+}
+
 pub(crate) fn first_log(definition: &StepDef) -> String {
     definition.logs.first().cloned().unwrap_or_else(|| "stdio".into())
 }
@@ -225,11 +268,19 @@ impl Step for Shell {
         exec.max_output_bytes = u64::try_from(self.params.integer("max_output", 0))
             .ok()
             .filter(|bytes| *bytes > 0);
+        exec.pty = self.params.bool("pty", false);
+        exec.log_files = self.log_files(ctx, &workdir)?;
         ctx.header(&self.log, &format!("$ {shown}")).await?;
         ctx.header(&self.log, &format!("in {}", exec.workdir)).await?;
-        let done = ctx
-            .command(Verb::Exec(exec), Output::Log(self.log.clone()))
-            .await?;
+        let output = if exec.log_files.is_empty() {
+            Output::Log(self.log.clone())
+        } else {
+            Output::Logs {
+                log: self.log.clone(),
+                files: exec.log_files.iter().map(|file| file.name.clone()).collect(),
+            }
+        };
+        let done = ctx.command(Verb::Exec(exec), output).await?;
         let result = CommandResult::read(&done.outcome, &self.params.integers("warn_codes"))?;
         ctx.header(
             &self.log,
@@ -246,7 +297,11 @@ impl Step for Shell {
 
 #[cfg(test)]
 mod tests {
+    use ironmaster_model::Results;
+    use serde_json::json;
+
     use super::*;
+    use crate::{StepHost as _, fake_host::FakeHost};
 
     #[test]
     fn commands_are_shown_as_typed() {
@@ -258,6 +313,62 @@ mod tests {
             let argv = argv.into_iter().map(String::from).collect();
             assert_eq!(displayed(&Command::Argv(argv)), shown);
         }
+    }
+
+    fn definition(params: &Value) -> StepDef {
+        StepDef {
+            name: "x".into(),
+            kind: "shell".into(),
+            params: params.as_object().expect("a table").clone(),
+            flags: StepFlags::default(),
+            logs: vec!["stdio".into()],
+            locks: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn log_files_are_seen_from_the_workdir() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut host = FakeHost::new(folder.path());
+        host.set_property("n", "7".into(), "test");
+        let step = Shell::new(&definition(&json!({
+            "command": "echo out; mkdir sub; echo in > sub/7.log",
+            "workdir": "some/dir/",
+            "log_files": { "the log": { "path": "sub/%(prop:n)s.log", "follow": false } },
+        })));
+        let end = step.run(&mut StepContext::new(&mut host)).await.unwrap();
+        assert_eq!(end.results, Results::Success);
+        assert_eq!(host.logs["the log"], "in\n");
+        assert!(host.logs["stdio"].contains("out\n"), "{:?}", host.logs);
+    }
+
+    #[tokio::test]
+    async fn a_property_cannot_lead_a_log_file_astray() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut host = FakeHost::new(folder.path());
+        host.set_property("n", "../../etc".into(), "test");
+        let step = Shell::new(&definition(&json!({
+            "command": "touch begun",
+            "log_files": { "log": { "path": "%(prop:n)s/passwd", "follow": false } },
+        })));
+        let error = step.run(&mut StepContext::new(&mut host)).await.unwrap_err();
+        let end = error.into_end("x");
+        assert_eq!(end.results, Results::Exception);
+        assert!(
+            end.summary
+                .contains("the path \"../../etc/passwd\" contains `..`"),
+            "{}",
+            end.summary
+        );
+        assert!(!folder.path().join("b").exists(), "nothing was run");
+    }
+
+    #[test]
+    fn a_terminal_and_text_exclude_each_other() {
+        let check = kind().check.expect("there is one");
+        let wrong = |params: Value| check(params.as_object().expect("a table"));
+        assert_eq!(wrong(json!({ "pty": true, "stdin": "y" }))[0].0, "pty");
+        assert!(wrong(json!({ "pty": false, "stdin": "y" })).is_empty());
     }
 
     #[test]

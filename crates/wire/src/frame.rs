@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, FrameError};
+use crate::{CommandId, FrameError, MAX_LOG_FILES};
 
 /// One WebSocket message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +17,19 @@ pub enum Frame {
 /// Where a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[repr(u8)]
 pub enum Stream {
     /// The command's standard output; also the bytes of a fetched file.
-    Stdout = 0,
+    Stdout,
     /// The command's standard error.
-    Stderr = 1,
+    Stderr,
     /// Remarks of the worker about the command (environment, what was killed and why).
-    Header = 2,
+    Header,
+    /// The file of that number in [`Exec::log_files`](crate::Exec::log_files).
+    File(u8),
 }
+
+/// The number of the first log file's stream on the wire.
+const FIRST_FILE: u8 = 3;
 
 impl Stream {
     /// The stream with this number on the wire.
@@ -34,7 +38,20 @@ impl Stream {
             0 => Ok(Self::Stdout),
             1 => Ok(Self::Stderr),
             2 => Ok(Self::Header),
-            other => Err(FrameError::Stream(other)),
+            other => match other.checked_sub(FIRST_FILE) {
+                Some(file) if usize::from(file) < MAX_LOG_FILES => Ok(Self::File(file)),
+                _ => Err(FrameError::Stream(other)),
+            },
+        }
+    }
+
+    /// Its number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+            Self::Header => 2,
+            Self::File(file) => FIRST_FILE.saturating_add(file),
         }
     }
 }
@@ -70,7 +87,7 @@ impl OutputChunk {
     /// Writes the header of a chunk; its bytes are to follow.
     pub fn put_header(to: &mut impl BufMut, id: CommandId, stream: Stream, offset: u64) {
         to.put_u8(KIND_OUTPUT);
-        to.put_u8(stream as u8);
+        to.put_u8(stream.to_wire());
         to.put_u64(id.build);
         to.put_u32(id.step);
         to.put_u32(id.ordinal);
@@ -164,7 +181,12 @@ mod tests {
         long.push(b'y');
         assert!(OutputChunk::decode(&good).is_ok());
         assert_eq!(change(0, 9), Err(FrameError::Kind(9)));
-        assert_eq!(change(1, 3), Err(FrameError::Stream(3)));
+        let first_unknown = Stream::File(MAX_LOG_FILES as u8).to_wire();
+        assert_eq!(
+            change(1, first_unknown - 1).map(|chunk| chunk.stream),
+            Ok(Stream::File(MAX_LOG_FILES as u8 - 1))
+        );
+        assert_eq!(change(1, first_unknown), Err(FrameError::Stream(first_unknown)));
         assert_eq!(OutputChunk::decode(&good.slice(..25)), Err(FrameError::Short(25)));
         assert_eq!(
             OutputChunk::decode(&Bytes::from(long)),

@@ -43,7 +43,7 @@ pub use master::{MasterEvent, MasterSession};
 pub use message::{
     Capabilities, CommandReport, Exited, Hello, MasterMessage, Welcome, WorkerInfo, WorkerMessage,
 };
-pub use verb::{Ending, Exec, FailureKind, MAX_PUT, Outcome, Put, TimeoutKind, Verb};
+pub use verb::{Ending, Exec, FailureKind, LogFile, MAX_LOG_FILES, MAX_PUT, Outcome, Put, TimeoutKind, Verb};
 pub use worker::{WorkerEvent, WorkerSession};
 
 /// The path of the WebSocket on the master's HTTP port.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use crate::{
-    CommandId, CommandReport, Exited, Frame, Hello, Limits, MasterMessage, OutputChunk, PROTOCOL_MAX,
-    PROTOCOL_MIN, ProtocolError, Verb, Welcome, WorkerMessage, heartbeat::Heartbeat,
+    Capabilities, CommandId, CommandReport, Exited, Frame, Hello, Limits, MasterMessage, Outcome,
+    OutputChunk, PROTOCOL_MAX, PROTOCOL_MIN, ProtocolError, Verb, Welcome, WorkerMessage,
+    heartbeat::Heartbeat,
 };
 
 /// What a worker tells its master.
@@ -82,6 +83,8 @@ enum Known {
 pub struct MasterSession {
     limits: Limits,
     state: State,
+    /// What the worker promises.
+    capabilities: Capabilities,
     commands: HashMap<CommandId, Known>,
     events: VecDeque<MasterEvent>,
     outbox: VecDeque<MasterMessage>,
@@ -98,6 +101,7 @@ impl MasterSession {
             state: State::Greeting {
                 deadline: now + limits.handshake,
             },
+            capabilities: Capabilities::default(),
             commands: HashMap::new(),
             events: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -185,7 +189,8 @@ impl MasterSession {
     }
 
     /// Begins a command. Harmless if the worker already has it with this digest: it is attached from byte 0.
-    /// [`ProtocolError::TooLarge`] means that the verb does not fit a frame; the connection is unharmed.
+    /// [`ProtocolError::TooLarge`] means that the verb does not fit a frame; the connection is unharmed. A verb that the worker
+    /// has not promised to understand is not sent: it ends at once, with [`Outcome::StartFailed`].
     pub fn start(&mut self, id: CommandId, digest: String, verb: Verb) -> Result<(), ProtocolError> {
         if !matches!(self.state, State::Open { .. }) {
             return Err(self.misuse("start"));
@@ -201,6 +206,20 @@ impl MasterSession {
                 return Err(cannot_resume(id, 0, report));
             }
             _ => {}
+        }
+        if let Some(lacking) = self.capabilities.lacks(&verb) {
+            // It would leave out what it does not know, and nobody would notice.
+            self.events.push_back(MasterEvent::Exited(Exited {
+                id,
+                outcome: Outcome::StartFailed {
+                    message: format!(
+                        "this worker cannot {lacking}; upgrade it, or run the step on another one"
+                    ),
+                },
+                output_end: 0,
+                duration_ms: 0,
+            }));
+            return Ok(());
         }
         let message = MasterMessage::Start { id, digest, verb };
         let size = message.encode().len();
@@ -336,6 +355,7 @@ impl MasterSession {
             for report in &hello.commands {
                 self.commands.insert(report.id, Known::Reported(report.clone()));
             }
+            self.capabilities = hello.capabilities.clone();
             self.state = State::Deciding { version };
             let WorkerMessage::Hello(hello) = message else {
                 unreachable!("matched above")

@@ -208,6 +208,24 @@ pub struct Capabilities {
     pub line_limit: Option<u64>,
     /// It ends when it is told to `shut_down`.
     pub shuts_down: bool,
+    /// It can give a command a terminal.
+    pub pty: bool,
+    /// It tells the files of [`Exec::log_files`](crate::Exec::log_files).
+    pub log_files: bool,
+}
+
+impl Capabilities {
+    /// What a worker would have to promise before it can be given this verb, in words for people.
+    pub fn lacks(&self, verb: &Verb) -> Option<&'static str> {
+        let Verb::Exec(exec) = verb else { return None };
+        if exec.pty && !self.pty {
+            Some("give a command a terminal (`pty`)")
+        } else if !exec.log_files.is_empty() && !self.log_files {
+            Some("send log files as they grow (`log_files`)")
+        } else {
+            None
+        }
+    }
 }
 
 /// What a worker is. Everything is optional.

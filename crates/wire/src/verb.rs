@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 /// The most bytes that one [`Put`] carries; larger files take several.
 pub const MAX_PUT: usize = 512 * 1024;
+/// The most files that one command tells as they grow.
+pub const MAX_LOG_FILES: usize = 32;
 
 /// A command. Every path is relative to the worker's base directory, uses `/`, and may not leave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +110,7 @@ pub struct Exec {
     /// How long it may take to end gently, in milliseconds.
     #[serde(default = "default_grace")]
     pub grace_ms: u64,
-    /// Ends the command when it prints more bytes.
+    /// Ends the command when it prints more bytes, those of its log files included.
     #[serde(default)]
     pub max_output_bytes: Option<u64>,
     /// What it reads on its standard input; nothing if `None`.
@@ -117,6 +119,27 @@ pub struct Exec {
     /// Whether its environment is written to the header stream first.
     #[serde(default)]
     pub log_env: bool,
+    /// Whether its input and output are a terminal. All that it prints is standard output then. Needs
+    /// [`Capabilities::pty`](crate::Capabilities::pty).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pty: bool,
+    /// Files that are told as they grow, each on a stream of its own: [`Stream::File`](crate::Stream::File). At most
+    /// [`MAX_LOG_FILES`]. Needs [`Capabilities::log_files`](crate::Capabilities::log_files).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_files: Vec<LogFile>,
+}
+
+/// A file that a command writes, and that is told as it grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The log's name, for people.
+    pub name: String,
+    /// The file. It need not be there when the command begins, nor at all.
+    pub path: String,
+    /// Whether only what is written from the command's start on is told. Otherwise all of the file is, once it differs from
+    /// what was there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
 }
 
 fn default_signal() -> String {
@@ -140,6 +163,8 @@ impl Default for Exec {
             max_output_bytes: None,
             initial_stdin: None,
             log_env: false,
+            pty: false,
+            log_files: Vec::new(),
         }
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Entry {
     ended: RefCell<Option<Exited>>,
     /// For people: what it is.
     what: String,
+    /// The names of its log files.
+    files: Vec<String>,
     begun: Instant,
     fate: RefCell<Fate>,
 }
@@ -116,6 +118,12 @@ impl Owner for Entry {
     async fn room(&self) {
         while self.is_full() {
             self.room.notified().await;
+        }
+    }
+
+    fn unread(&self, file: usize, why: &str) {
+        if let Some(name) = self.files.get(file) {
+            self.header(&format!("log file \"{name}\": {why}\n"));
         }
     }
 
@@ -373,6 +381,10 @@ impl Commands {
             cancelled: Arc::default(),
             ended: RefCell::new(None),
             what: what(&verb),
+            files: match &verb {
+                Verb::Exec(exec) => exec.log_files.iter().map(|file| file.name.clone()).collect(),
+                _ => Vec::new(),
+            },
             begun: Instant::now(),
             fate: RefCell::new(Fate::Keep),
         });

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ironmaster_wire::{Ending, FailureKind, MAX_CHUNK, Outcome, Stream, TimeoutKind};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt as _,
     process::Command,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
@@ -21,7 +21,9 @@ use tokio::{
 use crate::{
     procs::{self, MARKER},
     program::{self, Gentle, Limits, Owner, Program},
+    reader::Reader,
     spawn,
+    tail::Tails,
 };
 
 /// How long output is awaited from processes that outlive the command's leader and hold its pipes.
@@ -61,7 +63,8 @@ enum Phase {
 }
 
 /// Runs a program to its end; nothing of its process group is alive afterwards.
-pub(crate) async fn run<O: Owner>(owner: &O, program: Program) -> Outcome {
+pub(crate) async fn run<O: Owner>(owner: &O, mut program: Program) -> Outcome {
+    program.tails.begin().await;
     let started = match start(owner, program) {
         Ok(started) => started,
         Err(message) => {
@@ -81,6 +84,7 @@ fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String
         stdin,
         terminal,
         log_env,
+        tails,
         limits,
     } = program;
     let name = command.as_std().get_program().to_owned();
@@ -151,6 +155,7 @@ fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String
             None => Reader::new(child.stdout.take()),
         },
         stderr: Reader::new(child.stderr.take()),
+        tails,
         child,
         stdin,
         started: now,
@@ -159,6 +164,7 @@ fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String
         cause: None,
         phase: Phase::Free,
         exited: None,
+        cleared: false,
     })
 }
 
@@ -182,38 +188,6 @@ fn environment(command: &Command) -> String {
     text
 }
 
-/// One of the command's output pipes.
-struct Reader {
-    pipe: Option<Box<dyn AsyncRead + Unpin>>,
-    buffer: BytesMut,
-}
-
-impl Reader {
-    fn new(pipe: Option<impl AsyncRead + Unpin + 'static>) -> Self {
-        Self {
-            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn AsyncRead + Unpin>),
-            buffer: BytesMut::new(),
-        }
-    }
-
-    /// What is there, without copying it; nothing at the end. Safe to cancel.
-    async fn read(&mut self) -> Bytes {
-        let Some(pipe) = &mut self.pipe else {
-            return Bytes::new();
-        };
-        if self.buffer.capacity() < MAX_CHUNK / 4 {
-            self.buffer.reserve(MAX_CHUNK);
-        }
-        if let Ok(1..) = pipe.read_buf(&mut self.buffer).await {
-            return self.buffer.split().freeze();
-        }
-        // Its end; and a pipe that cannot be read has nothing more to say either.
-        self.pipe = None;
-        self.buffer = BytesMut::new();
-        Bytes::new()
-    }
-}
-
 struct Running<'a, O> {
     owner: &'a O,
     limits: Limits,
@@ -221,6 +195,7 @@ struct Running<'a, O> {
     child: tokio::process::Child,
     stdout: Reader,
     stderr: Reader,
+    tails: Tails,
     stdin: Option<JoinHandle<()>>,
     started: Instant,
     last_output: Instant,
@@ -229,13 +204,15 @@ struct Running<'a, O> {
     cause: Option<Cause>,
     phase: Phase,
     exited: Option<io::Result<ExitStatus>>,
+    /// Nothing of it is alive any more.
+    cleared: bool,
 }
 
 impl<O: Owner> Running<'_, O> {
     async fn finish(mut self) -> Outcome {
         let mut drain_until = None;
         loop {
-            let open = self.stdout.pipe.is_some() || self.stderr.pipe.is_some();
+            let open = self.stdout.is_open() || self.stderr.is_open();
             let dropped = matches!(self.cause, Some(Cause::Drop | Cause::Stop(_)));
             if self.exited.is_some() && (!open || dropped) {
                 break;
@@ -251,8 +228,9 @@ impl<O: Owner> Running<'_, O> {
             }
             let deadline = self.deadline(full, drain_until.filter(|_| !full));
             tokio::select! {
-                data = self.stdout.read(), if !full && self.stdout.pipe.is_some() => self.take(Stream::Stdout, data),
-                data = self.stderr.read(), if !full && self.stderr.pipe.is_some() => self.take(Stream::Stderr, data),
+                data = self.stdout.read(), if !full && self.stdout.is_open() => self.take(Stream::Stdout, data),
+                data = self.stderr.read(), if !full && self.stderr.is_open() => self.take(Stream::Stderr, data),
+                (file, data) = self.tails.read(), if !full && !self.tails.is_empty() => self.take(Stream::File(file), data),
                 status = self.child.wait(), if self.exited.is_none() => self.exited = Some(status),
                 cause = self.owner.stop_asked() => self.end(cause),
                 () = self.owner.room(), if full => {
@@ -270,6 +248,8 @@ impl<O: Owner> Running<'_, O> {
             stdin.abort();
         }
         self.clear_group().await;
+        self.cleared = true;
+        self.tell_rest().await;
         if let Some(Ok(status)) = &self.exited {
             self.owner.exited(status.code());
         }
@@ -287,7 +267,7 @@ impl<O: Owner> Running<'_, O> {
             Phase::Free | Phase::Killed => None,
         };
         [
-            after(self.last_sign(), self.limits.silence.filter(|_| !full)),
+            after(self.last_output, self.limits.silence.filter(|_| !full)),
             after(self.started, self.limits.total),
             asked_until,
             drain_until,
@@ -295,12 +275,6 @@ impl<O: Owner> Running<'_, O> {
         .into_iter()
         .flatten()
         .min()
-    }
-
-    fn last_sign(&self) -> Instant {
-        self.owner
-            .last_sign()
-            .map_or(self.last_output, |sign| sign.max(self.last_output))
     }
 
     /// Does what is due. Says whether to go on reading.
@@ -342,7 +316,7 @@ impl<O: Owner> Running<'_, O> {
                 self.owner
                     .header(&format!("running for {} s: ", limit.as_secs_f64()));
                 self.end(Cause::Timeout(TimeoutKind::Total));
-            } else if let Some(limit) = passed(self.last_sign(), self.limits.silence.filter(|_| !full)) {
+            } else if let Some(limit) = passed(self.last_output, self.limits.silence.filter(|_| !full)) {
                 self.owner
                     .header(&format!("no output for {} s: ", limit.as_secs_f64()));
                 self.end(Cause::Timeout(TimeoutKind::Silence));
@@ -352,7 +326,7 @@ impl<O: Owner> Running<'_, O> {
     }
 
     fn take(&mut self, stream: Stream, mut data: Bytes) {
-        if data.is_empty() || matches!(self.cause, Some(Cause::OutputLimit)) {
+        if data.is_empty() || self.is_over_limit(stream) {
             return;
         }
         self.last_output = Instant::now();
@@ -369,7 +343,45 @@ impl<O: Owner> Running<'_, O> {
         if too_much {
             self.owner
                 .header(&format!("more than {} bytes of output: ", self.printed));
-            self.end(Cause::OutputLimit);
+            if self.cleared {
+                self.owner.header("the rest is left out\n");
+                self.cause.get_or_insert(Cause::OutputLimit);
+            } else {
+                self.end(Cause::OutputLimit);
+            }
+        }
+    }
+
+    /// Whether what comes is more than is wanted. Lines, which a Buildbot master counts, are none in a log file.
+    fn is_over_limit(&self, stream: Stream) -> bool {
+        matches!(self.cause, Some(Cause::OutputLimit))
+            && (self.limits.max_output.is_some() || !matches!(stream, Stream::File(_)))
+    }
+
+    /// Tells what the log files have beyond what was told: nobody writes them any more.
+    async fn tell_rest(&mut self) {
+        self.tails.over();
+        while !matches!(self.cause, Some(Cause::Drop | Cause::Stop(_) | Cause::Lease))
+            && !self.is_over_limit(Stream::File(0))
+        {
+            let full = self.owner.is_full();
+            tokio::select! {
+                rest = self.tails.rest(), if !full => match rest {
+                    Some((file, data)) => self.take(Stream::File(file), data),
+                    None => break,
+                },
+                () = self.owner.room(), if full => {}
+                cause = self.owner.stop_asked() => {
+                    // It is over already; only who does not want its output either is heard.
+                    if matches!(cause, Cause::Drop | Cause::Stop(_) | Cause::Lease) {
+                        self.cause.get_or_insert(cause);
+                        break;
+                    }
+                }
+            }
+        }
+        for (file, why) in self.tails.troubles() {
+            self.owner.unread(file, why);
         }
     }
 
@@ -377,7 +389,10 @@ impl<O: Owner> Running<'_, O> {
     fn end(&mut self, cause: Cause) {
         if self.exited.is_some() {
             // The leader has ended by itself; only what it left behind can be meant.
-            if matches!(cause, Cause::Drop | Cause::Stop(_)) {
+            if matches!(cause, Cause::OutputLimit) {
+                self.owner.header("killed\n");
+            }
+            if matches!(cause, Cause::Drop | Cause::Stop(_) | Cause::OutputLimit) {
                 self.cause.get_or_insert(cause);
             }
             self.kill();

@@ -7,7 +7,7 @@
 //! in `docs/worker-protocol.md`, its messages and sessions in `ironmaster-wire`.
 //!
 //! Everything happens on one thread, apart from file operations that block: `link` pumps one connection,
-//! `commands` holds what outlives connections, `exec` runs one program, `spool` keeps its output, `leftovers`,
+//! `commands` holds what outlives connections, `exec` runs one program, `tail` reads its log files, `spool` keeps its output, `leftovers`,
 //! `spawn` and `guard` see to it that no process gets away.
 
 #[cfg(not(target_os = "linux"))]
@@ -30,10 +30,12 @@ mod link;
 mod paths;
 mod procs;
 mod program;
+mod reader;
 mod run;
 mod spawn;
 mod spool;
 pub mod status;
+mod tail;
 mod verbs;
 
 pub use backoff::Backoff;

@@ -8,14 +8,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use ironmaster_wire::{Exec, Stream};
+use ironmaster_wire::{Exec, MAX_LOG_FILES, Stream};
 use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+    termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr},
 };
-use tokio::{net::unix::pipe, process::Command, time::Instant};
+use tokio::{net::unix::pipe, process::Command};
 
-use crate::{exec::Cause, leftovers::Registry, paths::Basedir};
+use crate::{
+    exec::Cause,
+    leftovers::Registry,
+    paths::Basedir,
+    tail::{Tail, Tails, Where},
+};
+
+/// How often log files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Who has a program run: takes what it prints, and says when it is to end.
 pub(crate) trait Owner {
@@ -31,10 +40,8 @@ pub(crate) trait Owner {
     fn room(&self) -> impl Future<Output = ()>;
     /// Waits until the command is to end.
     fn stop_asked(&self) -> impl Future<Output = Cause>;
-    /// When something other than output last showed that the program is at work.
-    fn last_sign(&self) -> Option<Instant> {
-        None
-    }
+    /// Hears of a log file that could not be read to the end, by its number, and why.
+    fn unread(&self, _file: usize, _why: &str) {}
     /// Hears how the program itself ended, be it asked to or not; nothing if a signal ended it.
     fn exited(&self, _code: Option<i32>) {}
     /// Takes a remark of the worker about the command.
@@ -67,6 +74,8 @@ pub(crate) struct Program {
     pub(crate) terminal: bool,
     /// Whether its environment is told first.
     pub(crate) log_env: bool,
+    /// Files that are told as it writes them.
+    pub(crate) tails: Tails,
     /// What it is allowed.
     pub(crate) limits: Limits,
 }
@@ -100,6 +109,18 @@ impl Program {
         let Some((program, arguments)) = exec.argv.split_first() else {
             return Err("argv is empty; it must name a program".into());
         };
+        if exec.pty && exec.initial_stdin.is_some() {
+            return Err("a command with a terminal cannot have text for its standard input, too".into());
+        }
+        if exec.log_files.len() > MAX_LOG_FILES {
+            return Err(format!("a command can have {MAX_LOG_FILES} log files at most"));
+        }
+        let mut tails = Vec::with_capacity(exec.log_files.len());
+        for file in exec.log_files {
+            base.lexical(&file.path)
+                .map_err(|failure| format!("log file {:?}: {}", file.name, failure.message))?;
+            tails.push(Tail::new(Where::Below(base.clone(), file.path), file.follow));
+        }
         let workdir = base.lexical(&exec.workdir).map_err(|failure| failure.message)?;
         let mut command = Command::new(program);
         command.args(arguments);
@@ -121,8 +142,9 @@ impl Program {
             command,
             workdir,
             stdin: exec.initial_stdin,
-            terminal: false,
+            terminal: exec.pty,
             log_env: exec.log_env,
+            tails: Tails::new(tails, LOOK),
             limits: Limits {
                 silence: exec.timeout_silence_ms.map(Duration::from_millis),
                 total: exec.timeout_total_ms.map(Duration::from_millis),
@@ -146,6 +168,10 @@ pub(crate) fn terminal() -> std::io::Result<(pipe::Receiver, OwnedFd)> {
         ours.as_fd(),
         OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
     )?;
+    // Lines end as they do without a terminal.
+    let mut modes = tcgetattr(&theirs)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(&theirs, OptionalActions::Now, &modes)?;
     rustix::io::ioctl_fionbio(&ours, true)?;
     // It is read like a pipe, and like one it is at its end when nobody can write any more.
     Ok((pipe::Receiver::from_owned_fd_unchecked(ours)?, theirs))

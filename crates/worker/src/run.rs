@@ -258,6 +258,8 @@ fn hello(config: &Config, instance: &str, commands: &Commands) -> Hello {
             exact_bytes: true,
             line_limit: None,
             shuts_down: true,
+            pty: true,
+            log_files: true,
         },
         info: commands.context().info.clone(),
         commands: commands.reports(),

@@ -162,6 +162,7 @@ pub(crate) fn field_words(kind: &FieldKind) -> String {
         FieldKind::Triggerables => "list of names of schedulers".to_owned(),
         FieldKind::Command => "text (for the shell) or list of texts".to_owned(),
         FieldKind::Env => "table of name to text or false".to_owned(),
+        FieldKind::LogFiles => "table of log to path, or to { path, follow }".to_owned(),
         FieldKind::Choice(words) => {
             let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
             suggest::or(&quoted)

@@ -35,6 +35,12 @@ pub(crate) fn catalogue() -> Catalogue {
                         "10",
                     ),
                     field("log_environ", FieldKind::Bool, false, "true"),
+                    field(
+                        "log_files",
+                        FieldKind::LogFiles,
+                        false,
+                        "{ \"test.log\" = \"out/test.log\" }",
+                    ),
                 ],
                 logs: &["stdio"],
                 flags: StepFlags::default(),

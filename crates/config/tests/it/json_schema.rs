@@ -38,6 +38,9 @@ fn check(schema: &Value, value: &Value, path: &str, out: &mut Vec<String>) {
             "minItems" => value
                 .as_array()
                 .is_none_or(|items| items.len() as u64 >= given.as_u64().unwrap()),
+            "maxProperties" => value
+                .as_object()
+                .is_none_or(|object| object.len() as u64 <= given.as_u64().unwrap()),
             "pattern" => {
                 let pattern = Regex::new(given.as_str().unwrap()).expect("a pattern that all engines know");
                 value.as_str().is_none_or(|text| pattern.is_match(text))

@@ -8,6 +8,7 @@ mod fleet;
 mod in_repository;
 mod kills;
 mod lifecycle;
+mod log_files;
 mod main_job;
 mod minimal_worker;
 mod network;

@@ -101,6 +101,10 @@ async fn it_runs_what_it_is_told() {
             "daemon",
             "type = \"shell\"\ncommand = \"sleep 600 & echo leaves\"",
         ),
+        (
+            "terminal",
+            "type = \"shell\"\ncommand = \"tty\"\npty = true",
+        ),
     ])
     .await;
     // Twice, since the second finds what the first left: it looks there, and removes what is in the way.
@@ -132,6 +136,7 @@ async fn it_runs_what_it_is_told() {
         ("silent", "it printed nothing for too long"),
         ("absent", "no-such-program"),
         ("daemon", "leaves\n"),
+        ("terminal", "this worker cannot give a command a terminal"),
     ] {
         let build = built(&fleet, builder).await;
         let log = raw(&fleet, &build).await;

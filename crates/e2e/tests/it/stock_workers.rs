@@ -16,13 +16,13 @@ use crate::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
+pub(crate) enum Protocol {
     Pb,
     Msgpack,
 }
 
 impl Protocol {
-    const ALL: [Self; 2] = [Self::Pb, Self::Msgpack];
+    pub(crate) const ALL: [Self; 2] = [Self::Pb, Self::Msgpack];
 }
 
 /// A program of stock Buildbot.
@@ -88,7 +88,7 @@ fn pb_port(fleet: &Fleet) -> u16 {
 }
 
 /// A master with the stock worker, and builders of one step each.
-async fn fleet(protocol: Protocol, builders: &[(&str, &str)]) -> Fleet {
+pub(crate) async fn fleet(protocol: Protocol, builders: &[(&str, &str)]) -> Fleet {
     let mut fleet = Fleet::new("", "");
     let pb_port = free_port();
     let mut toml = format!("[pb]\nlisten = \"127.0.0.1:{pb_port}\"\n");

@@ -3,15 +3,13 @@
 //! Order of truth: log durable, then outcome committed, then the worker told to forget. A crash between any two of
 //! them leads back here with the same requests, and to the same answers.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+mod follow;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ironmaster_engine::{Input, Reply, StepReport, Trigger};
-use ironmaster_logs::{LogError, LogWriter, PendingSync, Position, Stream};
+use ironmaster_logs::{LogWriter, Position, Stream};
 use ironmaster_model::{
     BuildsetId, EffectRecord, JobDef, LogKind, LogRecord, Properties, Results, StepRecord, StepUrl,
     TriggerOutcome, Triggered,
@@ -20,28 +18,24 @@ use ironmaster_steps::{
     CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest,
 };
 use ironmaster_store::StoreError;
-use ironmaster_wire::{CommandId, Outcome, OutputChunk, Verb};
+use ironmaster_wire::{CommandId, Verb};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
+use self::follow::Sinks;
 use super::{
     Control, Runner,
-    record::{Recorded, answer, jobs_digest, on_record, request_digest},
-    step_logs::{FinishedLogs, Size, StepLogs, Syncing, stream_of},
+    record::{answer, jobs_digest, on_record, request_digest},
+    step_logs::{FinishedLogs, Size, StepLogs},
 };
 use crate::{
     committer::{SubmitError, chain},
     crash,
-    inbox::{Arrived, CommandEnd, Inbox},
-    workers::{From, WorkerLink},
+    workers::WorkerLink,
 };
 
 /// Between two looks whether the database can be read again.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long output may stay invisible and unacknowledged.
-const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Output after which a file is made durable without waiting for that.
-const SYNC_BYTES: usize = 1024 * 1024;
 
 /// One running step.
 #[derive(Debug)]
@@ -283,124 +277,6 @@ impl Host {
             }),
         }
     }
-
-    /// Takes output until the command has ended.
-    async fn follow(&mut self, id: CommandId, inbox: &Inbox, output: &Output) -> Result<Recorded, HostError> {
-        let (log, capture) = match output {
-            Output::Log(log) => (Some(log.as_str()), None),
-            Output::Capture(max) => (None, Some(*max)),
-            Output::Both(log, max) => (Some(log.as_str()), Some(*max)),
-        };
-        let mut captured = Vec::new();
-        let mut too_much = false;
-        let mut unsynced = 0;
-        let mut flush_at: Option<Instant> = None;
-        let mut syncing: Option<Syncing> = None;
-        let mut control = self.control.clone();
-        let mut stopped = None;
-        loop {
-            let flush = async {
-                match flush_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            if stopped.is_none() {
-                match self.ended() {
-                    Some(HostError::Stopped { by, reason }) => {
-                        self.link.interrupt(id, &reason);
-                        stopped = Some(HostError::Stopped { by, reason });
-                    }
-                    Some(lost) => return Err(lost),
-                    None => {}
-                }
-            }
-            tokio::select! {
-                biased;
-                changed = control.changed() => {
-                    if changed.is_err() {
-                        return Err(HostError::Lost { reason: "the build is over".into() });
-                    }
-                    if let Some(lost @ HostError::Lost { .. }) = self.ended() {
-                        return Err(lost);
-                    }
-                }
-                done = async { syncing.as_mut().expect("there is one").await }, if syncing.is_some() => {
-                    syncing = None;
-                    if let (Ok(done), Some(log), None) = (done, log, capture) {
-                        self.acknowledge(id, log, &done);
-                    }
-                    if unsynced >= SYNC_BYTES {
-                        unsynced = 0;
-                        syncing = self.begin_sync(log).await?;
-                    }
-                }
-                () = flush, if syncing.is_none() => {
-                    flush_at = None;
-                    unsynced = 0;
-                    syncing = self.begin_sync(log).await?;
-                }
-                Arrived { chunks, end } = inbox.take() => {
-                    if let Some(log) = log && !chunks.is_empty() {
-                        let size = Size { bytes: chunks.iter().map(|chunk| chunk.data.len()).sum(), pieces: chunks.len() };
-                        self.logs.write(log, size, |writer| append(writer, id, &chunks)).await?;
-                        unsynced += size.bytes;
-                    }
-                    for chunk in &chunks {
-                        if let Some(max) = capture && chunk.stream == ironmaster_wire::Stream::Stdout {
-                            too_much |= captured.len() + chunk.data.len() > max;
-                            let room = max.saturating_sub(captured.len()).min(chunk.data.len());
-                            captured.extend_from_slice(&chunk.data[..room]);
-                        }
-                    }
-                    if too_much && stopped.is_none() {
-                        let reason = format!("the command printed more than the {} bytes that can be captured", capture.unwrap_or(0));
-                        self.link.interrupt(id, &reason);
-                        stopped = Some(HostError::Refused { reason });
-                    }
-                    match end {
-                        None => {
-                            if unsynced >= SYNC_BYTES && syncing.is_none() {
-                                unsynced = 0;
-                                syncing = self.begin_sync(log).await?;
-                            }
-                            flush_at.get_or_insert_with(|| Instant::now() + FLUSH_INTERVAL);
-                        }
-                        Some(CommandEnd::Lost(reason)) => return Err(HostError::Lost { reason }),
-                        Some(CommandEnd::Exited(exited)) => {
-                            crash::point("command_exited");
-                            if let Some(log) = log {
-                                let at = Position::new(id.ordinal, exited.output_end);
-                                self.logs.write(log, Size::default(), |writer| writer.end_lines(at)).await?;
-                            }
-                            return match (stopped, exited.outcome) {
-                                (Some(error @ HostError::Refused { .. }), _) | (Some(error), Outcome::Interrupted { .. }) => Err(error),
-                                (_, outcome) => Ok(Recorded { outcome, duration_ms: exited.duration_ms, captured }),
-                            };
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Makes output visible and begins to make it durable; none if there is no file to sync. Captured output is only in
-    /// memory here: the worker keeps it until the outcome is committed.
-    async fn begin_sync(&mut self, log: Option<&str>) -> Result<Option<Syncing>, HostError> {
-        match log {
-            Some(log) => self.logs.begin_sync(log, &self.runner.feed).await,
-            None => Ok(None),
-        }
-    }
-
-    /// Output is durable: tells the worker what it need not keep.
-    fn acknowledge(&mut self, id: CommandId, log: &str, done: &PendingSync) {
-        let durable = self.logs.synced(log, done);
-        crash::point("output_durable");
-        if durable.ordinal == id.ordinal && durable.offset > 0 {
-            self.link.ack(id, durable.offset);
-        }
-    }
 }
 
 #[async_trait]
@@ -418,22 +294,11 @@ impl StepHost for Host {
             return Err(error);
         }
         self.checkpoint().await?;
-        let from = match &output {
-            Output::Log(log) => {
-                self.ensure_log(log).await?;
-                let accepted = self.logs.accepted(log);
-                match accepted.ordinal.cmp(&ordinal) {
-                    std::cmp::Ordering::Less => From::Offset(0),
-                    std::cmp::Ordering::Equal => From::Offset(accepted.offset),
-                    std::cmp::Ordering::Greater => From::End,
-                }
-            }
-            Output::Both(log, _) => {
-                self.ensure_log(log).await?;
-                From::Offset(0)
-            }
-            Output::Capture(_) => From::Offset(0),
-        };
+        let sinks = Sinks::of(&output);
+        for log in &sinks.logs {
+            self.ensure_log(log).await?;
+        }
+        let from = self.wanted_from(ordinal, &sinks);
         let id = CommandId {
             build: self.step.build.0,
             step: self.step.number,
@@ -442,7 +307,7 @@ impl StepHost for Host {
         let kind = verb.name();
         crash::point("command_sent");
         let inbox = self.link.begin(id, &self.instance, verb, digest.clone(), from);
-        let recorded = self.follow(id, &inbox, &output).await?;
+        let recorded = self.follow(id, &inbox, &sinks).await?;
         let effect = EffectRecord {
             ordinal,
             kind: kind.into(),
@@ -583,13 +448,4 @@ impl StepHost for Host {
             urls.push(url);
         }
     }
-}
-
-/// Appends a command's output. What an attempt that found no room has taken is known by its position.
-fn append(writer: &mut LogWriter, id: CommandId, chunks: &VecDeque<OutputChunk>) -> Result<(), LogError> {
-    for chunk in chunks {
-        let start = Position::new(id.ordinal, chunk.offset);
-        writer.append(start, stream_of(chunk.stream), &chunk.data)?;
-    }
-    Ok(())
 }

@@ -44,8 +44,16 @@ impl Drop for FinishedLogs {
     }
 }
 
-/// A log that is being made durable.
-pub(super) type Syncing = tokio::task::JoinHandle<PendingSync>;
+/// Logs that are being made durable.
+pub(super) type Syncing = tokio::task::JoinHandle<Synced>;
+
+/// Logs that were made durable.
+#[derive(Debug)]
+pub(super) struct Synced {
+    begun: Vec<(String, PendingSync)>,
+    /// All output of the command below this is durable, whichever log it belongs to.
+    pub(super) reach: u64,
+}
 
 /// How much an operation appends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,41 +145,72 @@ impl StepLogs {
         with_room(&mut log.writer, size, &mut operation).await
     }
 
-    /// Makes what was appended visible. What is in a file is then made durable on a thread that may block, while more is
-    /// appended: hand what comes of it to [`Self::synced`].
-    pub(super) async fn begin_sync(&mut self, name: &str, feed: &Feed) -> Result<Option<Syncing>, HostError> {
-        let Some(log) = self.logs.get_mut(name) else {
-            return Ok(None);
-        };
-        let (flushed, pending) =
-            with_room(&mut log.writer, Size::default(), &mut LogWriter::begin_sync).await?;
-        if flushed.num_lines != log.hinted {
-            log.hinted = flushed.num_lines;
-            let LogRecord { build, step, id, .. } = log.record;
-            feed.hint(Hint::LogGrew {
-                build,
-                step,
-                log: id,
-                num_lines: flushed.num_lines,
-            });
+    /// Makes what was appended to these logs visible. What is in the build's file is then made durable on a thread that may block,
+    /// while more is appended: hand what comes of it to [`Self::synced`]. None if nothing is in the file. `received` is the end of
+    /// what has arrived of the output of the command with this ordinal.
+    pub(super) async fn begin_sync(
+        &mut self,
+        ordinal: u32,
+        names: &[&str],
+        received: u64,
+        feed: &Feed,
+    ) -> Result<Option<Syncing>, HostError> {
+        let mut reach = received;
+        let mut begun = Vec::new();
+        for name in names {
+            let Some(log) = self.logs.get_mut(*name) else {
+                continue;
+            };
+            let (flushed, pending) =
+                with_room(&mut log.writer, Size::default(), &mut LogWriter::begin_sync).await?;
+            if flushed.num_lines != log.hinted {
+                log.hinted = flushed.num_lines;
+                let LogRecord { build, step, id, .. } = log.record;
+                feed.hint(Hint::LogGrew {
+                    build,
+                    step,
+                    log: id,
+                    num_lines: flushed.num_lines,
+                });
+            }
+            match pending {
+                Some(pending) => begun.push(((*name).to_owned(), pending)),
+                // Only a commit makes it durable.
+                None => reach = reach.min(log.durable_of(ordinal).unwrap_or(reach)),
+            }
         }
-        Ok(pending.map(|pending| {
-            tokio::task::spawn_blocking(move || {
+        if begun.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(tokio::task::spawn_blocking(move || {
+            for (_, pending) in &begun {
                 if let Err(error) = pending.run() {
                     give_up(&error);
                 }
-                pending
-            })
-        }))
+            }
+            Synced { begun, reach }
+        })))
     }
 
-    /// What was begun is done: up to there a log survives a loss of power.
-    pub(super) fn synced(&mut self, name: &str, done: &PendingSync) -> Position {
-        let Some(log) = self.logs.get_mut(name) else {
-            return Position::default();
-        };
-        log.writer.synced(done);
-        log.writer.durable()
+    /// What was begun is done: up to there these logs survive a loss of power.
+    pub(super) fn synced(&mut self, done: &Synced) {
+        for (name, pending) in &done.begun {
+            if let Some(log) = self.logs.get_mut(name) {
+                log.writer.synced(pending);
+            }
+        }
+    }
+
+    /// Moves those of these logs to the build's file that have something of the command with this ordinal in memory.
+    pub(super) async fn leave_memory(&mut self, ordinal: u32, names: &[&str]) -> Result<(), HostError> {
+        for name in names {
+            if let Some(log) = self.logs.get_mut(*name)
+                && log.durable_of(ordinal).is_some()
+            {
+                with_room(&mut log.writer, Size::default(), &mut LogWriter::leave_memory).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Durable text, or text to be committed, of all logs; ends them if `finish`.
@@ -194,6 +233,17 @@ impl StepLogs {
 }
 
 impl StepLog {
+    /// How much of the output of the command with this ordinal is durable as far as this log is concerned, if not all is.
+    fn durable_of(&self, ordinal: u32) -> Option<u64> {
+        let (accepted, durable) = (self.writer.accepted(), self.writer.durable());
+        let waits = accepted.ordinal == ordinal && durable < accepted;
+        waits.then_some(if durable.ordinal == ordinal {
+            durable.offset
+        } else {
+            0
+        })
+    }
+
     async fn finish(&mut self) -> Result<LogSave, HostError> {
         let finished = with_room(&mut self.writer, Size::default(), &mut LogWriter::finish).await?;
         Ok(LogSave {
@@ -278,7 +328,7 @@ async fn with_room<T>(
 /// A stream in the words of `logs`.
 pub(super) fn stream_of(stream: ironmaster_wire::Stream) -> Stream {
     match stream {
-        ironmaster_wire::Stream::Stdout => Stream::Stdout,
+        ironmaster_wire::Stream::Stdout | ironmaster_wire::Stream::File(_) => Stream::Stdout,
         ironmaster_wire::Stream::Stderr => Stream::Stderr,
         ironmaster_wire::Stream::Header => Stream::Header,
     }

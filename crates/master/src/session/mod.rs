@@ -333,24 +333,18 @@ impl Running {
     /// The life of an open connection, until it ends or the worker wishes to be stopped.
     async fn pump(&mut self, link: &WorkerLink, serial: u64) -> Option<End> {
         loop {
-            while let Some(event) = self.session.poll_event() {
-                match event {
-                    MasterEvent::Output(chunk) => {
-                        if !link.output(chunk) {
-                            return Some(End::Crumbs);
-                        }
-                    }
-                    MasterEvent::Exited(exited) => link.exited(exited),
-                    MasterEvent::Lost { id, reason } => link.lost(id, reason),
-                    MasterEvent::Goodbye { reason } => return Some(End::Goodbye(reason)),
-                    MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
-                }
+            if let Some(end) = self.hear(link) {
+                return Some(end);
             }
             let now = self.now();
             match link.pump(serial, self.session.as_mut(), now) {
                 Ok(true) => {}
                 Ok(false) => return Some(End::Replaced),
                 Err(error) => return Some(error.into()),
+            }
+            // What cannot be begun has ended by now.
+            if let Some(end) = self.hear(link) {
+                return Some(end);
             }
             if self.session.takes_shutdown_wish() {
                 return None;
@@ -359,6 +353,24 @@ impl Running {
                 return Some(end);
             }
         }
+    }
+
+    /// Hands on what the worker has said.
+    fn hear(&mut self, link: &WorkerLink) -> Option<End> {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                MasterEvent::Output(chunk) => {
+                    if !link.output(chunk) {
+                        return Some(End::Crumbs);
+                    }
+                }
+                MasterEvent::Exited(exited) => link.exited(exited),
+                MasterEvent::Lost { id, reason } => link.lost(id, reason),
+                MasterEvent::Goodbye { reason } => return Some(End::Goodbye(reason)),
+                MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
+            }
+        }
+        None
     }
 
     /// Sends what is to be sent, then waits for the next thing to happen.

@@ -28,7 +28,7 @@ fn every_example_is_understood() {
             blocks += 1;
         }
     }
-    assert_eq!(blocks, 8);
+    assert_eq!(blocks, 9);
     let mut inline = 0;
     for example in between(DOCUMENT, "`{\"type\"", "`") {
         let example = format!("{{\"type\"{example}");

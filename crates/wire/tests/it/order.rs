@@ -4,14 +4,48 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ironmaster_wire::{
-    Exited, Frame, Limits, MasterEvent, MasterSession, Outcome, ProtocolError, Stream, Verb, Welcome,
-    WorkerEvent, WorkerSession,
+    Exec, Exited, Frame, Limits, LogFile, MasterEvent, MasterSession, Outcome, ProtocolError, Stream, Verb,
+    Welcome, WorkerEvent, WorkerSession,
 };
 
 use crate::{chunk, exchange, greeted, hello, id, report, text};
 
 const HELLO: &str =
     r#"{"type":"hello","protocol_min":1,"protocol_max":1,"name":"w","token":"t","instance":"i"}"#;
+
+#[test]
+fn what_a_worker_has_not_promised_is_not_sent_to_it() {
+    let (mut master, mut worker) = greeted(vec![], 100);
+    for exec in [
+        Exec {
+            pty: true,
+            ..Exec::default()
+        },
+        Exec {
+            log_files: vec![LogFile {
+                name: "log".into(),
+                path: "log".into(),
+                follow: false,
+            }],
+            ..Exec::default()
+        },
+    ] {
+        master.start(id(0), "d".into(), Verb::Exec(exec)).unwrap();
+        match master.poll_event() {
+            Some(MasterEvent::Exited(exited)) => assert!(
+                matches!(&exited.outcome, Outcome::StartFailed { message } if message.contains("upgrade it")),
+                "{exited:?}"
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+    exchange(&mut master, &mut worker);
+    assert_eq!(worker.poll_event(), None);
+    // It is forgotten like any other.
+    master.forget(id(0));
+    exchange(&mut master, &mut worker);
+    assert_eq!(worker.poll_event(), Some(WorkerEvent::Forget { id: id(0) }));
+}
 
 #[test]
 fn a_command_goes_from_start_to_forgotten() {

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use ironmaster_wire::{
-    CommandId, Ending, Exec, Exited, FailureKind, Frame, Limits, MasterEvent, MasterMessage, MasterSession,
-    Outcome, OutputChunk, Put, Stream, TimeoutKind, Verb, Welcome, WorkerMessage, WorkerSession,
+    CommandId, Ending, Exec, Exited, FailureKind, Frame, Limits, LogFile, MasterEvent, MasterMessage,
+    MasterSession, Outcome, OutputChunk, Put, Stream, TimeoutKind, Verb, Welcome, WorkerMessage,
+    WorkerSession,
 };
 use proptest::prelude::*;
 
@@ -20,7 +21,12 @@ fn any_id() -> impl Strategy<Value = CommandId> {
 }
 
 fn any_stream() -> impl Strategy<Value = Stream> {
-    prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr), Just(Stream::Header)]
+    prop_oneof![
+        Just(Stream::Stdout),
+        Just(Stream::Stderr),
+        Just(Stream::Header),
+        (0..32_u8).prop_map(Stream::File),
+    ]
 }
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -35,16 +41,19 @@ fn any_exec() -> impl Strategy<Value = Exec> {
         any::<u64>(),
         any::<Option<u64>>(),
     );
+    let file = (any_text(), any_text(), any::<bool>());
+    let file = file.prop_map(|(name, path, follow)| LogFile { name, path, follow });
     (
         proptest::collection::vec(any_text(), 0..4),
         any_text(),
         env,
         numbers,
         proptest::option::of(any_text()),
-        any::<bool>(),
+        any::<(bool, bool)>(),
+        proptest::collection::vec(file, 0..3),
     )
         .prop_map(
-            |(argv, workdir, env, (silence, total, grace, output), stdin, log_env)| Exec {
+            |(argv, workdir, env, (silence, total, grace, output), stdin, (log_env, pty), log_files)| Exec {
                 argv,
                 workdir,
                 env: BTreeMap::from_iter(env),
@@ -55,6 +64,8 @@ fn any_exec() -> impl Strategy<Value = Exec> {
                 max_output_bytes: output,
                 initial_stdin: stdin,
                 log_env,
+                pty,
+                log_files,
             },
         )
 }

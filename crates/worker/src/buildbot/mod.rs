@@ -19,7 +19,6 @@ mod report;
 mod session;
 mod shell;
 pub mod tac;
-mod tail;
 mod tar;
 mod transfer;
 mod transport;

@@ -54,10 +54,11 @@ pub(super) struct Report {
     /// When the oldest of what is gathered came.
     since: Cell<Option<Instant>>,
     changed: Notify,
-    last_sign: Cell<Option<Instant>>,
     printed: Cell<u64>,
     ended_line_with_return: Cell<bool>,
     exceeded: Cell<bool>,
+    /// The names of the log files.
+    files: RefCell<Vec<String>>,
     exit_code: Cell<Option<i32>>,
 }
 
@@ -80,10 +81,10 @@ impl Report {
             size: Cell::new(0),
             since: Cell::new(None),
             changed: Notify::new(),
-            last_sign: Cell::new(None),
             printed: Cell::new(0),
             ended_line_with_return: Cell::new(false),
             exceeded: Cell::new(false),
+            files: RefCell::default(),
             exit_code: Cell::new(None),
         }
     }
@@ -99,10 +100,9 @@ impl Report {
         self.end_lines();
     }
 
-    /// Text of a log file.
-    pub(super) fn log(&self, name: &str, data: &[u8]) {
-        self.last_sign.set(Some(Instant::now()));
-        self.add(&Source::Log(name.to_owned()), data);
+    /// What the logs of the next program's files are called.
+    pub(super) fn name_files(&self, names: Vec<String>) {
+        *self.files.borrow_mut() = names;
     }
 
     /// News that is no text. Lines that were begun before stay open.
@@ -239,13 +239,17 @@ impl Owner for Report {
     }
 
     fn push(&self, stream: ironmaster_wire::Stream, data: Bytes) {
-        use ironmaster_wire::Stream::{Header, Stderr, Stdout};
+        use ironmaster_wire::Stream::{File, Header, Stderr, Stdout};
         let source = match stream {
             Stdout if self.filter.no_stdout => return,
             Stderr if self.filter.no_stderr => return,
             Header => Source::Header,
             Stdout => Source::Stdout,
             Stderr => Source::Stderr,
+            File(file) => {
+                let name = self.files.borrow().get(usize::from(file)).cloned();
+                return self.add(&Source::Log(name.unwrap_or_default()), &data);
+            }
         };
         let is_output = source != Source::Header;
         self.add(&source, &data);
@@ -268,10 +272,6 @@ impl Owner for Report {
 
     fn exited(&self, code: Option<i32>) {
         self.exit_code.set(code);
-    }
-
-    fn last_sign(&self) -> Option<Instant> {
-        self.last_sign.get()
     }
 }
 

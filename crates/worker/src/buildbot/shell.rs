@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, pin::pin, time::Duration};
 
-use ironmaster_buildbot::{Argument, CommandLine, EnvValue, FailureReason, Shell, TimeLimits};
+use ironmaster_buildbot::{Argument, CommandLine, EnvValue, FailureReason, LogFile, Shell, TimeLimits};
 use ironmaster_wire::{Outcome, TimeoutKind};
 use rustix::process::Signal;
-use tokio::{process::Command, time::Instant};
+use tokio::process::Command;
 
-use super::{report::Report, tail::Tail};
+use super::report::Report;
 use crate::{
     exec,
     program::{Gentle, Limits, Owner as _, Program},
+    tail::{Tail, Tails, Where},
 };
 
 /// How long a program may take to end after the signal that the master chose, if that is not SIGKILL.
@@ -79,17 +80,17 @@ pub(super) async fn shell(report: &Report, shell: Shell) -> Result<Ended, String
     }
     .text();
     report.header(&text);
-    let tails = shell
-        .logfiles
-        .iter()
-        .map(|(name, file)| Tail::new(name.clone(), workdir.join(&file.filename), file.follow))
-        .collect();
+    report.name_files(shell.logfiles.keys().cloned().collect());
+    let tail = |file: &LogFile| Tail::new(Where::Anywhere(workdir.join(&file.filename)), file.follow);
+    // The number of a file is a byte.
+    let tails = shell.logfiles.values().take(256).map(tail).collect();
     let program = Program {
         command,
         workdir,
         stdin: shell.initial_stdin,
         terminal,
         log_env: false,
+        tails: Tails::new(tails, LOOK),
         limits: Limits {
             silence: duration(shell.timeout),
             total: duration(shell.max_time),
@@ -97,7 +98,7 @@ pub(super) async fn shell(report: &Report, shell: Shell) -> Result<Ended, String
             ending,
         },
     };
-    let outcome = run(report, program, tails).await;
+    let outcome = run(report, program).await;
     Ok(judge(report, outcome))
 }
 
@@ -124,13 +125,14 @@ pub(super) async fn helper(report: &Report, argv: &[&str], folder: &str, limits:
         stdin: None,
         terminal: false,
         log_env: false,
+        tails: Tails::none(),
         limits: Limits {
             silence: duration(limits.timeout),
             total: duration(limits.max_time),
             ..Limits::default()
         },
     };
-    let outcome = run(report, program, Vec::new()).await;
+    let outcome = run(report, program).await;
     judge(report, outcome)
 }
 
@@ -169,32 +171,14 @@ impl Head<'_> {
     }
 }
 
-async fn run(report: &Report, program: Program, mut tails: Vec<Tail>) -> Outcome {
-    for tail in &mut tails {
-        tail.begin().await;
-    }
+async fn run(report: &Report, program: Program) -> Outcome {
     let mut run = pin!(exec::run(report, program));
-    let mut look = Instant::now() + LOOK;
     let outcome = loop {
         tokio::select! {
             outcome = &mut run => break outcome,
             () = report.flush_due() => report.flush(),
-            () = tokio::time::sleep_until(look), if !tails.is_empty() => {
-                for tail in &mut tails {
-                    // A program that writes without end must not keep us from all else.
-                    if !report.is_full() {
-                        tail.read(report).await;
-                    }
-                }
-                look = Instant::now() + LOOK;
-            }
         }
     };
-    for tail in &mut tails {
-        while tail.read(report).await {
-            report.room().await;
-        }
-    }
     report.end_lines();
     outcome
 }

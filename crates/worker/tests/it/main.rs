@@ -3,6 +3,7 @@
 mod endings;
 mod harness;
 mod lifecycle;
+mod log_files;
 mod resume;
 mod stock_master;
 mod verbs;

@@ -236,6 +236,8 @@ impl StockSession {
             capabilities: Capabilities {
                 kills_on_disconnect: self.end.kills_on_disconnect(),
                 shuts_down: true,
+                pty: true,
+                log_files: true,
                 ..Capabilities::default()
             },
             info: facts(info),

@@ -81,8 +81,19 @@ impl Running {
     /// printed too much.
     pub(super) fn said(&mut self, update: Update, output: &mut impl FnMut(OutputChunk)) -> bool {
         match update {
-            // No step asks for log files, and how long it took is measured here.
-            Update::Log { .. } | Update::Elapsed(_) | Update::Other { .. } => {}
+            // How long it took is measured here.
+            Update::Elapsed(_) | Update::Other { .. } => {}
+            Update::Log { name, lines } => {
+                let Verb::Exec(exec) = &self.verb else {
+                    return false;
+                };
+                let number = exec.log_files.iter().position(|file| file.name == name);
+                // What was not asked for has no log to go to.
+                let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else {
+                    return false;
+                };
+                return self.printed(Stream::File(number), lines.text.as_bytes(), output);
+            }
             Update::ExitCode(rc) => self.rc = Some(rc),
             Update::FailureReason(reason) => self.failure_reason = Some(reason),
             Update::Stat(stat) => self.stat = Some(stat),
@@ -102,30 +113,31 @@ impl Running {
                 {
                     self.signal = signal.trim().parse().ok();
                 }
-                let Verb::Exec(exec) = &self.verb else {
-                    self.complain(stream, &text);
-                    return false;
-                };
-                let limit = exec.max_output_bytes.unwrap_or(u64::MAX);
-                // The worker's own words do not count.
-                let room = if stream == Stream::Header {
-                    text.len()
-                } else {
-                    usize::try_from(limit.saturating_sub(self.printed)).unwrap_or(usize::MAX)
-                };
-                let bytes = text.as_bytes();
-                let taken = bytes.len().min(room);
-                self.print(stream, &bytes[..taken], output);
-                if stream != Stream::Header {
-                    self.printed += taken as u64;
-                }
-                if taken < bytes.len() && !self.over_limit {
-                    self.over_limit = true;
-                    return true;
-                }
+                return self.printed(stream, text.as_bytes(), output);
             }
         }
         false
+    }
+
+    /// What a program prints, or writes into its log files, as far as it may. True if it is to be ended.
+    fn printed(&mut self, stream: Stream, bytes: &[u8], output: &mut impl FnMut(OutputChunk)) -> bool {
+        let Verb::Exec(exec) = &self.verb else {
+            self.complain(stream, &String::from_utf8_lossy(bytes));
+            return false;
+        };
+        let limit = exec.max_output_bytes.unwrap_or(u64::MAX);
+        // The worker's own words do not count.
+        let room = if stream == Stream::Header {
+            bytes.len()
+        } else {
+            usize::try_from(limit.saturating_sub(self.printed)).unwrap_or(usize::MAX)
+        };
+        let taken = bytes.len().min(room);
+        self.print(stream, &bytes[..taken], output);
+        if stream != Stream::Header {
+            self.printed += taken as u64;
+        }
+        taken < bytes.len() && !std::mem::replace(&mut self.over_limit, true)
     }
 
     /// The next piece of a file that the worker sends. True if it is larger than it may be.

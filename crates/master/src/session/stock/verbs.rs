@@ -1,7 +1,8 @@
 //! What our own protocol asks for, in the words of a stock worker.
 
 use ironmaster_buildbot::{
-    Argument, Command, CommandLine, DownloadFile, EnvValue, PathStyle, Place, Shell, TimeLimits, UploadFile,
+    Argument, Command, CommandLine, DownloadFile, EnvValue, LogFile, PathStyle, Place, Shell, TimeLimits,
+    UploadFile,
 };
 use ironmaster_wire::{Exec, Put, Verb};
 
@@ -97,6 +98,16 @@ impl Folder {
                 exec.interrupt_signal.clone()
             }),
             log_environ: exec.log_env,
+            use_pty: exec.pty,
+            logfiles: exec
+                .log_files
+                .iter()
+                .map(|file| {
+                    let filename = self.absolute(&file.path);
+                    let follow = file.follow;
+                    (file.name.clone(), LogFile { filename, follow })
+                })
+                .collect(),
             initial_stdin: exec.initial_stdin.clone(),
             ..Shell::new(self.absolute(&exec.workdir), CommandLine::Argv(argv))
         }
