@@ -19,10 +19,18 @@ for processor in ${*:-x86_64 aarch64}; do
             exit 1
         }
     fi
-    # Rust brings a linker and the C library's start files for these targets; no cross compiler is needed.
+    # Rust brings a linker and the C library's start files for these targets. The cryptography of TLS has some C in it, which needs
+    # a compiler for the processor and headers that any C library has; with checks of its own, glibc's would ask for more.
+    if [ "$processor" = "$(uname -m)" ]; then
+        scripts/setup.sh cc >&2
+        compiler=cc archiver=ar
+    else
+        scripts/setup.sh "cc-$processor" >&2
+        compiler=$processor-linux-gnu-gcc archiver=$processor-linux-gnu-ar
+    fi
     linker=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_LINKER
-    env "$linker=rust-lld" cargo build --locked --package ironmaster-worker --bin ironmaster-worker \
-        --profile dist --target "$target"
+    env "$linker=rust-lld" "CC_$target=$compiler" "AR_$target=$archiver" "CFLAGS_$target=-U_FORTIFY_SOURCE" \
+        cargo build --locked --package ironmaster-worker --bin ironmaster-worker --profile dist --target "$target"
     file=$out/ironmaster-worker-$processor-linux
     cp "${CARGO_TARGET_DIR:-target}/$target/dist/ironmaster-worker" "$file"
     size=$(wc -c <"$file")

@@ -1,12 +1,15 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
-# missing. Known names: make, cc, pip, venv, npm, chromium, postgres; and rust, which is only looked for.
+# missing. Known names: make, cc, cc-x86_64 and cc-aarch64 (compilers for another processor), pip, venv, npm, chromium,
+# postgres; and rust, which is only looked for.
 set -eu
 
 package_of() {
     case "$1" in
         make) echo make ;;
         cc) echo gcc libc6-dev ;;
+        cc-x86_64) echo gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;;
+        cc-aarch64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
         pip) echo python3 python3-pip ;;
         venv) echo python3 python3-venv ;;
         npm) echo nodejs npm ;;
@@ -21,6 +24,7 @@ is_there() {
     case "$1" in
         # A compiler without the C library's headers compiles nothing.
         cc) command -v cc >/dev/null && echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1 ;;
+        cc-*) echo '#include <stdlib.h>' | "${1#cc-}-linux-gnu-gcc" -E -x c - >/dev/null 2>&1 ;;
         pip) python3 -m pip --version >/dev/null 2>&1 ;;
         venv) python3 -c 'import ensurepip, venv' >/dev/null 2>&1 ;;
         # The server, wherever Debian keeps it.

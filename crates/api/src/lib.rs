@@ -33,5 +33,5 @@ pub mod worker;
 
 pub use auth::{AccessToken, Role};
 pub use registry::registry;
-pub use server::{LocalListener, SOCKET, ServerHandle, serve, serve_also};
+pub use server::{Listeners, LocalListener, SOCKET, ServerHandle, serve, serve_all};
 pub use settings::{ApiSettings, Limits, Reading};

@@ -45,6 +45,7 @@ mod spelling;
 mod starlark_files;
 mod starlark_form;
 mod suggest;
+mod tls;
 mod token;
 mod toml_form;
 mod tree;
@@ -65,7 +66,9 @@ pub use database::{DatabaseSettings, Password};
 pub use pipeline::{JOBS_FILE_BYTES_MAX, read_jobs};
 pub use report::{Finding, Place, Related, Report, Severity};
 pub use repository_file::{REPOSITORY_FILE_BYTES_MAX, repository_jobs};
-pub use settings::{ChangeHookSettings, Limits, LogLevel, Reading, SendchangeSettings, Settings};
+pub use settings::{
+    ChangeHookSettings, Limits, LogLevel, PbSettings, Reading, SendchangeSettings, Settings, TlsFiles,
+};
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;

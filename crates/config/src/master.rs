@@ -8,8 +8,8 @@ use crate::{
     checker::{Checker, Section, Text},
     database::{self, DatabaseSettings},
     keys::{self, SectionKeys},
-    settings::{ChangeHookSettings, Limits, LogLevel, Reading, SendchangeSettings, Settings},
-    token, units,
+    settings::{ChangeHookSettings, Limits, LogLevel, PbSettings, Reading, SendchangeSettings, Settings},
+    tls, token, units,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -24,6 +24,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         title: "Ironmaster".to_owned(),
         url: String::new(),
         listen: SocketAddr::from(([127, 0, 0, 1], 8010)),
+        tls: None,
         database: DatabaseSettings::Sqlite,
         state_dir: checker.base_dir.join("state"),
         reading: Reading::Open,
@@ -54,7 +55,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
         master(checker, &section, &mut settings);
     }
     if settings.url.is_empty() {
-        settings.url = format!("http://{}/", settings.listen);
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        settings.url = format!("{scheme}://{}/", settings.listen);
     }
     if let Some(section) = section(checker, &keys::CHANGE_HOOK) {
         checker.unknown_keys(&section, &[]);
@@ -66,7 +68,8 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
     }
     if let Some(section) = section(checker, &keys::PB) {
         checker.unknown_keys(&section, &[]);
-        settings.pb = address(checker, &section, "listen", 9989);
+        let tls = tls::read(checker, &section);
+        settings.pb = address(checker, &section, "listen", 9989).map(|listen| PbSettings { listen, tls });
     }
     if let Some(section) = section(checker, &keys::SENDCHANGE) {
         checker.unknown_keys(&section, &[]);
@@ -103,6 +106,7 @@ fn master(checker: &mut Checker<'_>, section: &Section<'_>, settings: &mut Setti
     if let Some(address) = address(checker, section, "listen", 8010) {
         settings.listen = address;
     }
+    settings.tls = tls::read(checker, section);
     if let Some(dir) = checker.text(section, "state_dir") {
         if dir.value.is_empty() {
             checker.error("bad_path", dir.span, "`state_dir` is empty");

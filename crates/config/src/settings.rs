@@ -15,6 +15,8 @@ pub struct Settings {
     pub url: String,
     /// Where the master listens.
     pub listen: SocketAddr,
+    /// What it says who it is there; without it, it speaks without encryption.
+    pub tls: Option<TlsFiles>,
     /// The database.
     pub database: DatabaseSettings,
     /// Directory of logs and tokens, and of a SQLite database; absolute if the configuration's own path was.
@@ -37,7 +39,7 @@ pub struct Settings {
     /// `heartbeat`, so whoever sets the protocol up needs `heartbeat` only.
     pub dead_after: Duration,
     /// Where Perspective Broker is served, if it is.
-    pub pb: Option<SocketAddr>,
+    pub pb: Option<PbSettings>,
     /// Who may report changes over Perspective Broker, if anybody may.
     pub sendchange: Option<SendchangeSettings>,
     /// The generic change hook.
@@ -53,6 +55,7 @@ impl Settings {
             title,
             url,
             listen,
+            tls,
             database,
             state_dir,
             reading,
@@ -72,6 +75,7 @@ impl Settings {
             ("`title` in [master]", *title == other.title),
             ("`url` in [master]", *url == other.url),
             ("`listen` in [master]", *listen == other.listen),
+            ("`certificate` and `key` in [master]", *tls == other.tls),
             ("`database` in [master]", *database == other.database),
             ("`state_dir` in [master]", *state_dir == other.state_dir),
             ("`reading` in [master]", *reading == other.reading),
@@ -131,6 +135,24 @@ impl LogLevel {
             LogLevel::Trace => "trace",
         }
     }
+}
+
+/// The port for Perspective Broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PbSettings {
+    /// Where the master listens for it.
+    pub listen: SocketAddr,
+    /// What it says who it is there; without it, it speaks without encryption.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Files that a listener with TLS needs. They are there; what is in them is for whoever uses them to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those of authorities in between, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
 }
 
 /// Who may report changes over Perspective Broker.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ironmaster_config::print;
 
-use crate::{PrintForm, catalogue, compare, database, failure::Failure};
+use crate::{PrintForm, catalogue, compare, database, failure::Failure, identity::Identities};
 
 pub(crate) fn run(
     config: &Path,
@@ -15,6 +15,7 @@ pub(crate) fn run(
     let loaded = catalogue::load(config)?;
     // Only read: what it names is not touched.
     database::of(&loaded.settings)?;
+    Identities::of(&loaded.settings)?;
     let plan = &loaded.plan;
     if let Some(form) = form {
         match form {

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod fmt;
 mod fsck;
+mod identity;
 mod limits;
 mod login_link;
 mod patch;

@@ -1,12 +1,14 @@
 //! Speaks with a master over HTTP, from any machine: the same API that scripts use.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{TcpStream, ToSocketAddrs},
+    path::PathBuf,
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use ironmaster_tls::{Client, Trust, broken};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,6 +32,9 @@ pub(crate) struct At {
     /// The master's address, as browsers have it: `http://ci.example.org:8010/`
     #[arg(long, value_name = "URL", env = "IRONMASTER_URL")]
     master: String,
+    /// With https: a file with the certificates (PEM) of the authorities to trust, instead of the machine's
+    #[arg(long, value_name = "FILE", env = "IRONMASTER_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// Your name; the password is read from the variable IRONMASTER_PASSWORD or from --password-file. Without a name, a token is
     /// read from IRONMASTER_TOKEN or --token-file
     #[arg(long, value_name = "NAME")]
@@ -42,8 +47,15 @@ pub(crate) struct At {
     token_file: Option<std::path::PathBuf>,
 }
 
+/// A connection to a master.
+trait Connection: Read + Write {}
+
+impl<S: Read + Write> Connection for S {}
+
 /// A master somewhere.
 pub(crate) struct Remote {
+    /// Whom to trust that it is the master; none = there is no encryption.
+    trust: Option<Trust>,
     /// Host and port.
     authority: String,
     /// Path of the site, without a slash at its end.
@@ -59,23 +71,30 @@ impl Remote {
             message,
             hint: Some(hint.to_owned()),
         };
-        if url.starts_with("https://") {
-            return Err(wrong(
-                "this command speaks plain HTTP alone, not https".into(),
-                "give the address behind the proxy, or a tunnel: `ssh -L 8010:localhost:8010 …` and http://localhost:8010/",
-            ));
-        }
-        let rest = url.strip_prefix("http://").unwrap_or(url);
+        let (rest, encrypted) = match url.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (url.strip_prefix("http://").unwrap_or(url), false),
+        };
         let (authority, base) = rest.split_once('/').unwrap_or((rest, ""));
         let strange = |text: &str| text.bytes().any(|byte| !byte.is_ascii_graphic());
         if authority.is_empty() || authority.contains('@') || strange(rest) {
             return Err(wrong(
                 format!("`{url}` is not the address of a master"),
-                "it looks like http://ci.example.org:8010/",
+                "it looks like http://ci.example.org:8010/ or https://ci.example.org/",
             ));
         }
+        if at.ca_file.is_some() && !encrypted {
+            // Somebody who names an authority means to be protected.
+            return Err(wrong(
+                format!("`{url}` has no encryption, so nothing can be done with --ca-file"),
+                "give the master's https:// address, or leave --ca-file (IRONMASTER_CA_FILE) out",
+            ));
+        }
+        let file = at.ca_file.clone();
+        let trust = encrypted.then(|| file.map_or(Trust::System, Trust::File));
         let base = base.trim_end_matches('/');
         Ok(Self {
+            trust,
             authority: authority.to_owned(),
             base: if base.is_empty() {
                 String::new()
@@ -88,7 +107,11 @@ impl Remote {
 
     /// The address of a page.
     pub(crate) fn page(&self, fragment: &str) -> String {
-        format!("http://{}{}/#/{fragment}", self.authority, self.base)
+        format!("{}://{}{}/#/{fragment}", self.scheme(), self.authority, self.base)
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.trust.is_some() { "https" } else { "http" }
     }
 
     /// Reads below `/api/v2`.
@@ -162,14 +185,15 @@ impl Remote {
         body: &str,
     ) -> Result<Vec<u8>, CallError> {
         let failed = |error: std::io::Error| {
-            CallError::Failed(Failure::because(
-                &format!("cannot speak with {}", self.authority),
-                &error,
-            ))
+            CallError::Failed(Failure::Failed {
+                message: format!("cannot speak with {}: {}", self.authority, broken(&error)),
+                hint: None,
+            })
         };
-        let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        let plain = self.connect()?;
+        plain.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        plain.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        let mut stream = self.secured(plain)?;
         let authorization = self
             .authorization
             .as_ref()
@@ -185,27 +209,59 @@ impl Remote {
         );
         stream.write_all(head.as_bytes()).map_err(failed)?;
         stream.write_all(body.as_bytes()).map_err(failed)?;
+        stream.flush().map_err(failed)?;
         let mut answer = Vec::new();
-        stream
-            .take(ANSWER_BYTES_MAX)
-            .read_to_end(&mut answer)
-            .map_err(failed)?;
+        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer) {
+            // Some servers end an encrypted connection without a word. An answer that says how long it is needs none.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_whole(&answer) => {}
+            other => {
+                other.map_err(failed)?;
+            }
+        }
         if answer.is_empty() {
             return Err(CallError::NotRunning);
+        }
+        if !answer.starts_with(b"HTTP/") {
+            return Err(CallError::Failed(Failure::Failed {
+                message: format!("what answers at {} does not speak HTTP", self.authority),
+                hint: Some("is the port right, and should the address begin with https://?".into()),
+            }));
         }
         Ok(answer)
     }
 
-    fn connect(&self) -> Result<TcpStream, CallError> {
+    /// Host and port, with the usual port if none is given.
+    fn target(&self) -> String {
         let has_port = self
             .authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
-        let target = if has_port {
-            self.authority.clone()
-        } else {
-            format!("{}:80", self.authority)
+        match &self.trust {
+            _ if has_port => self.authority.clone(),
+            Some(_) => format!("{}:443", self.authority),
+            None => format!("{}:80", self.authority),
+        }
+    }
+
+    fn secured(&self, stream: TcpStream) -> Result<Box<dyn Connection>, CallError> {
+        let Some(trust) = &self.trust else {
+            return Ok(Box::new(stream));
         };
+        let target = self.target();
+        let host = target.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = Client::new(host, trust).and_then(|client| client.connect_blocking(stream));
+        match stream {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(CallError::Failed(Failure::because(
+                &format!("cannot speak with {target}"),
+                &error,
+            ))),
+        }
+    }
+
+    fn connect(&self) -> Result<TcpStream, CallError> {
+        let target = self.target();
         let addresses = target
             .to_socket_addrs()
             .map_err(|error| CallError::Failed(Failure::because(&format!("cannot find {target}"), &error)))?;
@@ -214,6 +270,20 @@ impl Remote {
             .find_map(|address| TcpStream::connect_timeout(&address, CONNECT_TIME).ok())
             .ok_or(CallError::NotRunning)
     }
+}
+
+/// Whether an answer has as many bytes as it says.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let named = name.eq_ignore_ascii_case("content-length");
+        named.then(|| value.trim().parse::<usize>().ok())?
+    });
+    length == Some(answer.len() - end - 4)
 }
 
 /// A password or token, from where it does not show in the list of processes.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ironmaster_api::{AccessToken, ApiSettings, LocalListener, Role};
+use ironmaster_api::{AccessToken, ApiSettings, Listeners, LocalListener, Role};
 use ironmaster_config::{LogLevel, Reading, Report, Settings};
 use ironmaster_master::{
     ConfigSource, Findings, Leave, Master, MasterOptions, NewConfig, Origin, PbUser, ReloadError,
@@ -23,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     admin, catalogue, database,
     failure::{Failure, colors},
+    identity::Identities,
     limits,
 };
 
@@ -42,16 +43,18 @@ pub(crate) fn run(config: &Path) -> Result<(), Failure> {
 
 async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), Failure> {
     let settings = loaded.settings;
+    let identities = Identities::of(&settings)?;
     // Another working directory later on changes nothing.
     let path = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let source = Source {
         path,
         settings: settings.clone(),
+        identities: identities.clone(),
     };
     // The port first: nothing is touched if another program has it.
     let listener = listen(settings.listen, "[master]")?;
-    let pb = match settings.pb {
-        Some(address) => Some(listen(address, "[pb]")?),
+    let pb = match &settings.pb {
+        Some(pb) => Some(listen(pb.listen, "[pb]")?),
         None => None,
     };
     let options = MasterOptions {
@@ -81,9 +84,14 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
             name: sendchange.user.clone(),
             secret: sendchange.secret.clone(),
         });
-        master.serve_pb(pb, reporter);
+        master.serve_pb(pb, identities.pb, reporter);
     }
-    let api = ironmaster_api::serve_also(listener, local, master.clone(), api_settings);
+    let listeners = Listeners {
+        http: listener,
+        identity: identities.http,
+        local,
+    };
+    let api = ironmaster_api::serve_all(listeners, master.clone(), api_settings);
     println!(
         "Ironmaster {} is ready: {}",
         env!("CARGO_PKG_VERSION"),
@@ -170,6 +178,8 @@ struct Source {
     path: PathBuf,
     /// Those that the master was started with.
     settings: Settings,
+    /// What it shows on its ports. Certificates are renewed every few weeks, under the same names.
+    identities: Identities,
 }
 
 impl ConfigSource for Source {
@@ -195,10 +205,16 @@ impl ConfigSource for Source {
     fn load(&self) -> Result<NewConfig, Findings> {
         let loaded = ironmaster_config::load(&self.path, &catalogue::catalogue())
             .map_err(|report| findings(&report))?;
+        let mut warnings = findings(&loaded.warnings);
+        for problem in self.identities.renew() {
+            warnings.text += &format!("warning[certificate]: {problem}\n");
+            let warning = json!({ "severity": "warning", "code": "certificate", "message": problem });
+            warnings.list.push(warning);
+        }
         Ok(NewConfig {
             plan: Arc::new(loaded.plan),
             files: files(loaded.files),
-            warnings: findings(&loaded.warnings),
+            warnings,
             next_start: loaded
                 .settings
                 .differences(&self.settings)

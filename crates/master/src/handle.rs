@@ -291,6 +291,11 @@ impl Master {
         self.inner.sessions.refusals.note(peer, worker, reason);
     }
 
+    /// Says in the log whose connection did not become one with TLS; not each time.
+    pub(crate) fn note_no_tls(&self, peer: &str, reason: &str) {
+        self.inner.sessions.refusals.note_no_tls(peer, reason);
+    }
+
     /// Cancelled when the master stops.
     pub(crate) fn stopping(&self) -> CancellationToken {
         self.inner.stop.clone()

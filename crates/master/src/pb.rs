@@ -11,14 +11,12 @@ use ironmaster_buildbot::{
     pb::{Challenge, ChangesSession, Door, Login, PasswordDigest, TrySession},
 };
 use ironmaster_model::{PbSecret, Plan, SchedulerKind};
+use ironmaster_tls::{Identity, Stream};
 use ironmaster_wire::Frame;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
@@ -28,7 +26,7 @@ use tries::Tester;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 16 * 1024;
-/// How long somebody may take to log in.
+/// How long somebody may take to log in, and before that for the handshake of TLS.
 const LOGIN_TIME: Duration = Duration::from_secs(30);
 /// How long the other side may take nothing of what is sent.
 const STALL_TIME: Duration = Duration::from_mins(1);
@@ -58,14 +56,20 @@ enum Guest {
 }
 
 impl Master {
-    /// Serves Perspective Broker on `listener` until the master stops: workers, and `reporter`, who may report changes.
-    pub fn serve_pb(&self, listener: TcpListener, reporter: Option<PbUser>) {
+    /// Serves Perspective Broker on `listener` until the master stops: workers, and `reporter`, who may report changes. With an
+    /// `identity` it is TLS that is spoken there, and nothing else.
+    pub fn serve_pb(&self, listener: TcpListener, identity: Option<Arc<Identity>>, reporter: Option<PbUser>) {
         let master = self.clone();
-        self.spawn(async move { accept(master, listener, reporter.map(Arc::new)).await });
+        self.spawn(async move { accept(master, listener, identity, reporter.map(Arc::new)).await });
     }
 }
 
-async fn accept(master: Master, listener: TcpListener, reporter: Option<Arc<PbUser>>) {
+async fn accept(
+    master: Master,
+    listener: TcpListener,
+    identity: Option<Arc<Identity>>,
+    reporter: Option<Arc<PbUser>>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let stop = master.stopping();
     loop {
@@ -83,13 +87,15 @@ async fn accept(master: Master, listener: TcpListener, reporter: Option<Arc<PbUs
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (connection, reporter) = (master.clone(), reporter.clone());
+                let (connection, reporter, identity) = (master.clone(), reporter.clone(), identity.clone());
                 // On its own: a session must come to its own end, also when the master stops.
                 tokio::spawn(async move {
                     let _place = place;
                     // Calls are small and wanted at once.
                     let _ = stream.set_nodelay(true);
-                    serve(connection, stream, peer, reporter.as_deref()).await;
+                    if let Some(stream) = secured(&connection, stream, peer, identity).await {
+                        serve(connection, stream, peer, reporter.as_deref()).await;
+                    }
                 });
             }
             Err(error) => {
@@ -100,7 +106,35 @@ async fn accept(master: Master, listener: TcpListener, reporter: Option<Arc<PbUs
     }
 }
 
-async fn serve(master: Master, mut stream: TcpStream, peer: SocketAddr, reporter: Option<&PbUser>) {
+/// The connection as it is to be spoken on. None if it has to be TLS and is not, which the log says.
+async fn secured(
+    master: &Master,
+    stream: TcpStream,
+    peer: SocketAddr,
+    identity: Option<Arc<Identity>>,
+) -> Option<Stream> {
+    let Some(identity) = identity else {
+        return Some(Box::new(stream));
+    };
+    let stop = master.stopping();
+    let accepted = tokio::select! {
+        () = stop.cancelled() => return None,
+        accepted = timeout(LOGIN_TIME, identity.accept(stream)) => accepted,
+    };
+    let reason = match accepted {
+        Ok(Ok(stream)) => return Some(Box::new(stream)),
+        Ok(Err(error)) => error.in_full(),
+        // This side speaks first in the protocol, so whoever expects no TLS waits.
+        Err(_) => format!(
+            "no TLS handshake within {} s; a stock worker needs `use_tls`",
+            LOGIN_TIME.as_secs()
+        ),
+    };
+    master.note_no_tls(&peer.to_string(), &reason);
+    None
+}
+
+async fn serve(master: Master, mut stream: Stream, peer: SocketAddr, reporter: Option<&PbUser>) {
     let stop = master.stopping();
     let welcomed = tokio::select! {
         () = stop.cancelled() => return,
@@ -141,7 +175,7 @@ async fn serve(master: Master, mut stream: TcpStream, peer: SocketAddr, reporter
             return;
         }
     };
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = tokio::io::split(stream);
     let (to_master, incoming) = mpsc::channel(PIECES_BETWEEN);
     let (outgoing, from_master) = mpsc::channel(PIECES_BETWEEN);
     let writing = tokio::spawn(write(writer, from_master));
@@ -157,7 +191,7 @@ async fn serve(master: Master, mut stream: TcpStream, peer: SocketAddr, reporter
 /// From the first byte to a session; or why there is none.
 async fn let_in(
     master: &Master,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     peer: SocketAddr,
     reporter: Option<&PbUser>,
 ) -> Result<Guest, String> {
@@ -208,8 +242,12 @@ async fn let_in(
     Ok(Guest::Worker(Box::new(session)))
 }
 
-async fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
-    match timeout(STALL_TIME, stream.write_all(bytes)).await {
+async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), String> {
+    let sending = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    match timeout(STALL_TIME, sending).await {
         Ok(sent) => sent.map_err(|error| error.to_string()),
         Err(_) => Err("it takes nothing of what is sent".to_owned()),
     }
@@ -242,7 +280,7 @@ fn check(plan: &Plan, login: &Login) -> Result<(), String> {
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, to_master: mpsc::Sender<Box<Frame>>) {
+async fn read(mut reader: ReadHalf<Stream>, to_master: mpsc::Sender<Box<Frame>>) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match reader.read(&mut buffer).await {
@@ -257,10 +295,14 @@ async fn read(mut reader: OwnedReadHalf, to_master: mpsc::Sender<Box<Frame>>) {
     }
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut from_master: mpsc::Receiver<Box<Frame>>) {
+async fn write(mut writer: WriteHalf<Stream>, mut from_master: mpsc::Receiver<Box<Frame>>) {
     while let Some(piece) = from_master.recv().await {
         let Frame::Binary(bytes) = *piece else { continue };
-        if !matches!(timeout(STALL_TIME, writer.write_all(&bytes)).await, Ok(Ok(()))) {
+        let sending = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        if !matches!(timeout(STALL_TIME, sending).await, Ok(Ok(()))) {
             return;
         }
     }

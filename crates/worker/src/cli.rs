@@ -65,9 +65,12 @@ pub enum Command {
 pub struct Create {
     /// The folder to make, or an empty one
     pub dir: PathBuf,
-    /// Where the master is: ws://HOST:PORT
+    /// Where the master is: ws://HOST:PORT, or wss://HOST:PORT with TLS
     #[arg(long, value_name = "URL")]
     pub master: String,
+    /// With wss://: a file with the certificates (PEM) of the authorities to trust, instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// The name that the master knows this worker by
     #[arg(long)]
     pub name: String,
@@ -85,9 +88,13 @@ pub struct Create {
 /// How to run without a folder of settings.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Where the master is: ws://HOST:PORT
+    /// Where the master is: ws://HOST:PORT, or wss://HOST:PORT with TLS
     #[arg(long, value_name = "URL")]
     pub master: String,
+
+    /// With wss://: a file with the certificates (PEM) of the authorities to trust, instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 
     /// The name that the master knows this worker by
     #[arg(long)]

@@ -86,6 +86,7 @@ pub fn read(dir: &Path) -> Result<Flags, FolderError> {
         .ok_or_else(|| wrong("it says nothing".into()))?;
     flags.basedir = dir.join(flags.basedir);
     flags.token_file = flags.token_file.map(|file| dir.join(file));
+    flags.ca_file = flags.ca_file.map(|file| dir.join(file));
     Ok(flags)
 }
 
@@ -102,7 +103,18 @@ pub fn create(wanted: &Create) -> Result<String, FolderError> {
     if settings.exists() {
         return Err(FolderError::Exists(settings));
     }
-    crate::run::address(&wanted.master).map_err(|error| FolderError::Unusable(error.to_string()))?;
+    crate::run::address(&wanted.master, wanted.ca_file.as_deref())
+        .map_err(|error| FolderError::Unusable(error.to_string()))?;
+    // The folder must not depend on where it was made from.
+    let ca_file = match &wanted.ca_file {
+        None => None,
+        Some(path) => Some(fs::canonicalize(path).map_err(|error| {
+            FolderError::Unusable(format!(
+                "cannot read the certificates in {}: {error}",
+                path.display()
+            ))
+        })?),
+    };
     let token = match &wanted.token_file {
         None => {
             let mut bytes = [0; 24];
@@ -133,7 +145,7 @@ pub fn create(wanted: &Create) -> Result<String, FolderError> {
         .map_err(written(&wanted.dir))?;
     let token_path = wanted.dir.join(TOKEN);
     write_new(&token_path, 0o600, &format!("{token}\n")).map_err(written(&token_path))?;
-    write_new(&settings, 0o644, &text(wanted)).map_err(written(&settings))?;
+    write_new(&settings, 0o644, &text(wanted, ca_file.as_deref())).map_err(written(&settings))?;
     Ok(next_steps(wanted, &token_path))
 }
 
@@ -151,7 +163,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn text(wanted: &Create) -> String {
+fn text(wanted: &Create, ca_file: Option<&Path>) -> String {
     let mut text = format!(
         "# A worker of Ironmaster: `ironmaster-worker start` with this folder runs it.\n\
          # Every option of the program can stand here, with _ for -; paths are relative to this folder.\n\
@@ -160,6 +172,9 @@ fn text(wanted: &Create) -> String {
         quoted(&wanted.name),
         quoted(TOKEN),
     );
+    if let Some(path) = ca_file {
+        text.push_str(&format!("ca_file = {}\n", quoted(&path.to_string_lossy())));
+    }
     for (key, value) in [("admin", &wanted.admin), ("host", &wanted.host)] {
         if let Some(value) = value {
             text.push_str(&format!("{key} = {}\n", quoted(value)));
@@ -199,6 +214,7 @@ mod tests {
         Create {
             dir: dir.join("w"),
             master: "ws://ci.example.org:8010".into(),
+            ca_file: None,
             name: "arm-7".into(),
             token_file: None,
             admin: Some("Ada \"the\" <ada@example.org>".into()),

@@ -7,8 +7,8 @@
 //! in `docs/worker-protocol.md`, its messages and sessions in `ironmaster-wire`.
 //!
 //! Everything happens on one thread, apart from file operations that block: `link` pumps one connection,
-//! `commands` holds what outlives connections, `exec` runs one program, `tail` reads its log files, `spool` keeps its output, `leftovers`,
-//! `spawn` and `guard` see to it that no process gets away.
+//! `dial` makes it, `commands` holds what outlives connections, `exec` runs one program, `tail` reads its log files, `spool` keeps its
+//! output, `leftovers`, `spawn` and `guard` see to it that no process gets away.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the worker needs Linux for now: it follows processes through /proc");
@@ -19,6 +19,7 @@ mod backoff;
 pub mod buildbot;
 pub mod cli;
 mod commands;
+mod dial;
 mod exec;
 pub mod folder;
 mod glob;
@@ -39,6 +40,7 @@ mod tail;
 mod verbs;
 
 pub use backoff::Backoff;
+pub use dial::Tls;
 pub use guard::{GUARD_ARGUMENT, guard};
 pub use run::{Config, run};
 pub use spool::SpoolLimits;

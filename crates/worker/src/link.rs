@@ -4,14 +4,12 @@ use std::{cell::Cell, collections::HashSet, future::Future as _, pin::pin, task:
 
 use bytes::BytesMut;
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
+use ironmaster_tls::Stream;
 use ironmaster_wire::{
     CommandId, Frame, Hello, Limits, MAX_CHUNK, OUTPUT_HEADER_LEN, ProtocolError, Welcome, WorkerEvent,
     WorkerSession,
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message},
@@ -52,7 +50,7 @@ enum Turn {
 }
 
 pub(crate) struct Link<'a> {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     session: WorkerSession,
     commands: &'a Commands,
     memory: &'a Memory,
@@ -68,7 +66,7 @@ pub(crate) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(crate) fn new(
-        socket: WebSocketStream<TcpStream>,
+        socket: WebSocketStream<Stream>,
         hello: Hello,
         commands: &'a Commands,
         memory: &'a Memory,
@@ -161,18 +159,18 @@ impl<'a> Link<'a> {
                             if let Err(error) =
                                 std::pin::Pin::new(&mut self.socket).start_send(message(frame))
                             {
-                                return Poll::Ready(Turn::Broken(error.to_string()));
+                                return Poll::Ready(Turn::Broken(describe(&error)));
                             }
                         }
                         Ok(None) => break,
                         Err(error) => return Poll::Ready(Turn::Broken(error.to_string())),
                     },
-                    Poll::Ready(Err(error)) => return Poll::Ready(Turn::Broken(error.to_string())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Turn::Broken(describe(&error))),
                     Poll::Pending => break,
                 }
             }
             if let Poll::Ready(Err(error)) = std::pin::Pin::new(&mut self.socket).poll_flush(cx) {
-                return Poll::Ready(Turn::Broken(error.to_string()));
+                return Poll::Ready(Turn::Broken(describe(&error)));
             }
             match std::pin::Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => return Poll::Ready(Turn::Message(message)),
@@ -366,6 +364,7 @@ fn describe(error: &tungstenite::Error) -> String {
         tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
             "the connection was cut".into()
         }
+        tungstenite::Error::Io(error) => ironmaster_tls::broken(error),
         other => other.to_string(),
     }
 }

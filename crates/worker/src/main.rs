@@ -111,6 +111,7 @@ fn config(arguments: Flags) -> Result<Config, String> {
     Ok(Config {
         token: token(&arguments)?,
         master: arguments.master,
+        ca_file: arguments.ca_file,
         name: arguments.name,
         basedir: arguments.basedir,
         admin: arguments.admin,

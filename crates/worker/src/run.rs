@@ -1,14 +1,14 @@
 //! The life of a worker: lock, leftovers, guard, then connection after connection.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, SystemTime},
 };
 
+use ironmaster_tls::{Stream, Trust};
 use ironmaster_wire::{Capabilities, Hello, Limits, PATH, PROTOCOL_MAX, PROTOCOL_MIN};
 use tokio::{
-    net::TcpStream,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::LocalSet,
@@ -22,6 +22,7 @@ use tokio_tungstenite::{
 use crate::{
     Backoff, SpoolLimits, WorkerError,
     commands::{Commands, Context},
+    dial::{Tls, dial},
     ground::Ground,
     info,
     link::{Ended, Link, Memory},
@@ -37,8 +38,10 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// What a worker needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the master is: `ws://HOST:PORT`, with or without the path `/worker`.
+    /// Where the master is: `ws://HOST:PORT` or `wss://HOST:PORT`, with or without the path `/worker`.
     pub master: String,
+    /// A file with the certificates of those whose word counts that the master is the master, if it is not the machine's authorities.
+    pub ca_file: Option<PathBuf>,
     /// The name that the master knows the worker by.
     pub name: String,
     /// The secret that goes with the name.
@@ -80,7 +83,7 @@ pub(crate) fn clock() -> Duration {
 }
 
 async fn work(config: &Config) -> Result<(), WorkerError> {
-    let address = address(&config.master)?;
+    let address = address(&config.master, config.ca_file.as_deref())?;
     let (ground, guard) = Ground::take(&config.basedir, &config.guard)?;
     let (base, instance) = (&ground.base, &ground.instance);
     let context = Rc::new(Context {
@@ -271,24 +274,35 @@ pub(crate) struct Address {
     url: String,
     host: String,
     port: u16,
+    tls: Option<Tls>,
 }
 
-pub(crate) fn address(text: &str) -> Result<Address, WorkerError> {
+pub(crate) fn address(text: &str, ca_file: Option<&Path>) -> Result<Address, WorkerError> {
     let bad = |problem: &str| WorkerError::Address {
         address: text.to_owned(),
         problem: problem.to_owned(),
     };
     let text = text.trim_end_matches('/');
-    let url = match text.split_once("://") {
-        Some(("ws" | "http", rest)) => format!("ws://{rest}"),
-        Some(("wss" | "https", _)) => {
+    let (scheme, rest) = match text.split_once("://") {
+        Some(("ws" | "http", rest)) => ("ws", rest),
+        Some(("wss" | "https", rest)) => ("wss", rest),
+        Some(_) => return Err(bad("it must begin with ws:// or wss://")),
+        None => ("ws", text),
+    };
+    let tls = match (scheme, ca_file) {
+        ("wss", file) => Some(Tls {
+            trust: file.map_or(Trust::System, |file| Trust::File(file.to_owned())),
+            name: None,
+        }),
+        (_, None) => None,
+        // Somebody who names an authority means to be protected.
+        (_, Some(_)) => {
             return Err(bad(
-                "encryption is not built in; reach the master through a tunnel or a VPN, with ws://",
+                "--ca-file is for wss://, and without that nothing is encrypted",
             ));
         }
-        Some(_) => return Err(bad("it must begin with ws://")),
-        None => format!("ws://{text}"),
     };
+    let url = format!("{scheme}://{rest}");
     let url = if url.splitn(4, '/').nth(3).is_some() {
         url
     } else {
@@ -304,18 +318,15 @@ pub(crate) fn address(text: &str) -> Result<Address, WorkerError> {
         .filter(|host| !host.is_empty())
         .ok_or_else(|| bad("it names no host"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = request.uri().port_u16().unwrap_or(80);
-    Ok(Address { url, host, port })
+    let usual = if tls.is_some() { 443 } else { 80 };
+    let port = request.uri().port_u16().unwrap_or(usual);
+    Ok(Address { url, host, port, tls })
 }
 
 /// Makes a connection; the error is a sentence for the log.
-async fn connect(address: &Address) -> Result<WebSocketStream<TcpStream>, String> {
+async fn connect(address: &Address) -> Result<WebSocketStream<Stream>, String> {
     let attempt = async {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
-            .await
-            .map_err(|error| error.to_string())?;
-        // Small messages must not wait for larger ones.
-        let _ = stream.set_nodelay(true);
+        let stream = dial(&address.host, address.port, address.tls.as_ref()).await?;
         let limit = Limits::default().max_frame();
         let config = WebSocketConfig::default()
             .max_message_size(Some(limit))

@@ -12,9 +12,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use ironmaster_master::Master;
+use ironmaster_tls::Identity;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -53,18 +54,34 @@ pub struct Connection {
     _place: Arc<OwnedSemaphorePermit>,
 }
 
-/// Serves the API of `master` on `listener`.
-pub fn serve(listener: TcpListener, master: Master, settings: ApiSettings) -> ServerHandle {
-    serve_also(listener, None, master, settings)
+/// Where an API is served.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For everybody.
+    pub http: TcpListener,
+    /// With it, `http` speaks HTTPS, and nothing else.
+    pub identity: Option<Arc<Identity>>,
+    /// For commands on this machine.
+    pub local: Option<LocalListener>,
 }
 
-/// Serves the API of `master` on `listener`, and to commands on this machine on `local`.
-pub fn serve_also(
-    listener: TcpListener,
-    local: Option<LocalListener>,
-    master: Master,
-    mut settings: ApiSettings,
-) -> ServerHandle {
+/// Serves the API of `master` on `listener`.
+pub fn serve(listener: TcpListener, master: Master, settings: ApiSettings) -> ServerHandle {
+    let listeners = Listeners {
+        http: listener,
+        identity: None,
+        local: None,
+    };
+    serve_all(listeners, master, settings)
+}
+
+/// Serves the API of `master`.
+pub fn serve_all(listeners: Listeners, master: Master, mut settings: ApiSettings) -> ServerHandle {
+    let Listeners {
+        http,
+        identity,
+        local,
+    } = listeners;
     let local = local.map(|local| {
         let (token, bearer) = local::access();
         settings.tokens.push(token);
@@ -107,7 +124,7 @@ pub fn serve_also(
                     locally.await;
                 }
             };
-            tokio::join!(accept(listener, router, limits, &stopping, &tasks), locally);
+            tokio::join!(accept(http, identity, router, limits, &stopping, &tasks), locally);
             tasks.close();
             if timeout(limits.stop_time, tasks.wait()).await.is_err() {
                 tracing::warn!("{} connections did not end in time and are cut", tasks.len());
@@ -130,6 +147,7 @@ impl ServerHandle {
 
 async fn accept(
     listener: TcpListener,
+    identity: Option<Arc<Identity>>,
     router: Router,
     limits: Limits,
     stopping: &CancellationToken,
@@ -157,22 +175,44 @@ async fn accept(
                 };
                 // Answers are small and wanted at once.
                 let _ = stream.set_nodelay(true);
-                tasks.spawn(serve_connection(
-                    stream,
-                    router.clone(),
-                    limits,
-                    stopping.clone(),
-                    move |request| {
-                        request.extensions_mut().insert(Peer(peer));
-                        request.extensions_mut().insert(connection.clone());
-                    },
-                ));
+                let (router, stopping) = (router.clone(), stopping.clone());
+                let mark = move |request: &mut Request<Incoming>| {
+                    request.extensions_mut().insert(Peer(peer));
+                    request.extensions_mut().insert(connection.clone());
+                };
+                match identity.clone() {
+                    None => tasks.spawn(serve_connection(stream, router, limits, stopping, mark)),
+                    Some(identity) => {
+                        tasks.spawn(serve_encrypted(identity, stream, router, limits, stopping, mark))
+                    }
+                };
             }
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Serves one connection that has to begin with the handshake of TLS.
+async fn serve_encrypted(
+    identity: Arc<Identity>,
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    stopping: CancellationToken,
+    mark: impl Fn(&mut Request<Incoming>),
+) {
+    let accepted = tokio::select! {
+        () = stopping.cancelled() => return,
+        accepted = timeout(limits.head_time, identity.accept(stream)) => accepted,
+    };
+    match accepted {
+        Ok(Ok(stream)) => serve_connection(stream, router, limits, stopping, mark).await,
+        // As common as scanners are.
+        Ok(Err(error)) => tracing::debug!("a connection came to no TLS: {}", error.in_full()),
+        Err(_) => tracing::debug!("a connection came to no TLS in time"),
     }
 }
 

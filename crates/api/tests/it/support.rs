@@ -84,7 +84,12 @@ impl Site {
         ];
         change(&mut settings);
         let local = LocalListener::bind(dir.path()).unwrap();
-        let server = ironmaster_api::serve_also(listener, Some(local), master.clone(), settings);
+        let listeners = ironmaster_api::Listeners {
+            http: listener,
+            identity: None,
+            local: Some(local),
+        };
+        let server = ironmaster_api::serve_all(listeners, master.clone(), settings);
         Self {
             config,
             master,

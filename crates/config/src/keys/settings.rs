@@ -20,7 +20,7 @@ pub static MASTER: SectionKeys = SectionKeys {
         optional(
             "url",
             Type::Url,
-            "`http://` and `listen`",
+            "`http://`, or `https://` if there is a `certificate`, and `listen`",
             "Where people find the master, as they type it. Links start with it.",
             "\"https://ci.example.org/\"",
         ),
@@ -30,6 +30,20 @@ pub static MASTER: SectionKeys = SectionKeys {
             "\"127.0.0.1:8010\"",
             "Where the master listens. `0.0.0.0:8010` is every address of the machine.",
             "\"0.0.0.0:8010\"",
+        ),
+        optional(
+            "certificate",
+            Type::Path,
+            "none",
+            "A file with the certificate for `listen`, as PEM, relative to the configuration file; those of authorities in between follow it. With it the port speaks HTTPS and nothing else, see [encryption](operating.md#encryption). A reload reads it again.",
+            "\"/etc/ironmaster/ci.pem\"",
+        ),
+        optional(
+            "key",
+            Type::Path,
+            "none",
+            "A file with the private key of `certificate`, as PEM without a passphrase, relative to the configuration file.",
+            "\"/etc/ironmaster/ci.key\"",
         ),
         optional(
             "state_dir",
@@ -134,12 +148,28 @@ pub static CHANGE_HOOK: SectionKeys = SectionKeys {
 pub static PB: SectionKeys = SectionKeys {
     header: "[pb]",
     doc: "The port for Perspective Broker, which Buildbot's own worker speaks unless it is told otherwise: see [workers of Buildbot](migrate/workers.md). Without this section there is none.",
-    keys: &[required(
-        "listen",
-        Type::Address,
-        "Where the master listens for it. Buildbot's usual port is 9989.",
-        "\"0.0.0.0:9989\"",
-    )],
+    keys: &[
+        required(
+            "listen",
+            Type::Address,
+            "Where the master listens for it. Buildbot's usual port is 9989.",
+            "\"0.0.0.0:9989\"",
+        ),
+        optional(
+            "certificate",
+            Type::Path,
+            "none",
+            "A file with the certificate for this port, as PEM, relative to the configuration file; those of authorities in between follow it. With it the port speaks TLS and nothing else: see [workers over TLS](migrate/workers.md#over-tls). A reload reads it again.",
+            "\"/etc/ironmaster/ci.pem\"",
+        ),
+        optional(
+            "key",
+            Type::Path,
+            "none",
+            "A file with the private key of `certificate`, as PEM without a passphrase, relative to the configuration file.",
+            "\"/etc/ironmaster/ci.key\"",
+        ),
+    ],
 };
 
 /// `[sendchange]`.

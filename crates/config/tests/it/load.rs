@@ -105,3 +105,41 @@ fn files_that_cannot_be_read_are_reported() {
     let report = load(&path, &catalogue()).unwrap_err();
     assert!(report.to_string().contains("line 2"), "{report}");
 }
+
+#[test]
+fn files_for_encryption_are_beside_the_configuration_and_the_key_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "a-very-secret-token-1\n", 0o600);
+    let listeners = "[master]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
+                     [pb]\nlisten = \"127.0.0.1:9989\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    fs::write(&path, format!("{listeners}{CONFIG}")).unwrap();
+    for name in ["c.pem", "k.pem"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let key = dir.path().join("k.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let loaded = load(&path, &catalogue()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let pb = loaded.settings.pb.clone().unwrap();
+    assert_eq!(pb.tls, loaded.settings.tls);
+    assert_eq!(pb.tls.unwrap().key, key);
+    assert_eq!(loaded.settings.url, "https://127.0.0.1:8010/");
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let loaded = load(&path, &catalogue()).unwrap();
+    let codes: Vec<_> = loaded
+        .warnings
+        .findings
+        .iter()
+        .map(|finding| finding.code)
+        .collect();
+    assert_eq!(codes, ["key_readable", "key_readable"]);
+
+    fs::write(
+        &path,
+        format!("{}{CONFIG}", listeners.replace("k.pem", "none.pem")),
+    )
+    .unwrap();
+    let report = load(&path, &catalogue()).unwrap_err().to_string();
+    assert!(report.contains("cannot read the key file `none.pem`"), "{report}");
+}

@@ -20,6 +20,7 @@ mod rng;
 mod starlark;
 mod stock_master;
 mod stock_workers;
+mod tls;
 mod tries;
 mod trigger;
 mod try_command;

@@ -3,7 +3,8 @@
 use ironmaster_buildbot::pb::{ChangesEvent, ChangesSession, SentChange};
 use ironmaster_engine::{Input, NewChange};
 use ironmaster_model::{Properties, Timestamp};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use ironmaster_tls::Stream;
+use tokio::io::AsyncReadExt;
 
 use super::{DEPTH_MAX, READ_BYTES, json, send};
 use crate::Master;
@@ -15,7 +16,7 @@ const SECONDS_MAX: f64 = 253_402_300_799.0;
 pub(super) async fn serve(
     master: &Master,
     mut session: ChangesSession,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
 ) -> Result<(), String> {
     let mut buffer = vec![0; READ_BYTES];
     loop {

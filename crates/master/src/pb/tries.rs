@@ -6,7 +6,8 @@ use ironmaster_buildbot::pb::{TryEvent, TryJob as SentJob, TrySession};
 use ironmaster_engine::{Input, Reply, TryJob, TryPatch};
 use ironmaster_model::{BuildId, BuildRequestId, BuilderId, Event, Plan, Results, StepId};
 use ironmaster_store::{Filter, FilterValue, Op, Query, Resource};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use ironmaster_tls::Stream;
+use tokio::io::AsyncReadExt;
 
 use super::{DEPTH_MAX, READ_BYTES, json, send};
 use crate::{FeedReader, Master};
@@ -32,7 +33,7 @@ struct Tried {
 }
 
 /// Until the other side has seen enough.
-pub(super) async fn serve(master: &Master, mut tester: Tester, stream: &mut TcpStream) -> Result<(), String> {
+pub(super) async fn serve(master: &Master, mut tester: Tester, stream: &mut Stream) -> Result<(), String> {
     let mut buffer = vec![0; READ_BYTES];
     let mut tried: Option<Tried> = None;
     loop {

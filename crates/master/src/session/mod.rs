@@ -535,6 +535,24 @@ impl RefusalLog {
     const ADDRESSES_MAX: usize = 1024;
 
     pub(crate) fn note(&self, peer: &str, worker: &str, reason: &str) {
+        if let Some((peer, unsaid_before)) = self.is_told(peer) {
+            tracing::warn!(peer, worker, reason, unsaid_before, "a worker was refused");
+        }
+    }
+
+    pub(crate) fn note_no_tls(&self, peer: &str, reason: &str) {
+        if let Some((peer, unsaid_before)) = self.is_told(peer) {
+            tracing::warn!(
+                peer,
+                reason,
+                unsaid_before,
+                "a connection for Perspective Broker was closed, as it came to no TLS"
+            );
+        }
+    }
+
+    /// The address, and how often nothing was said about it meanwhile; none if nothing is to be said this time, either.
+    fn is_told(&self, peer: &str) -> Option<(String, u64)> {
         // Not the port, which is another one each time.
         let address = peer
             .parse::<std::net::SocketAddr>()
@@ -544,7 +562,7 @@ impl RefusalLog {
             noted.retain(|_, (at, _)| at.elapsed() < Self::INTERVAL);
         }
         if noted.len() >= Self::ADDRESSES_MAX && !noted.contains_key(&address) {
-            return;
+            return None;
         }
         let now = Instant::now();
         let (at, unsaid) = noted
@@ -552,17 +570,9 @@ impl RefusalLog {
             .or_insert((now.checked_sub(Self::INTERVAL).unwrap_or(now), 0));
         if at.elapsed() < Self::INTERVAL {
             *unsaid += 1;
-            return;
+            return None;
         }
-        let unsaid_before = std::mem::take(unsaid);
         *at = now;
-        drop(noted);
-        tracing::warn!(
-            peer = address,
-            worker,
-            reason,
-            unsaid_before,
-            "a worker was refused"
-        );
+        Some((address, std::mem::take(unsaid)))
     }
 }

@@ -15,7 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("buildbot", &[]),
     ("store", &["model"]),
     ("logs", &[]),
-    ("worker", &["buildbot", "wire"]),
+    ("tls", &[]),
+    ("worker", &["buildbot", "tls", "wire"]),
     ("steps", &["config", "model", "wire"]),
     ("changes", &["engine", "model"]),
     ("notify", &["model"]),
@@ -23,17 +24,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "master",
         &[
-            "buildbot", "changes", "engine", "logs", "model", "steps", "store", "wire",
+            "buildbot", "changes", "engine", "logs", "model", "steps", "store", "tls", "wire",
         ],
     ),
     (
         "api",
-        &["changes", "engine", "logs", "master", "model", "store", "wire"],
+        &[
+            "changes", "engine", "logs", "master", "model", "store", "tls", "wire",
+        ],
     ),
     (
         "ironmaster",
         &[
-            "api", "changes", "config", "engine", "logs", "master", "model", "steps", "store",
+            "api", "changes", "config", "engine", "logs", "master", "model", "steps", "store", "tls",
         ],
     ),
 ];

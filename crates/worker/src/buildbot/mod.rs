@@ -18,6 +18,7 @@ mod options;
 mod report;
 mod session;
 mod shell;
+mod small_files;
 pub mod tac;
 mod tar;
 mod transfer;
@@ -34,7 +35,7 @@ use std::{
 use ironmaster_buildbot::msgpack;
 use tokio::sync::Notify;
 
-use crate::{leftovers::Registry, status::CommandStatus};
+use crate::{Tls, leftovers::Registry, status::CommandStatus};
 
 pub use life::run;
 pub use options::{Options, OptionsError, ProtocolName, ShutdownName};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub host: String,
     /// The master's port for workers of this protocol.
     pub port: u16,
+    /// How the connection is encrypted, if it is.
+    pub tls: Option<Tls>,
     /// Which protocol.
     pub protocol: Protocol,
     /// The name that the master knows the worker by.
@@ -96,6 +99,7 @@ impl std::fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("tls", &self.tls)
             .field("protocol", &self.protocol)
             .field("name", &self.name)
             .field("basedir", &self.basedir)

@@ -1,26 +1,26 @@
 //! From the command line and a stock worker's `buildbot.tac` to [`Settings`]. What the command line says counts.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, ValueEnum};
+use ironmaster_tls::Trust;
 
 use super::{
     AllowShutdown, Protocol, Settings,
-    address::{endpoint, host_and_port},
+    address::{Endpoint, endpoint, host_and_port},
+    small_files::{bounded, password},
     tac::{self, Assigned, Tac, Value},
 };
+use crate::Tls;
 
 /// How often stock workers ask for a sign of life, in seconds, unless they are told otherwise.
 const KEEPALIVE: u64 = 600;
 /// Their longest pause between attempts to connect, in seconds.
 const MAX_DELAY: u64 = 300;
-/// How much of a password file is read.
-const MAX_PASSWORD: usize = 4096;
 
 /// How to be the worker of a Buildbot master.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +31,14 @@ pub struct Options {
     /// Where the master is: HOST:PORT
     #[arg(long, value_name = "HOST:PORT")]
     pub master: Option<String>,
+
+    /// Speak TLS with the master [default: without --master what buildbot.tac says, else no]
+    #[arg(long)]
+    pub tls: bool,
+
+    /// A file with the certificates (PEM) of the authorities to trust, instead of the machine's; implies --tls
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 
     /// The name that the master knows this worker by
     #[arg(long)]
@@ -171,8 +179,8 @@ impl Options {
             path,
             options: self,
         };
-        sources.refuse_encryption()?;
-        let (host, port) = sources.master()?;
+        sources.refuse_proxy()?;
+        let Endpoint { host, port, tls } = sources.master()?;
         let keepalive = match self.keepalive {
             Some(seconds) => seconds,
             None => sources.count(&["keepalive"], "--keepalive")?.unwrap_or(
@@ -190,6 +198,7 @@ impl Options {
         Ok(Settings {
             host,
             port,
+            tls,
             protocol: sources.protocol()?,
             name: match &self.name {
                 Some(name) => name.clone(),
@@ -297,15 +306,9 @@ impl Sources<'_> {
         }
     }
 
-    fn refuse_encryption(&self) -> Result<(), OptionsError> {
+    fn refuse_proxy(&self) -> Result<(), OptionsError> {
         if self.options.master.is_some() {
             return Ok(());
-        }
-        if self.truth("use_tls", "--master HOST:PORT")? {
-            return Err(OptionsError::Unsupported(format!(
-                "{} wants TLS, which is not built into this worker; reach the master through a tunnel or a VPN, and pass --master HOST:PORT",
-                self.path.display()
-            )));
         }
         if self
             .text(&["proxy_connection_string"], "--master HOST:PORT")?
@@ -319,17 +322,35 @@ impl Sources<'_> {
         Ok(())
     }
 
-    fn master(&self) -> Result<(String, u16), OptionsError> {
+    /// Where the master is. What the command line says of encryption is added to whatever says where.
+    fn master(&self) -> Result<Endpoint, OptionsError> {
+        let mut found = self.said_master()?;
+        if self.options.tls {
+            found.tls.get_or_insert_default();
+        }
+        if let Some(file) = &self.options.ca_file {
+            found.tls.get_or_insert_default().trust = Trust::File(file.clone());
+        }
+        Ok(found)
+    }
+
+    fn said_master(&self) -> Result<Endpoint, OptionsError> {
         const OPTION: &str = "--master HOST:PORT";
         if let Some(master) = &self.options.master {
-            return host_and_port(master).ok_or_else(|| {
+            let (host, port) = host_and_port(master).ok_or_else(|| {
                 OptionsError::Unsupported(format!("--master is {master:?}; it must be HOST:PORT"))
+            })?;
+            return Ok(Endpoint {
+                host,
+                port,
+                tls: None,
             });
         }
         if let Some(connection) = self.text(&["connection_string"], OPTION)? {
-            return endpoint(&connection).ok_or_else(|| {
+            return endpoint(&connection, &self.basedir()).ok_or_else(|| {
                 OptionsError::Unsupported(format!(
-                    "{}: connection_string is {connection:?}; this worker knows `tcp:host=HOST:port=PORT` alone; pass {OPTION}",
+                    "{}: connection_string is {connection:?}; this worker knows `tcp:host=HOST:port=PORT` and \
+                     `tls:host=HOST:port=PORT:trustRoots=FOLDER`; pass {OPTION}, with --tls or --ca-file for encryption",
                     self.path.display()
                 ))
             });
@@ -343,7 +364,13 @@ impl Sources<'_> {
                 name: "port",
                 option: OPTION,
             })?;
-        Ok((host, port))
+        // As a stock worker, which looks at it only without a connection string.
+        let tls = self.truth("use_tls", "--master HOST:PORT, with --tls for encryption")?;
+        Ok(Endpoint {
+            host,
+            port,
+            tls: tls.then(Tls::default),
+        })
     }
 
     fn protocol(&self) -> Result<Protocol, OptionsError> {
@@ -381,39 +408,6 @@ impl Sources<'_> {
             Some(Value::Text(text)) if Path::new(text).is_absolute() => PathBuf::from(text),
             _ => self.options.dir.clone(),
         }
-    }
-}
-
-fn bounded(file: fs::File, most: usize, path: &Path) -> Result<String, OptionsError> {
-    let mut bytes = Vec::new();
-    file.take(most as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| OptionsError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-    let odd = |problem: &str| OptionsError::Odd {
-        path: path.to_owned(),
-        problem: problem.to_owned(),
-    };
-    if bytes.len() > most {
-        return Err(odd(&format!("it has more than {most} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| odd("it is not UTF-8"))
-}
-
-fn password(path: &Path) -> Result<String, OptionsError> {
-    let file = fs::File::open(path).map_err(|source| OptionsError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    let text = bounded(file, MAX_PASSWORD, path)?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(OptionsError::Odd {
-            path: path.to_owned(),
-            problem: "it is empty, where a password is wanted".into(),
-        }),
-        password => Ok(password.to_owned()),
     }
 }
 
@@ -518,6 +512,31 @@ s.setServiceParent(application)
     }
 
     #[test]
+    fn encryption_is_as_the_file_or_the_options_say() {
+        let tls = |from: &str, to: &str, change: &dyn Fn(&mut Options)| {
+            settings(Some(&NEW.replacen(from, to, 1)), change).unwrap().tls
+        };
+        let system = Some(Tls::default());
+        let trusted = |trust| Some(Tls { trust, name: None });
+        let file = trusted(Trust::File("ca.pem".into()));
+        assert_eq!(tls("", "", &|_| {}), None);
+        assert_eq!(tls("use_tls = 0", "use_tls = True", &|_| {}), system);
+        assert_eq!(tls("", "", &|options| options.tls = true), system);
+        let ca_file = |options: &mut Options| options.ca_file = Some("ca.pem".into());
+        assert_eq!(tls("", "", &ca_file), file);
+        assert_eq!(tls("use_tls = 0", "use_tls = 1", &ca_file), file);
+        // Who says where the master is says all of it.
+        let elsewhere = |options: &mut Options| options.master = Some("localhost:9".into());
+        assert_eq!(tls("use_tls = 0", "use_tls = 1", &elsewhere), None);
+        let string = "connection_string = 'tls:host=h:port=1:trustRoots=roots'";
+        assert_eq!(
+            tls("connection_string = None", string, &|_| {}),
+            trusted(Trust::Folder("/srv/worker/roots".into()))
+        );
+        assert_eq!(tls("connection_string = None", string, &ca_file), file);
+    }
+
+    #[test]
     fn what_cannot_be_read_says_which_option_to_pass() {
         let table: &[(&str, &str, &str)] = &[
             (
@@ -532,10 +551,10 @@ s.setServiceParent(application)
             ),
             ("port = 9989", "port = 'a'", "pass --master HOST:PORT"),
             ("port = 9989", "port = 99999", "pass --master HOST:PORT"),
-            ("use_tls = 0", "use_tls = 1", "TLS, which is not built in"),
+            ("use_tls = 0", "use_tls = wanted", "with --tls for encryption"),
             (
                 "connection_string = None",
-                "connection_string = 'tls:host=h:port=1'",
+                "connection_string = 'tls:host=h:port=1:privateKey=k'",
                 "pass --master HOST:PORT",
             ),
             (

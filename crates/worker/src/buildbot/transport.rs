@@ -11,9 +11,9 @@ use base64::Engine as _;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Sink as _, Stream as _};
 use ironmaster_buildbot::Limits;
+use ironmaster_tls::{Stream, broken};
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -27,6 +27,7 @@ use tokio_tungstenite::{
 };
 
 use super::{Protocol, Settings};
+use crate::dial::dial;
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,11 +47,13 @@ pub(super) enum NoConnection {
 #[derive(Debug)]
 pub(super) enum Transport {
     Pb {
-        stream: TcpStream,
+        stream: Stream,
         out: BytesMut,
+        /// Something was written since all was out.
+        unflushed: bool,
     },
     Msgpack {
-        socket: Box<WebSocketStream<TcpStream>>,
+        socket: Box<WebSocketStream<Stream>>,
         out: VecDeque<Message>,
         waiting: usize,
     },
@@ -71,17 +74,14 @@ impl Transport {
     /// Connects; over msgpack also logs in.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, NoConnection> {
         let attempt = async {
-            let failed = |error: &dyn std::fmt::Display| NoConnection::Failed(error.to_string());
-            let stream = TcpStream::connect((settings.host.as_str(), settings.port))
+            let stream = dial(&settings.host, settings.port, settings.tls.as_ref())
                 .await
-                .map_err(|error| failed(&error))?;
-            // Small messages must not wait for larger ones; a machine that is gone is noticed some day.
-            let _ = stream.set_nodelay(true);
-            let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
+                .map_err(NoConnection::Failed)?;
             match settings.protocol {
                 Protocol::Pb => Ok(Self::Pb {
                     stream,
                     out: BytesMut::new(),
+                    unflushed: false,
                 }),
                 Protocol::Msgpack => {
                     let socket = Box::pin(open(settings, stream)).await?;
@@ -134,18 +134,31 @@ impl Transport {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came, String>> {
         match self {
-            Self::Pb { stream, out } => {
-                let had = !out.is_empty();
+            Self::Pb {
+                stream,
+                out,
+                unflushed,
+            } => {
                 while !out.is_empty() {
                     match Pin::new(&mut *stream).poll_write(cx, out) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Err(closed())),
-                        Poll::Ready(Ok(length)) => out.advance(length),
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.to_string())),
+                        Poll::Ready(Ok(length)) => {
+                            out.advance(length);
+                            *unflushed = true;
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(&error))),
                         Poll::Pending => break,
                     }
                 }
-                if had && out.is_empty() {
-                    return Poll::Ready(Ok(Came::Sent));
+                if *unflushed && out.is_empty() {
+                    match Pin::new(&mut *stream).poll_flush(cx) {
+                        Poll::Ready(Ok(())) => {
+                            *unflushed = false;
+                            return Poll::Ready(Ok(Came::Sent));
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(&error))),
+                        Poll::Pending => {}
+                    }
                 }
                 let mut buffer = vec![0; READ];
                 let mut read = ReadBuf::new(&mut buffer);
@@ -158,16 +171,17 @@ impl Transport {
                         buffer.truncate(length);
                         Poll::Ready(Ok(Came::Bytes(buffer.into())))
                     }
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error.to_string())),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(broken(&error))),
                     Poll::Pending => Poll::Pending,
                 }
             }
             Self::Msgpack { socket, out, waiting } => {
                 let had = !out.is_empty();
-                let broken = |error: tungstenite::Error| match error {
+                let lost = |error: tungstenite::Error| match error {
                     tungstenite::Error::Protocol(
                         tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
                     ) => closed(),
+                    tungstenite::Error::Io(error) => broken(&error),
                     other => other.to_string(),
                 };
                 while !out.is_empty() {
@@ -179,15 +193,15 @@ impl Transport {
                                 _ => 0,
                             };
                             if let Err(error) = Pin::new(&mut **socket).start_send(message) {
-                                return Poll::Ready(Err(broken(error)));
+                                return Poll::Ready(Err(lost(error)));
                             }
                         }
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(error))),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(error))),
                         Poll::Pending => break,
                     }
                 }
                 match Pin::new(&mut **socket).poll_flush(cx) {
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(error))),
                     Poll::Ready(Ok(())) if had && out.is_empty() => return Poll::Ready(Ok(Came::Sent)),
                     _ => {}
                 }
@@ -198,7 +212,7 @@ impl Transport {
                         _ => closed(),
                     })),
                     Poll::Ready(Some(Ok(_))) => Poll::Ready(Ok(Came::Sign)),
-                    Poll::Ready(Some(Err(error))) => Poll::Ready(Err(broken(error))),
+                    Poll::Ready(Some(Err(error))) => Poll::Ready(Err(lost(error))),
                     Poll::Ready(None) => Poll::Ready(Err(closed())),
                     Poll::Pending => Poll::Pending,
                 }
@@ -211,13 +225,14 @@ fn closed() -> String {
     "the master closed the connection".into()
 }
 
-async fn open(settings: &Settings, stream: TcpStream) -> Result<WebSocketStream<TcpStream>, NoConnection> {
+async fn open(settings: &Settings, stream: Stream) -> Result<WebSocketStream<Stream>, NoConnection> {
     let failed = |error: tungstenite::Error| NoConnection::Failed(error.to_string());
     let host = if settings.host.contains(':') {
         format!("[{}]", settings.host)
     } else {
         settings.host.clone()
     };
+    // Also where the connection is encrypted: it is what stock workers say.
     let mut request = format!("ws://{host}:{}/", settings.port)
         .into_client_request()
         .map_err(failed)?;
