@@ -296,3 +296,21 @@ async fn the_registry_is_served_as_documents() {
     assert_eq!(config["versions"][0][0], "Ironmaster");
     site.stop().await;
 }
+
+/// The tests' worker believes that it is 1970.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_clock_is_wrong_is_shown_so() {
+    let milliseconds = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        i64::try_from(now.unwrap().as_millis()).unwrap()
+    };
+    let site = Site::start().await;
+    let before = milliseconds();
+    let worker = site.worker().await;
+    let shown = site.item("/api/v2/workers/1").await;
+    let skew = shown["facts"]["clock_skew_ms"].as_i64();
+    let possible = -milliseconds()..=-before;
+    assert!(skew.is_some_and(|skew| possible.contains(&skew)), "{shown}");
+    worker.abort();
+    site.stop().await;
+}
