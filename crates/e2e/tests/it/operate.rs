@@ -1,9 +1,9 @@
 //! The commands for a running master: reload, stop, explain.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     path::PathBuf,
-    process::{Child, Output},
+    process::{Child, Command, Output},
 };
 
 use serde_json::json;
@@ -289,4 +289,41 @@ async fn a_configuration_is_compared_with_the_one_in_force() {
     assert!(run(&fleet, &["fmt", "--check", "ci.toml"]).status.success());
     let said = text(&run(&fleet, &["reload", "ci.toml"]));
     assert!(said.contains("in force ("), "{said}");
+}
+
+/// Each connection is an open file, and the usual limit is for programs that can do with few.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_takes_as_many_open_files_as_the_system_allows() {
+    /// As many as it takes at most where the system sets no limit.
+    const MOST: u64 = 1 << 20;
+    let mut fleet = Fleet::new("", "");
+    fleet.configure("", &sections(&fleet, ""));
+    let plain = fleet.ironmaster(&["start", "ci.toml"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -S -n 256 && exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(plain.get_current_dir().expect("the directory is set"));
+    fleet.spawn_master_as(command);
+    fleet
+        .until("the master serves", async |fleet| {
+            fleet.get("/api/v2/builders").await.is_some()
+        })
+        .await;
+    let id = fleet.master.as_ref().expect("it runs").id();
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).expect("it runs");
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let mut numbers = files.expect("there is such a limit").split_whitespace();
+    let (now, allowed) = (numbers.next(), numbers.next());
+    // Without a limit there is a word.
+    let allowed = allowed
+        .and_then(|allowed| allowed.parse().ok())
+        .unwrap_or(MOST)
+        .min(MOST);
+    assert_eq!(now, Some(allowed.to_string().as_str()), "{limits}");
+    assert!(allowed > 256, "nothing could be raised here: {limits}");
+    assert!(fleet.stop_master().await.success());
 }
