@@ -43,7 +43,7 @@ fn file(checker: &mut Checker<'_>, section: &Section<'_>, key: &'static str) -> 
     let full = checker.base_dir.join(&path.value);
     if let Err(error) = File::open(&full) {
         checker.error_help(
-            "bad_path",
+            key,
             path.span,
             format!("cannot read the {key} file `{}`: {error}", path.value),
             Some("the path is relative to the directory of the configuration file".to_owned()),
