@@ -307,7 +307,7 @@ async fn a_worker_whose_clock_is_wrong_is_shown_so() {
     let site = Site::start().await;
     let before = milliseconds();
     let worker = site.worker().await;
-    let shown = site.item("/api/v2/workers/1").await;
+    let shown = site.item("workers/1").await;
     let skew = shown["facts"]["clock_skew_ms"].as_i64();
     let possible = -milliseconds()..=-before;
     assert!(skew.is_some_and(|skew| possible.contains(&skew)), "{shown}");

@@ -1,6 +1,9 @@
 //! Log files and terminals of steps, on workers of every kind, and through kills of the master.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 
@@ -10,9 +13,9 @@ use crate::{
     stock_workers::{self, Protocol},
 };
 
-/// Stock workers begin to follow a file two seconds after the start.
+/// Stock workers look at a file every two seconds, and begin to follow it behind what is in it when they first see that it has changed.
 const STEP: &str = r#"type = "shell"
-command = "echo begun; seq 3000 > out/numbers; sleep 5; echo more >> grown; test -t 1 && echo terminal; true"
+command = "echo begun; touch grown; seq 3000 > out/numbers; sleep 5; echo more >> grown; test -t 1 && echo terminal; true"
 workdir = "work"
 pty = true
 log_files = { numbers = "out/numbers", "grown log" = { path = "grown", follow = true }, missing = "nowhere" }
@@ -36,6 +39,12 @@ pub(crate) async fn they_are_logs_of_the_step(fleet: &Fleet, builder: &str, fold
     let work = fleet.path(folder).join(builder).join("work");
     fs::create_dir_all(work.join("out")).expect("the directory is ours");
     fs::write(work.join("grown"), "before\n").expect("the directory is ours");
+    // So that the step's touch is a change, also to who counts in seconds.
+    fs::File::options()
+        .append(true)
+        .open(work.join("grown"))
+        .and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH))
+        .expect("the file is ours");
     let request = fleet
         .force(&format!("force-{builder}"), json!({}))
         .await
