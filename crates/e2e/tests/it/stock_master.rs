@@ -41,7 +41,11 @@ impl Site {
             pb: free_port(),
             msgpack: free_port(),
             web: free_port(),
-            http: reqwest::Client::new(),
+            // Each request over a connection of its own: the master closes idle ones, and is killed.
+            http: reqwest::Client::builder()
+                .pool_max_idle_per_host(0)
+                .build()
+                .expect("nothing was set that can be wrong"),
             master: None,
             workers: BTreeMap::new(),
         };

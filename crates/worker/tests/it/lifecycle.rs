@@ -321,8 +321,11 @@ fn wrong_arguments_have_clear_answers() {
         ),
         (with("ws://localhost:1", &["--token", " "]), "the token is empty"),
         (
-            with("wss://localhost:1", &["--token", "t"]),
-            "encryption is not built in",
+            with(
+                "ws://localhost:1",
+                &["--token", "t", "--ca-file", "/nowhere/ca.pem"],
+            ),
+            "--ca-file is for wss://",
         ),
         (
             with("ftp://localhost:1", &["--token", "t"]),
