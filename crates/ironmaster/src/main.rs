@@ -13,6 +13,7 @@ mod fmt;
 mod fsck;
 mod identity;
 mod limits;
+mod listen;
 mod login_link;
 mod patch;
 mod reload;

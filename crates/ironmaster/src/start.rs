@@ -1,7 +1,6 @@
 //! `ironmaster start`: from a configuration to a master that serves.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,10 +13,7 @@ use ironmaster_master::{
 };
 use ironmaster_model::{JobDef, Plan};
 use serde_json::json;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -25,6 +21,7 @@ use crate::{
     failure::{Failure, colors},
     identity::Identities,
     limits,
+    listen::listen,
 };
 
 pub(crate) fn run(config: &Path) -> Result<(), Failure> {
@@ -129,34 +126,6 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         _ = interrupt.recv() => tracing::warn!("stopping at once"),
     }
     Ok(())
-}
-
-/// Connections that wait to be accepted. A whole fleet comes at once after a restart, and a Perspective Broker client that finds the
-/// queue full waits for ever: it is connected for its kernel but not for ours, and the server speaks first. The system may
-/// have a lower limit (`net.core.somaxconn`).
-const BACKLOG: u32 = 4096;
-
-fn listen(address: SocketAddr, section: &str) -> Result<TcpListener, Failure> {
-    let bind = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
-        // A start takes the port over from the process before it, whose connections are still being forgotten.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().map_err(|error| {
-        let failure = Failure::because(&format!("cannot listen on {address}"), &error);
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure.hint(format!(
-                "another program (perhaps another master) has that port; stop it, or set `listen` in {section}"
-            )),
-            _ => failure,
-        }
-    })
 }
 
 /// A wrong file changes nothing.

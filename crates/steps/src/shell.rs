@@ -230,9 +230,7 @@ impl Shell {
             log: first_log(definition),
         }
     }
-}
 
-impl Shell {
     /// The files that become logs, with their paths below the worker's base directory.
     fn log_files(&self, ctx: &StepContext<'_>, workdir: &str) -> Result<Vec<LogFile>, StepError> {
         let workdir = workdir.trim_end_matches('/');

@@ -1,9 +1,18 @@
 //! Keys of the master itself: `[master]`, `[change_hook]`, `[pb]`, `[sendchange]`, `[limits]`.
 
 use super::{
-    SectionKeys, Type, optional, required,
+    Key, SectionKeys, Type, optional, required,
     worker::{TOKEN, TOKEN_ENV, TOKEN_FILE},
 };
+
+/// Of a port that can speak TLS.
+const PRIVATE_KEY: Key = optional(
+    "key",
+    Type::Path,
+    "none",
+    "A file with the private key of `certificate`, as PEM without a passphrase, relative to the configuration file.",
+    "\"/etc/ironmaster/ci.key\"",
+);
 
 /// `[master]`.
 pub static MASTER: SectionKeys = SectionKeys {
@@ -38,13 +47,7 @@ pub static MASTER: SectionKeys = SectionKeys {
             "A file with the certificate for `listen`, as PEM, relative to the configuration file; those of authorities in between follow it. With it the port speaks HTTPS and nothing else, see [encryption](operating.md#encryption). A reload reads it again.",
             "\"/etc/ironmaster/ci.pem\"",
         ),
-        optional(
-            "key",
-            Type::Path,
-            "none",
-            "A file with the private key of `certificate`, as PEM without a passphrase, relative to the configuration file.",
-            "\"/etc/ironmaster/ci.key\"",
-        ),
+        PRIVATE_KEY,
         optional(
             "state_dir",
             Type::Path,
@@ -162,13 +165,7 @@ pub static PB: SectionKeys = SectionKeys {
             "A file with the certificate for this port, as PEM, relative to the configuration file; those of authorities in between follow it. With it the port speaks TLS and nothing else: see [workers over TLS](migrate/workers.md#over-tls). A reload reads it again.",
             "\"/etc/ironmaster/ci.pem\"",
         ),
-        optional(
-            "key",
-            Type::Path,
-            "none",
-            "A file with the private key of `certificate`, as PEM without a passphrase, relative to the configuration file.",
-            "\"/etc/ironmaster/ci.key\"",
-        ),
+        PRIVATE_KEY,
     ],
 };
 

@@ -321,8 +321,8 @@ fn judged(bench: &Bench, request: BuildRequestId, judgement: Judgement) -> Input
     }
 }
 
-#[test]
-fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
+/// A builder that asks what is thought of its requests.
+fn asking() -> Bench {
     let mut bench = bench();
     bench.plan.builders.get_mut("b").unwrap().asks = Asks {
         priority: true,
@@ -330,6 +330,12 @@ fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
         ..Asks::default()
     };
     bench.configure();
+    bench
+}
+
+#[test]
+fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
+    let mut bench = asking();
     assert!(!bench.state.has_cases());
     let runs = want(&mut bench, "b");
     assert!(!bench.state.has_cases(), "what is built need not be thought of");
@@ -380,13 +386,7 @@ fn what_is_thought_of_a_request_moves_it_and_replaces_others() {
 
 #[test]
 fn what_somebody_has_set_by_hand_stays_whatever_functions_say() {
-    let mut bench = bench();
-    bench.plan.builders.get_mut("b").unwrap().asks = Asks {
-        priority: true,
-        collapse: true,
-        ..Asks::default()
-    };
-    bench.configure();
+    let mut bench = asking();
     want(&mut bench, "b");
     let set = want(&mut bench, "b");
     let other = want(&mut bench, "b");
