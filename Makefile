@@ -25,7 +25,7 @@ bench: ## Measure, beside Buildbot (BENCH=throughput,latency BENCH_FULL=1 BENCH_
 fuzz: ## Throw damaged input at all parsers for some time (FUZZ_SECONDS=60)
 	@scripts/fuzz.sh
 
-soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=4)
+soak: ## Search for rare faults: more simulated histories, more kills of the real programs (SOAK=1)
 	@scripts/soak.sh
 
 dist: ## Build the worker as static programs for x86-64 and arm64 Linux

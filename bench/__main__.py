@@ -17,7 +17,7 @@ from typing import Iterator
 from bench import machine, procfs
 from bench.client import Generator, be_preferred
 from bench.report import Report
-from bench.scenarios import Options, burst, configuration, crash, fleet, history, latency, logs, memory, startup, throughput
+from bench.scenarios import Options, burst, configuration, crash, files, fleet, history, latency, logs, memory, startup, throughput
 from bench.systems.base import System
 from bench.systems.buildbot import Buildbot, install
 from bench.systems.crossed import BuildbotWithOurs, IronmasterWithStock
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "throughput": throughput,
     "latency": latency,
     "logs": logs,
+    "files": files,
     "memory": memory,
     "startup": startup,
     "configuration": configuration,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that the programs named as arguments are there, and installs the Debian packages of those that are
 # missing. Known names: make, cc, cc-x86_64 and cc-aarch64 (compilers for another processor), pip, venv, npm, chromium,
-# postgres; and rust, which is only looked for.
+# postgres, hg, svn; and rust, which is only looked for.
 set -eu
 
 package_of() {
@@ -13,6 +13,8 @@ package_of() {
         pip) echo python3 python3-pip ;;
         venv) echo python3 python3-venv ;;
         npm) echo nodejs npm ;;
+        hg) echo mercurial ;;
+        svn) echo subversion ;;
         # A browser without a font shows nothing.
         chromium) echo chromium fonts-dejavu-core ;;
         postgres) echo postgresql ;;

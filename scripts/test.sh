@@ -23,7 +23,7 @@ stage() {
     fi
 }
 
-stage "compilers" scripts/setup.sh rust cc
+stage "compilers and version control" scripts/setup.sh rust cc hg svn
 stage "cargo-nextest" scripts/tool.sh cargo-nextest
 stage "cargo-deny" scripts/tool.sh cargo-deny
 stage "Python packages" scripts/python.sh

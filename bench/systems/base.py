@@ -22,11 +22,15 @@ from bench.client import ApiError, Client, Generator, Load, until
 
 @dataclass(frozen=True)
 class Builder:
-    """A job with one command."""
+    """A job with one command, and perhaps a file on its way to the worker before it, or from the worker after it."""
 
     name: str
     command: list[str]
     workers: list[str]
+    #: A file of the server, and where the worker has it then.
+    download: tuple[str, str] | None = None
+    #: A file of the worker, and where the server has it then.
+    upload: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,10 @@ class System(ABC):
     @abstractmethod
     def reloads(self) -> int:
         """How many reloads the server says to have finished."""
+
+    @abstractmethod
+    def uploaded(self, name: str) -> Path:
+        """Where the server has a file that a job has uploaded."""
 
     @abstractmethod
     def worker_address(self, protocol: str) -> str:

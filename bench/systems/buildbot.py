@@ -54,7 +54,10 @@ class Buildbot(System):
             "http": self.port,
             "workers_at": self.worker_port,
             "workers": [[worker.name, worker.slots] for worker in self.setup.workers],
-            "builders": [[builder.name, builder.command, builder.workers] for builder in self.setup.builders],
+            "builders": [
+                [builder.name, builder.command, builder.workers, builder.download, builder.upload]
+                for builder in self.setup.builders
+            ],
         }
         text = CONFIGURATION.replace("@DEFINITION@", repr(json.dumps(definition)))
         (self.folder / "master" / "master.cfg").write_text(text)
@@ -62,6 +65,9 @@ class Buildbot(System):
     def server_command(self) -> tuple[list[str], Path]:
         twistd = [str(self.programs / "twistd"), "--nodaemon", "--no_save", "--pidfile=", "--python=buildbot.tac"]
         return twistd, self.folder / "master"
+
+    def uploaded(self, name: str) -> Path:
+        return self.folder / "master" / name
 
     def worker_address(self, protocol: str) -> str:
         return f"127.0.0.1:{self.worker_port}"
@@ -144,10 +150,16 @@ import json
 from buildbot.plugins import changes, schedulers, steps, util, worker
 
 definition = json.loads(@DEFINITION@)
-names = [name for name, command, workers in definition["builders"]]
+names = [builder[0] for builder in definition["builders"]]
 
-def factory(command):
-    return util.BuildFactory([steps.ShellCommand(command=command)])
+def factory(command, download, upload):
+    made = util.BuildFactory()
+    if download:
+        made.addStep(steps.FileDownload(mastersrc=download[0], workerdest=download[1]))
+    made.addStep(steps.ShellCommand(command=command))
+    if upload:
+        made.addStep(steps.FileUpload(workersrc=upload[0], masterdest=upload[1]))
+    return made
 
 c = BuildmasterConfig = {
     "buildbotNetUsageData": None,
@@ -164,8 +176,8 @@ c = BuildmasterConfig = {
     "collapseRequests": False,
     "workers": [worker.Worker(name, "secret", max_builds=slots) for name, slots in definition["workers"]],
     "builders": [
-        util.BuilderConfig(name=name, workernames=workers, factory=factory(command))
-        for name, command, workers in definition["builders"]
+        util.BuilderConfig(name=name, workernames=workers, factory=factory(command, download, upload))
+        for name, command, workers, download, upload in definition["builders"]
     ],
     "schedulers": [
         schedulers.ForceScheduler(name="force", builderNames=names),

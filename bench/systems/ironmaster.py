@@ -45,13 +45,18 @@ class Ironmaster(System):
                 "[[builder]]",
                 f"name = {json.dumps(builder.name)}",
                 f"workers = {json.dumps(builder.workers)}",
+                *transfer("download", builder.download),
                 "[[builder.step]]",
                 'type = "shell"',
                 f"command = {json.dumps(builder.command)}",
+                *transfer("upload", builder.upload),
             ]
         lines += ["[[scheduler]]", 'name = "force"', 'type = "force"', 'builders = ["*"]']
         lines += ["[[scheduler]]", 'name = "changes"', 'type = "any_branch"', 'builders = ["*"]']
         (self.folder / "ci.toml").write_text("\n".join(lines) + "\n")
+
+    def uploaded(self, name: str) -> Path:
+        return self.folder / "state/files" / name
 
     def worker_address(self, protocol: str) -> str:
         return f"127.0.0.1:{self.pb_port if protocol == 'pb' else self.port}"
@@ -88,6 +93,13 @@ class Ironmaster(System):
 
     def reloads(self) -> int:
         return (self.folder / "server.log").read_text(errors="replace").count("the configuration was reloaded")
+
+
+def transfer(kind: str, paths: tuple[str, str] | None) -> list[str]:
+    """The step that moves a file, if there is one to be moved."""
+    if paths is None:
+        return []
+    return ["[[builder.step]]", f'type = "{kind}"', f'src = "{paths[0]}"', f'dest = "{paths[1]}"']
 
 
 def guards(workers: Iterable[subprocess.Popen[bytes]]) -> list[int]:

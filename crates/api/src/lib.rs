@@ -17,6 +17,7 @@ pub mod control;
 pub mod cors;
 pub mod error;
 pub mod events;
+mod files;
 pub mod health;
 pub mod hook;
 pub mod json;

@@ -5,7 +5,7 @@ use axum::{
     routing::{any, get, post},
 };
 
-use crate::{app::Shared, auth, events, health, hook, rest, ui, worker};
+use crate::{app::Shared, auth, events, files, health, hook, rest, ui, worker};
 
 /// The whole site.
 pub(crate) fn router(app: Shared) -> Router {
@@ -32,6 +32,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/change_hook/{*dialect}", any(hook::serve))
         .route("/worker", any(worker::upgrade))
         .route("/healthz", get(health::serve))
+        .route("/files/{*path}", any(files::serve))
         .fallback(ui::serve)
         .with_state(app)
 }

@@ -404,13 +404,13 @@ fn builddir(
     def.builddir = dir;
 }
 
-/// Whether a directory can have that name on every system that a worker runs on.
+/// Whether a directory can have that name on every system that a worker runs on, and within a pattern for paths.
 fn is_directory_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 100
         && !name.starts_with('.')
         && !name.ends_with([' ', '.'])
-        && !name.contains(|c: char| c.is_control() || "/\\:*?\"<>|".contains(c))
+        && !name.contains(|c: char| c.is_control() || "/\\:*?[]\"<>|".contains(c))
 }
 
 /// A name as a directory name: letters, digits, `_` and `-` stay, the rest becomes `_`; at most 80 bytes.

@@ -69,7 +69,22 @@ pub(crate) fn read(checker: &mut Checker<'_>, top: &Section<'_>) -> Settings {
     if let Some(section) = section(checker, &keys::PB) {
         checker.unknown_keys(&section, &[]);
         let tls = tls::read(checker, &section);
-        settings.pb = address(checker, &section, "listen", 9989).map(|listen| PbSettings { listen, tls });
+        let plain_listen = address(checker, &section, "plain_listen", 9990);
+        if let (Some(span), false) = (section.key_span("plain_listen"), section.has("certificate")) {
+            checker.error_help(
+                "conflict",
+                span,
+                "[pb] has a `plain_listen`, and no `certificate`".to_owned(),
+                Some(
+                    "without a certificate nothing is encrypted at `listen` either; leave it out".to_owned(),
+                ),
+            );
+        }
+        settings.pb = address(checker, &section, "listen", 9989).map(|listen| PbSettings {
+            listen,
+            plain_listen,
+            tls,
+        });
     }
     if let Some(section) = section(checker, &keys::SENDCHANGE) {
         checker.unknown_keys(&section, &[]);

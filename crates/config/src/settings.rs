@@ -142,7 +142,9 @@ impl LogLevel {
 pub struct PbSettings {
     /// Where the master listens for it.
     pub listen: SocketAddr,
-    /// What it says who it is there; without it, it speaks without encryption.
+    /// Where it listens besides, without encryption, for clients that know none.
+    pub plain_listen: Option<SocketAddr>,
+    /// What it says who it is at the first address; without it, it speaks without encryption.
     pub tls: Option<TlsFiles>,
 }
 

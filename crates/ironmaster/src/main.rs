@@ -124,7 +124,7 @@ enum Command {
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
     },
-    /// Has a master build what is not committed yet: the difference of a git working copy, or a patch
+    /// Has a master build what is not committed yet: the difference of a working copy of git, Mercurial or Subversion, or a patch
     Try(Box<try_patch::Try>),
     /// Tells a master of a commit
     #[command(name = "sendchange")]

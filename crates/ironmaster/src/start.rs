@@ -50,10 +50,13 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
     };
     // The port first: nothing is touched if another program has it.
     let listener = listen(settings.listen, "[master]")?;
-    let pb = match &settings.pb {
-        Some(pb) => Some(listen(pb.listen, "[pb]")?),
-        None => None,
-    };
+    let mut pb = Vec::new();
+    if let Some(ports) = &settings.pb {
+        pb.push((listen(ports.listen, "[pb]")?, identities.pb.clone()));
+        if let Some(plain) = ports.plain_listen {
+            pb.push((listen(plain, "[pb]")?, None));
+        }
+    }
     let options = MasterOptions {
         database: database::of(&settings)?,
         lease: settings.lease,
@@ -76,12 +79,12 @@ async fn serve(config: &Path, loaded: ironmaster_config::Loaded) -> Result<(), F
         })
         .ok();
     let api_settings = api_settings(&settings, &token)?;
-    if let Some(pb) = pb {
+    for (port, identity) in pb {
         let reporter = settings.sendchange.as_ref().map(|sendchange| PbUser {
             name: sendchange.user.clone(),
             secret: sendchange.secret.clone(),
         });
-        master.serve_pb(pb, identities.pb, reporter);
+        master.serve_pb(port, identity, reporter);
     }
     let listeners = Listeners {
         http: listener,

@@ -1,6 +1,11 @@
 //! `ironmaster try`: has a master build what is not committed yet, and may wait for the result.
 
-use std::{collections::BTreeMap, path::PathBuf, thread::sleep, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -37,19 +42,19 @@ pub(crate) struct Try {
     /// What for
     #[arg(short = 'C', long)]
     comment: Option<String>,
-    /// A patch from a file (`-`: standard input) in place of the difference of a git working copy
+    /// A patch from a file (`-`: standard input) in place of the difference of the working copy
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
     /// Leading path elements to strip from names in that file
     #[arg(short, long, value_name = "N", requires = "diff")]
     patchlevel: Option<u32>,
-    /// The revision that the patch is meant for; without it the newest commit that the upstream branch has, too
+    /// The revision that the patch is meant for; without it the newest one that others have, too
     #[arg(long, value_name = "REVISION")]
     baserev: Option<String>,
-    /// The branch that it belongs to; without it the upstream branch
+    /// The branch that it belongs to; without it the working copy's (with git its upstream branch)
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
-    /// The repository; without it that of the upstream branch
+    /// The repository; without it that of the working copy (with git that of the upstream branch)
     #[arg(long, value_name = "URL")]
     repository: Option<String>,
     /// The code base, where the scheduler has several and the repository does not say which
@@ -75,11 +80,11 @@ pub(crate) fn run(wanted: &Try) -> Result<(), Failure> {
     let remote = Remote::new(&wanted.at)?;
     let local = match &wanted.diff {
         Some(file) => patch::from_file(file, wanted.patchlevel)?,
-        None => patch::from_git(&PathBuf::from("."), wanted.baserev.as_deref())?,
+        None => patch::from_working_copy(Path::new("."), wanted.baserev.as_deref())?,
     };
-    if local.untracked > 0 {
+    if let (1.., Some((system, add))) = (local.untracked, local.system) {
         eprintln!(
-            "note: {} files that git does not know are not part of the patch (`git add --intent-to-add` makes them so)",
+            "note: {} files that {system} does not know are not part of the patch (`{add}` makes them so)",
             local.untracked
         );
     }

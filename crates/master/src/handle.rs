@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, RwLock},
 };
 
@@ -14,10 +15,11 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ConfigSource, FeedReader, Health, Hint, LogHandle, LogReadError, MasterOptions, RefusedJob, StartError,
-    SubmitError,
+    ConfigSource, FeedReader, FileError, Health, Hint, LogHandle, LogReadError, MasterOptions, RefusedJob,
+    StartError, SubmitError,
     committer::{Committer, Meta, chain},
     feed::Feed,
+    files::Files,
     health::{Condition, HealthCell},
     leave::Leaving,
     logs::{self, LiveLogs},
@@ -38,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) feed: Arc<Feed>,
     pub(crate) health: Arc<HealthCell>,
     pub(crate) logs: LogStore,
+    pub(crate) files: Files,
     pub(crate) live: Arc<LiveLogs>,
     pub(crate) workers: Arc<Workers>,
     pub(crate) sessions: Sessions,
@@ -207,6 +210,15 @@ impl Master {
             .await
         {
             Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Where a file is that a build has uploaded, or somebody has put there; `path` is seen from the folder of all files.
+    pub async fn file(&self, path: String) -> Result<PathBuf, FileError> {
+        let files = self.inner.files.clone();
+        match tokio::task::spawn_blocking(move || files.open(&path)).await {
+            Ok(result) => result.map(|(_, place)| place),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }

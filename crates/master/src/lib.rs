@@ -4,6 +4,7 @@
 //! * `committer`: inputs in, decisions, one durable commit, and only then action.
 //! * `callbacks`: the configuration's own functions, asked before a decision.
 //! * `reload`: configurations come into force, and are remembered; `leave`: how the master is asked to stop.
+//! * `files`: what builds leave with the master and take from it.
 //! * `feed`: committed events for everybody who follows them.
 //! * `replay`: what changes would start under another configuration.
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
@@ -20,6 +21,7 @@ mod committer;
 mod crash;
 mod definitions;
 mod feed;
+mod files;
 mod handle;
 mod health;
 mod inbox;
@@ -39,6 +41,7 @@ mod workers;
 
 pub use committer::SubmitError;
 pub use feed::{FeedError, FeedReader, Hint};
+pub use files::FileError;
 pub use handle::Master;
 pub use health::{Condition, Health};
 pub use jobdir::RefusedJob;

@@ -22,6 +22,7 @@ use crate::{
     committer::{Committer, SubmitError, Thread, Unsettled},
     definitions::Definitions,
     feed::Feed,
+    files::Files,
     handle::{Inner, Master},
     health::HealthCell,
     leave::Leaving,
@@ -101,10 +102,12 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
     let feed = Feed::new(state.seq());
     let runtime = tokio::runtime::Handle::current();
     let definitions = Arc::new(Notify::new());
+    let files = Files::new(&options.state_dir);
     let runner = Arc::new(Runner {
         committer: committer.clone(),
         workers: workers.clone(),
         logs: logs.clone(),
+        files: files.clone(),
         live: live.clone(),
         reader: reader.clone(),
         feed: feed.clone(),
@@ -184,6 +187,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         feed,
         health,
         logs,
+        files,
         live,
         workers,
         sessions,

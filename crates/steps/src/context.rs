@@ -53,6 +53,11 @@ impl<'a> StepContext<'a> {
         self.host.write_log(ordinal, log, LogStream::Stderr, &shown).await
     }
 
+    /// Reads a piece of a file of the master; see [`StepHost::read_file`].
+    pub async fn read_file(&mut self, path: &str, offset: u64) -> Result<Vec<u8>, HostError> {
+        self.host.read_file(path, offset).await
+    }
+
     /// Adds jobs to the run that the build is a job of; gives their number. Refused, none is added.
     pub async fn add_jobs(&mut self, jobs: Vec<JobDef>) -> Result<usize, HostError> {
         let ordinal = self.ordinal();

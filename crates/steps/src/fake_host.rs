@@ -1,13 +1,25 @@
 //! A host for tests that really runs commands, in a directory of its own.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use ironmaster_model::{BuildRequestId, BuilderId, BuildsetId, JobDef, Results, StepUrl, Triggered, Wanted};
-use ironmaster_wire::{FailureKind, Outcome, Verb};
-use serde_json::Value;
+use ironmaster_model::{
+    BuildRequestId, BuilderId, BuildsetId, JobDef, Results, StepDef, StepFlags, StepUrl, Triggered, Wanted,
+};
+use ironmaster_wire::{FailureKind, MAX_PUT, Outcome, Verb};
+use serde_json::{Value, json};
 
-use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
+use crate::{
+    CommandDone, HostError, LogStream, Output, StepContext, StepEnd, StepEnvironment, StepError, StepHost,
+    TriggerRequest, make_step,
+};
 
 /// Runs each verb at once, here.
 #[derive(Debug)]
@@ -21,6 +33,12 @@ pub(crate) struct FakeHost {
     /// How what was triggered ends.
     pub(crate) results: BTreeMap<BuildsetId, Results>,
     pub(crate) added: Vec<JobDef>,
+    /// What the step said that it was doing.
+    pub(crate) states: Vec<String>,
+    /// The master's files.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// What every pattern matches.
+    pub(crate) matches: Vec<&'static str>,
     /// Why jobs are refused, if they are.
     pub(crate) refuses: Option<&'static str>,
     /// Called with each pause, so that a test can mend what was broken.
@@ -42,6 +60,9 @@ impl FakeHost {
             triggered: Vec::new(),
             results: BTreeMap::new(),
             added: Vec::new(),
+            states: Vec::new(),
+            files: BTreeMap::new(),
+            matches: Vec::new(),
             refuses: None,
             on_pause: |_| (),
         }
@@ -52,6 +73,7 @@ impl FakeHost {
             outcome,
             duration_ms: 0,
             captured: Vec::new(),
+            file_bytes: 0,
         }
     }
 
@@ -70,6 +92,20 @@ impl FakeHost {
     }
 }
 
+/// Makes a step of that kind, as a configuration would, and runs it.
+pub(crate) async fn run(host: &mut FakeHost, kind: &str, params: Value) -> Result<StepEnd, StepError> {
+    let definition = StepDef {
+        name: kind.into(),
+        kind: kind.into(),
+        params: params.as_object().expect("a table").clone(),
+        flags: StepFlags::default(),
+        logs: vec!["stdio".into()],
+        locks: Vec::new(),
+    };
+    let step = make_step(&definition).expect("there is such a step");
+    step.run(&mut StepContext::new(host)).await
+}
+
 #[async_trait]
 impl StepHost for FakeHost {
     fn environment(&self) -> &StepEnvironment {
@@ -80,9 +116,19 @@ impl StepHost for FakeHost {
         let exec = match verb {
             Verb::Exec(exec) => exec,
             Verb::Stat { path } => {
-                return Ok(Self::file_result(
-                    std::fs::metadata(self.basedir.join(path)).map(drop),
-                ));
+                return Ok(match std::fs::symlink_metadata(self.basedir.join(path)) {
+                    Ok(found) => {
+                        let kind = match found.file_type() {
+                            kind if kind.is_file() => "file",
+                            kind if kind.is_dir() => "dir",
+                            _ => "symlink",
+                        };
+                        Self::done(Outcome::Value {
+                            value: json!({ "type": kind }),
+                        })
+                    }
+                    Err(error) => Self::file_result(Err(error)),
+                });
             }
             Verb::Remove { path } => {
                 let path = self.basedir.join(path);
@@ -97,10 +143,29 @@ impl StepHost for FakeHost {
                 })));
             }
             Verb::Put(put) => {
-                return Ok(Self::file_result(std::fs::write(
-                    self.basedir.join(put.path),
-                    put.content,
+                let path = self.basedir.join(put.path);
+                let mut file = OpenOptions::new();
+                file.write(true)
+                    .create(true)
+                    .truncate(put.offset == 0)
+                    .mode(put.mode);
+                let written = file
+                    .open(path)
+                    .and_then(|file| file.write_all_at(&put.content, put.offset));
+                return Ok(Self::file_result(written));
+            }
+            Verb::Mkdir { path } => {
+                return Ok(Self::file_result(std::fs::create_dir_all(
+                    self.basedir.join(path),
                 )));
+            }
+            Verb::Copy { from, to } => {
+                let (from, to) = (self.basedir.join(from), self.basedir.join(to));
+                return Ok(Self::file_result(std::fs::copy(from, to).map(drop)));
+            }
+            Verb::Glob { .. } => {
+                let names = self.matches.iter().map(|name| Value::from(*name)).collect();
+                return Ok(Self::done(Outcome::Value { value: names }));
             }
             Verb::Get { path, max_bytes } => {
                 return Ok(match std::fs::read(self.basedir.join(&path)) {
@@ -111,10 +176,16 @@ impl StepHost for FakeHost {
                             bytes.len()
                         ),
                     }),
-                    Ok(captured) => CommandDone {
-                        captured,
-                        ..Self::file_result(Ok(()))
-                    },
+                    Ok(bytes) => {
+                        let mut done = Self::file_result(Ok(()));
+                        if let Output::File { path, .. } = output {
+                            done.file_bytes = bytes.len() as u64;
+                            self.files.insert(path, bytes);
+                        } else {
+                            done.captured = bytes;
+                        }
+                        done
+                    }
                     Err(error) => Self::file_result(Err(error)),
                 });
             }
@@ -149,6 +220,7 @@ impl StepHost for FakeHost {
             }
             Output::Capture(_) => (None, true),
             Output::Both(log, _) => (Some(log), true),
+            Output::File { .. } => unreachable!("no step wants what a program prints in a file"),
         };
         if let Some(log) = log {
             let text = self.logs.entry(log).or_default();
@@ -161,6 +233,7 @@ impl StepHost for FakeHost {
             },
             duration_ms: 0,
             captured: if capture { result.stdout } else { Vec::new() },
+            file_bytes: 0,
         })
     }
 
@@ -173,6 +246,16 @@ impl StepHost for FakeHost {
     ) -> Result<(), HostError> {
         self.logs.entry(log.into()).or_default().push_str(text);
         Ok(())
+    }
+
+    async fn read_file(&mut self, path: &str, offset: u64) -> Result<Vec<u8>, HostError> {
+        let Some(bytes) = self.files.get(path) else {
+            return Err(HostError::Refused {
+                reason: format!("there is no file {path}"),
+            });
+        };
+        let from = usize::try_from(offset).expect("files of tests are small");
+        Ok(bytes[from..].iter().copied().take(MAX_PUT).collect())
     }
 
     async fn trigger(&mut self, _ordinal: u32, request: TriggerRequest) -> Result<Vec<Triggered>, HostError> {
@@ -212,7 +295,8 @@ impl StepHost for FakeHost {
         self.environment.properties.set(name, value, source);
     }
 
-    async fn set_state(&mut self, _text: &str) -> Result<(), HostError> {
+    async fn set_state(&mut self, text: &str) -> Result<(), HostError> {
+        self.states.push(text.to_owned());
         Ok(())
     }
 

@@ -43,6 +43,13 @@ pub enum Output {
     Capture(usize),
     /// Both: standard output and error into the log, standard output into memory too.
     Both(String, usize),
+    /// Into a file of the master: complete or not at all.
+    File {
+        /// Its path below the master's folder for files; what is there is replaced.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
 }
 
 /// Who wrote to a log.
@@ -65,6 +72,8 @@ pub struct CommandDone {
     pub duration_ms: u64,
     /// Captured standard output, if it was asked for.
     pub captured: Vec<u8>,
+    /// Size of the file that was written, in bytes; 0 if none was.
+    pub file_bytes: u64,
 }
 
 /// What a step triggers.
@@ -123,6 +132,10 @@ pub trait StepHost: Send {
         stream: LogStream,
         text: &str,
     ) -> Result<(), HostError>;
+
+    /// Reads a piece of a file below the master's folder for files, at most [`MAX_PUT`](ironmaster_wire::MAX_PUT) bytes; nothing at
+    /// its end. Not recorded: what is done with the bytes is, and shows if they have changed.
+    async fn read_file(&mut self, path: &str, offset: u64) -> Result<Vec<u8>, HostError>;
 
     /// Has triggerable schedulers start builds.
     async fn trigger(&mut self, ordinal: u32, request: TriggerRequest) -> Result<Vec<Triggered>, HostError>;

@@ -14,6 +14,8 @@
 mod add_jobs;
 mod command;
 mod context;
+mod download;
+mod folders;
 mod git;
 mod host;
 mod library;
@@ -22,6 +24,7 @@ mod set_property;
 mod shell;
 mod step;
 mod trigger;
+mod upload;
 
 pub use command::CommandResult;
 pub use context::StepContext;

@@ -2,16 +2,21 @@
 
 use ironmaster_model::{KindSpec, StepDef};
 
-use crate::{Step, add_jobs, git, set_property, shell, trigger};
+use crate::{Step, add_jobs, download, folders, git, set_property, shell, trigger, upload};
 
 /// Descriptions of all kinds, for the configuration's catalogue.
 pub fn step_kinds() -> Vec<KindSpec> {
     vec![
         add_jobs::kind(),
+        folders::copy_kind(),
+        download::kind(),
         git::kind(),
+        folders::mkdir_kind(),
+        folders::remove_kind(),
         set_property::kind(),
         shell::kind(),
         trigger::kind(),
+        upload::kind(),
     ]
 }
 
@@ -19,10 +24,15 @@ pub fn step_kinds() -> Vec<KindSpec> {
 pub fn make_step(definition: &StepDef) -> Option<Box<dyn Step>> {
     Some(match definition.kind.as_str() {
         "add_jobs" => Box::new(add_jobs::AddJobs::new(definition)),
+        "copy" => Box::new(folders::Copy::new(definition)),
+        "download" => Box::new(download::Download::new(definition)),
         "git" => Box::new(git::Git::new(definition)),
+        "mkdir" => Box::new(folders::EachPath::mkdir(definition)),
+        "remove" => Box::new(folders::EachPath::remove(definition)),
         "set_property" => Box::new(set_property::SetProperty::new(definition)),
         "shell" => Box::new(shell::Shell::new(definition)),
         "trigger" => Box::new(trigger::Trigger::new(definition)),
+        "upload" => Box::new(upload::Upload::new(definition)),
         _ => return None,
     })
 }

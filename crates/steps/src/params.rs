@@ -11,7 +11,7 @@ use ironmaster_model::{
 use ironmaster_wire::LogFile;
 use serde_json::Value;
 
-use crate::StepEnvironment;
+use crate::{StepContext, StepEnvironment};
 
 /// A parameter that makes no sense for this build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +152,26 @@ impl Params {
         Ok(merged)
     }
 
+    /// A path on the worker, from one that the parameter `name` gave and that is seen from `workdir`.
+    pub(crate) fn on_worker(
+        &self,
+        ctx: &StepContext<'_>,
+        name: &str,
+        path: &str,
+    ) -> Result<String, ParamError> {
+        let workdir = self.text("workdir", ctx.environment())?;
+        let workdir = below("workdir", workdir.unwrap_or_else(|| "build".to_owned()))?;
+        let path = below(name, path.to_owned())?;
+        let parts = workdir.split('/').chain(path.split('/'));
+        let parts: Vec<&str> = parts.filter(|part| !matches!(*part, "" | ".")).collect();
+        Ok(ctx.path(&parts.join("/")))
+    }
+
+    /// Permission bits, written in octal.
+    pub(crate) fn mode(&self, default: u32) -> u32 {
+        self.word("mode").and_then(octal).unwrap_or(default)
+    }
+
     pub(crate) fn integers(&self, name: &str) -> Vec<i32> {
         let Some(Value::Array(items)) = self.0.get(name) else {
             return Vec::new();
@@ -166,8 +186,44 @@ impl Params {
     }
 }
 
+/// What is wrong with fields that hold paths, as far as it can be known before the build.
+pub(crate) fn wrong_paths(params: &serde_json::Map<String, Value>, names: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for name in names {
+        let paths = match params.get(*name) {
+            Some(Value::Array(items)) => items.iter().collect(),
+            Some(one) => vec![one],
+            None => Vec::new(),
+        };
+        for path in paths.into_iter().filter_map(Value::as_str) {
+            if let Some(wrong) = wrong_path(path).filter(|_| !path.contains("%(")) {
+                let name = (*name).to_owned();
+                found.push((name, format!("the path \"{path}\" {wrong}")));
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with the permission bits, if anything is.
+pub(crate) fn wrong_mode(params: &serde_json::Map<String, Value>) -> Option<(String, String)> {
+    let text = params.get("mode")?.as_str()?;
+    let message = format!("\"{text}\" is not a mode; write three octal digits, such as \"644\" or \"755\"");
+    octal(text).is_none().then_some(("mode".to_owned(), message))
+}
+
+/// Permission bits from text such as `644` or `0755`.
+fn octal(text: &str) -> Option<u32> {
+    let digits = match text.strip_prefix('0') {
+        Some(rest) if rest.len() == 3 => rest,
+        _ => text,
+    };
+    let right = digits.len() == 3 && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    right.then(|| u32::from_str_radix(digits, 8).ok()).flatten()
+}
+
 /// A path that stays below the folder from which it is seen, also with properties in it.
-fn below(name: &str, path: String) -> Result<String, ParamError> {
+pub(crate) fn below(name: &str, path: String) -> Result<String, ParamError> {
     match wrong_path(&path) {
         None => Ok(path),
         Some(wrong) => Err(ParamError {

@@ -250,6 +250,9 @@ pub struct WorkerInfo {
     /// A description of the machine for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// How people who may get onto the machine do so, for example `ssh://buildbot@arm-7.example.org`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_uri: Option<String>,
     /// The folder that paths are relative to.
     pub basedir: String,
 }

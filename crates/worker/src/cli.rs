@@ -83,6 +83,9 @@ pub struct Create {
     /// What this machine is, for the same people
     #[arg(long, value_name = "TEXT")]
     pub host: Option<String>,
+    /// How those of them who may get onto this machine do so, such as ssh://buildbot@arm-7.example.org
+    #[arg(long, value_name = "URI")]
+    pub access_uri: Option<String>,
 }
 
 /// How to run without a folder of settings.
@@ -119,6 +122,10 @@ pub struct Flags {
     /// What this machine is, for the same people
     #[arg(long, value_name = "TEXT")]
     pub host: Option<String>,
+
+    /// How those of them who may get onto this machine do so, such as ssh://buildbot@arm-7.example.org
+    #[arg(long, value_name = "URI")]
+    pub access_uri: Option<String>,
 
     /// How many commands may run at once
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -3,6 +3,8 @@
 use ironmaster_tls::{Client, Stream, Trust};
 use tokio::net::TcpStream;
 
+use crate::WorkerError;
+
 /// How the connection is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
@@ -10,6 +12,22 @@ pub struct Tls {
     pub trust: Trust,
     /// What the certificate has to name, if that is not the host.
     pub name: Option<String>,
+}
+
+impl Tls {
+    /// Whether connections can be made at all: a mistake is better told at the start than with every attempt.
+    pub(crate) fn check(&self, host: &str) -> Result<(), WorkerError> {
+        // The machine's list is not ours to judge, and may be there later.
+        if self.trust == Trust::System {
+            return Ok(());
+        }
+        let name = self.name.as_deref().unwrap_or(host);
+        let made = Client::new(name, &self.trust);
+        made.map(drop).map_err(|error| WorkerError::Address {
+            address: host.to_owned(),
+            problem: error.in_full(),
+        })
+    }
 }
 
 /// Connects. The error is a sentence for the log; the caller limits the time.

@@ -175,7 +175,11 @@ fn text(wanted: &Create, ca_file: Option<&Path>) -> String {
     if let Some(path) = ca_file {
         text.push_str(&format!("ca_file = {}\n", quoted(&path.to_string_lossy())));
     }
-    for (key, value) in [("admin", &wanted.admin), ("host", &wanted.host)] {
+    for (key, value) in [
+        ("admin", &wanted.admin),
+        ("host", &wanted.host),
+        ("access_uri", &wanted.access_uri),
+    ] {
         if let Some(value) = value {
             text.push_str(&format!("{key} = {}\n", quoted(value)));
         }
@@ -219,6 +223,7 @@ mod tests {
             token_file: None,
             admin: Some("Ada \"the\" <ada@example.org>".into()),
             host: None,
+            access_uri: Some("ssh://buildbot@arm-7".into()),
         }
     }
 
@@ -243,6 +248,7 @@ mod tests {
             (wanted.master.clone(), wanted.name.clone())
         );
         assert_eq!(flags.admin, wanted.admin);
+        assert_eq!(flags.access_uri, wanted.access_uri);
         assert_eq!(flags.basedir, wanted.dir);
         assert_eq!(flags.token_file, Some(wanted.dir.join("token")));
         assert!(matches!(create(&wanted), Err(FolderError::Exists(_))));

@@ -4,8 +4,19 @@ use std::{fs, path::Path};
 
 use ironmaster_wire::WorkerInfo;
 
+/// What its owner says of this machine, for people.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Who looks after it.
+    pub admin: Option<String>,
+    /// What it is.
+    pub host: Option<String>,
+    /// How people who may get onto it do so.
+    pub access_uri: Option<String>,
+}
+
 /// Describes this machine. What the system does not say stays empty.
-pub(crate) fn gather(basedir: &Path, admin: Option<String>, host: Option<String>) -> WorkerInfo {
+pub(crate) fn gather(basedir: &Path, said: Said) -> WorkerInfo {
     let system = rustix::system::uname();
     let kernel = format!(
         "{} {}",
@@ -23,8 +34,9 @@ pub(crate) fn gather(basedir: &Path, admin: Option<String>, host: Option<String>
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
         memory_bytes: memory().unwrap_or(0),
         os_version,
-        admin,
-        host,
+        admin: said.admin,
+        host: said.host,
+        access_uri: said.access_uri,
         basedir: basedir.to_string_lossy().into_owned(),
     }
 }

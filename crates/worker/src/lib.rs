@@ -42,6 +42,7 @@ mod verbs;
 pub use backoff::Backoff;
 pub use dial::Tls;
 pub use guard::{GUARD_ARGUMENT, guard};
+pub use info::Said;
 pub use run::{Config, run};
 pub use spool::SpoolLimits;
 

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser as _;
 use ironmaster_worker::{
-    Config, GUARD_ARGUMENT, SpoolLimits, TOKEN_VARIABLE, buildbot,
+    Config, GUARD_ARGUMENT, Said, SpoolLimits, TOKEN_VARIABLE, buildbot,
     cli::{self, Cli, Command, Flags},
     folder, guard, run,
     status::{self, StatusError},
@@ -114,8 +114,11 @@ fn config(arguments: Flags) -> Result<Config, String> {
         ca_file: arguments.ca_file,
         name: arguments.name,
         basedir: arguments.basedir,
-        admin: arguments.admin,
-        host: arguments.host,
+        said: Said {
+            admin: arguments.admin,
+            host: arguments.host,
+            access_uri: arguments.access_uri,
+        },
         max_commands: arguments.max_commands,
         spool: SpoolLimits {
             memory: arguments.spool_memory.saturating_mul(1024),

@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    Backoff, SpoolLimits, WorkerError,
+    Backoff, Said, SpoolLimits, WorkerError,
     commands::{Commands, Context},
     dial::{Tls, dial},
     ground::Ground,
@@ -48,10 +48,8 @@ pub struct Config {
     pub token: String,
     /// The folder below which everything happens.
     pub basedir: PathBuf,
-    /// Who looks after this worker, for people.
-    pub admin: Option<String>,
-    /// What this machine is, for people.
-    pub host: Option<String>,
+    /// What its owner says of this machine.
+    pub said: Said,
     /// How many commands may run at once.
     pub max_commands: u32,
     /// How much output of each command is kept for the master.
@@ -84,10 +82,13 @@ pub(crate) fn clock() -> Duration {
 
 async fn work(config: &Config) -> Result<(), WorkerError> {
     let address = address(&config.master, config.ca_file.as_deref())?;
+    if let Some(tls) = &address.tls {
+        tls.check(&address.host)?;
+    }
     let (ground, guard) = Ground::take(&config.basedir, &config.guard)?;
     let (base, instance) = (&ground.base, &ground.instance);
     let context = Rc::new(Context {
-        info: info::gather(base.path(), config.admin.clone(), config.host.clone()),
+        info: info::gather(base.path(), config.said.clone()),
         base: base.clone(),
         registry: ground.registry.clone(),
         spool: config.spool,

@@ -55,11 +55,22 @@ fn write(base: &Basedir, put: &Put) -> Result<Value, Failure> {
     let path = base.entry(&put.path, true)?;
     let permissions = fs::Permissions::from_mode(put.mode & 0o7777);
     if put.offset > 0 {
-        let file = OpenOptions::new()
-            .write(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&path)
-            .map_err(failed)?;
+        let open = || {
+            let mut options = OpenOptions::new();
+            options
+                .write(true)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                .open(&path)
+        };
+        let file = match open() {
+            // The piece before has given it the permissions that it is to have.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+                open()
+            }
+            other => other,
+        };
+        let file = file.map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < put.offset {
             let message = format!(

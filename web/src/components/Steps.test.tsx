@@ -56,14 +56,16 @@ describe('the steps of a build', () => {
     expect(view.queryByText('worker_preparation')).not.toBeNull()
   })
 
-  it('follow only web addresses', async () => {
+  it('follow only web addresses and uploaded files', async () => {
     const urls = [
       { name: 'report', url: 'https://example.org/r' },
+      { name: 'nightly/a.gz', url: 'files/nightly/a.gz' },
       { name: 'evil', url: 'javascript:alert(1)' },
     ]
     const some = steps.map((step) => ({ ...step, urls: step.number === 1 ? urls : [] }))
     const view = await show(<Steps build={build} steps={some} unfold={undefined} />)
     expect(view.getByText('report').getAttribute('href')).toBe('https://example.org/r')
+    expect(view.getByText('nightly/a.gz').getAttribute('href')).toBe('files/nightly/a.gz')
     expect(view.queryByText('evil')).toBeNull()
   })
 })

@@ -12,8 +12,11 @@ import { StepLogs } from './StepLogs'
 import css from './Steps.module.css'
 import { Duration } from './Time'
 
-/** Only web addresses become links: a step's URLs come from the configuration and from build output. */
-const isWeb = (url: string): boolean => /^https?:\/\//i.test(url)
+/**
+ * Only web addresses and files that the build has uploaded become links: a step's URLs come from the configuration
+ * and from build output.
+ */
+const isOutside = (url: string): boolean => /^(https?:\/\/|files\/)/i.test(url)
 
 /**
  * The steps of a build. Without a word from the user, what matters is unfolded: the first bad step, else
@@ -107,7 +110,7 @@ function StepRow({
           </span>
         </button>
         {step.urls.map(({ name, url }) =>
-          isWeb(url) ? (
+          isOutside(url) ? (
             <a
               key={`${name} ${url}`}
               href={url}

@@ -4,6 +4,7 @@ mod auth;
 mod control;
 mod coverage;
 mod events;
+mod files;
 mod hook;
 mod logs;
 mod operate;

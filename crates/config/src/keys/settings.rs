@@ -166,6 +166,13 @@ pub static PB: SectionKeys = SectionKeys {
             "\"/etc/ironmaster/ci.pem\"",
         ),
         PRIVATE_KEY,
+        optional(
+            "plain_listen",
+            Type::Address,
+            "none",
+            "A second address for it, without encryption, beside a `listen` with a certificate: for `buildbot sendchange` and `buildbot try`, and workers that know no TLS. Names and passwords are proven there without being sent, but what workers do can be read and changed on the way.",
+            "\"127.0.0.1:9990\"",
+        ),
     ],
 };
 

@@ -135,6 +135,21 @@ fn files_for_encryption_are_beside_the_configuration_and_the_key_is_private() {
         .collect();
     assert_eq!(codes, ["key_readable", "key_readable"]);
 
+    // A port without encryption beside it, which makes no sense alone.
+    let two = format!("{listeners}plain_listen = \"127.0.0.1:9990\"\n{CONFIG}");
+    fs::write(&path, &two).unwrap();
+    let pb = load(&path, &catalogue()).unwrap().settings.pb.unwrap();
+    assert_eq!(pb.plain_listen, Some(([127, 0, 0, 1], 9990).into()));
+    let alone = two
+        .replacen("certificate = ", "", 2)
+        .replacen("\"c.pem\"\nkey = \"k.pem\"\n", "", 2);
+    fs::write(&path, alone).unwrap();
+    let report = load(&path, &catalogue()).unwrap_err().to_string();
+    assert!(
+        report.contains("has a `plain_listen`, and no `certificate`"),
+        "{report}"
+    );
+
     fs::write(
         &path,
         format!("{}{CONFIG}", listeners.replace("k.pem", "none.pem")),

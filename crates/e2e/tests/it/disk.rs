@@ -5,7 +5,7 @@ use std::{fs, io::Write, process::Command};
 use serde_json::json;
 
 use crate::{
-    fleet::{Fleet, program, word},
+    fleet::{Fleet, program, word, worker_sections},
     witness::{built_exactly_once, configuration},
 };
 
@@ -94,4 +94,50 @@ async fn a_full_disk_refuses_clearly_loses_nothing_and_heals() {
     for (builder, tag, request) in &accepted {
         built_exactly_once(&fleet, builder, tag, *request).await;
     }
+}
+
+/// An upload waits for room, while what is small goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_waits_for_room() {
+    const LEFT: u64 = 3 << 20;
+    let steps = "[[builder]]\nname = \"up\"\nworkers = [\"w1\"]\n[[builder.step]]\ntype = \"shell\"\ncommand = \"seq 1000000 > large\"\n\
+                 [[builder.step]]\ntype = \"upload\"\nsrc = \"large\"\ndest = \"large\"\n\
+                 [[scheduler]]\nname = \"force-up\"\ntype = \"force\"\nbuilders = [\"up\"]\n";
+    let mut fleet = Fleet::new("", "");
+    fleet.configure("", &(worker_sections(&["w1"], 1) + steps));
+    start_on_small_disk(&mut fleet).await;
+    fleet.spawn_worker("w1");
+    fleet.workers_connected(&["w1"]).await;
+    let mut filler = fs::File::create(fleet.path("state/filler")).expect("there is room");
+    let room = |fleet: &Fleet| {
+        let disk = rustix::fs::statvfs(fleet.path("state/filler")).expect("it is there");
+        disk.f_bavail * disk.f_frsize
+    };
+    let block = vec![0; 64 * 1024];
+    while room(&fleet) > LEFT {
+        filler.write_all(&block).expect("there is room");
+    }
+    let request = fleet
+        .force("force-up", json!({}))
+        .await
+        .expect("the master answers");
+    fleet
+        .until("the upload waits", async |fleet| {
+            let log = fs::read_to_string(fleet.path("master.log")).unwrap_or_default();
+            log.contains("an upload waits for room on the disk")
+        })
+        .await;
+    assert!(!fleet.path("state/files/large").exists());
+    fs::remove_file(fleet.path("state/filler")).expect("it is ours");
+    drop(filler);
+    assert_eq!(
+        fleet.completed(request).await["results"],
+        0,
+        "{}",
+        fleet.evidence()
+    );
+    assert_eq!(fleet.builds_of(request).await.len(), 1, "it ran once");
+    let numbers: String = (1..=1_000_000).map(|number| format!("{number}\n")).collect();
+    let large = fs::read_to_string(fleet.path("state/files/large")).expect("it was uploaded");
+    assert!(large == numbers, "{} bytes of {}", large.len(), numbers.len());
 }

@@ -21,6 +21,7 @@ mod starlark;
 mod stock_master;
 mod stock_workers;
 mod tls;
+mod transfers;
 mod tries;
 mod trigger;
 mod try_command;

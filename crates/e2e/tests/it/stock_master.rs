@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     fleet::{PATIENCE, free_port, program},
     stock_workers::stock,
+    tls::certificate,
     witness::git,
 };
 
@@ -26,6 +27,8 @@ struct Site {
     pb: u16,
     msgpack: u16,
     web: u16,
+    /// The certificate and the key of the port for Perspective Broker, in the master's words; none if it is not encrypted.
+    identity: Option<String>,
     http: reqwest::Client,
     master: Option<Child>,
     workers: BTreeMap<String, Child>,
@@ -41,6 +44,7 @@ impl Site {
             pb: free_port(),
             msgpack: free_port(),
             web: free_port(),
+            identity: None,
             // Each request over a connection of its own: the master closes idle ones, and is killed.
             http: reqwest::Client::builder()
                 .pool_max_idle_per_host(0)
@@ -81,6 +85,7 @@ impl Site {
         command
             .current_dir(self.path("master"))
             .env("E2E_MASTER", settings)
+            .env("E2E_IDENTITY", self.identity.as_deref().unwrap_or_default())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         // The master looks for its version control programs and plugins on the path.
@@ -333,6 +338,45 @@ const OWN_WORDS: &[&str] = &[
 ];
 /// Steps whose output comes in another order, or to another length, each time.
 const NEVER_THE_SAME: &[&str] = &["git", "too many"];
+
+/// On a port `ssl:` of the master, as its documentation has it; the worker's `buildbot.tac` says how.
+#[tokio::test]
+async fn our_worker_serves_an_encrypted_master() {
+    let mut site = Site::new();
+    let [certificate, key, authority] = ["server.pem", "server.key", "authority.pem"].map(certificate);
+    site.identity = Some(format!(
+        "certKey={}:privateKey={}",
+        certificate.display(),
+        key.display()
+    ));
+    site.start_master();
+    let roots = site.path("roots");
+    fs::create_dir(&roots).expect("the directory is ours");
+    fs::copy(authority, roots.join("authority.pem")).expect("the directory is ours");
+    let master = format!(
+        "tls:host=localhost:port={}:trustRoots={}",
+        site.pb,
+        roots.display()
+    );
+    let mut create = Command::new(stock("buildbot-worker"));
+    create
+        .arg("create-worker")
+        .arg(format!("--connection-string={master}"));
+    run(create
+        .arg(site.path("ours-pb"))
+        .args(["nowhere", "ours-pb", "secret of ours-pb"]));
+    site.start("ours-pb");
+    site.connected(&["ours-pb"]).await;
+    let request = site.force("everything ours-pb", Path::new("")).await;
+    let build = site.built(request, 1).await.remove(0);
+    let steps = site.steps(&build).await;
+    assert!(steps.len() > 50, "{steps:?}\n{}", site.evidence());
+    let many = steps.iter().find(|step| step.name == "many").expect("it ran");
+    let printed = |kind| many.lines("stdio", kind, "/nowhere").len();
+    assert_eq!((printed('o'), printed('e')), (100_000, 20_000));
+    let got = content(&site.path("master/got/everything ours-pb"));
+    assert!(got.len() > 20, "{got:?}");
+}
 
 #[tokio::test]
 async fn our_worker_does_what_a_stock_worker_does() {

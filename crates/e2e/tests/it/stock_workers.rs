@@ -63,6 +63,7 @@ fn create_in(fleet: &Fleet, folder: &str, protocol: Protocol, pb_port: u16, pass
     assert!(output.status.success(), "{output:?}");
     let info = fleet.path(folder).join("info");
     fs::write(info.join("host"), "A machine of old.\n").expect("the directory is ours");
+    fs::write(info.join("access_uri"), "ssh://old.example.org\n").expect("the directory is ours");
     fs::write(info.join("admin"), "ada@example.org\n").expect("the directory is ours");
 }
 
@@ -221,11 +222,17 @@ async fn it_runs_what_it_is_told(protocol: Protocol) {
     let workers = fleet.list("/api/v2/workers", "workers").await;
     let info = &workers[0]["workerinfo"];
     assert_eq!(
-        (&info["host"], &info["admin"], &info["version"]),
+        (
+            &info["host"],
+            &info["admin"],
+            &info["version"],
+            &info["access_uri"]
+        ),
         (
             &json!("A machine of old."),
             &json!("ada@example.org"),
-            &json!("4.3.0")
+            &json!("4.3.0"),
+            &json!("ssh://old.example.org")
         ),
         "{info}"
     );

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A certificate or key of those that are there for tests.
-fn certificate(name: &str) -> PathBuf {
+pub(crate) fn certificate(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tls/tests/certificates")
         .join(name)
@@ -104,18 +104,24 @@ async fn builds(fleet: &Fleet, names: &[&str]) {
 }
 
 /// The port for Perspective Broker with TLS: stock workers, and ours in their place, as their folders say. Who comes without, or trusts
-/// somebody else, is closed and told of, and nobody else notices.
+/// somebody else, is closed and told of, and nobody else notices. Who knows no encryption has a port beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn perspective_broker_is_encrypted() {
-    const GOOD: [&str; 4] = ["stock-string", "stock-use", "our-string", "our-use"];
+    const GOOD: [&str; 5] = [
+        "stock-string",
+        "stock-use",
+        "our-string",
+        "our-use",
+        "stock-plain",
+    ];
     let mut fleet = Fleet::new("", "");
-    let port = free_port();
+    let (port, plain_port) = (free_port(), free_port());
     let identity = identity(&fleet, "server");
     let all = [&GOOD[..], &["stranger"]].concat();
     fleet.configure(
         "",
         &format!(
-            "[pb]\nlisten = \"127.0.0.1:{port}\"\n{identity}{}",
+            "[pb]\nlisten = \"127.0.0.1:{port}\"\nplain_listen = \"127.0.0.1:{plain_port}\"\n{identity}{}",
             builders(&all)
         ),
     );
@@ -137,6 +143,8 @@ async fn perspective_broker_is_encrypted() {
     for name in ["stock-use", "our-use", "stranger"] {
         create_stock(&fleet, name, &["--use-tls"], &at);
     }
+    create_stock(&fleet, "stock-plain", &[], &format!("127.0.0.1:{plain_port}"));
+    start_stock(&mut fleet, "stock-plain", None);
     start_stock(&mut fleet, "stock-string", None);
     start_stock(&mut fleet, "stock-use", Some(&authority));
     start_ours(&mut fleet, "our-string", &[], None);

@@ -57,6 +57,7 @@ pub(super) async fn run(runner: Arc<Runner>, mut control: watch::Receiver<Contro
         }
     }
     runner.workers.link(&worker).forget(|id| id.build == build.0);
+    runner.files.forget(build.0);
 }
 
 /// Runs one step and reports how it ended.

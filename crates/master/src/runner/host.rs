@@ -22,7 +22,7 @@ use ironmaster_wire::{CommandId, Verb};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
-use self::follow::Sinks;
+use self::follow::{Sinks, in_place};
 use super::{
     Control, Runner,
     record::{answer, jobs_digest, on_record, request_digest},
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     committer::{SubmitError, chain},
     crash,
+    files::Reading,
     workers::WorkerLink,
 };
 
@@ -54,6 +55,8 @@ pub(super) struct Host {
     /// Properties that are not committed yet: they are with the step's end, so that a replay begins with the same ones.
     properties: Properties,
     urls: Option<Vec<StepUrl>>,
+    /// The file of the master that the step reads: the same one to its end, also if another takes its place meanwhile.
+    reading: Option<Reading>,
     /// Whether a stop of the build is meant for this step: not if it only began after it.
     heeds_stop: bool,
     /// Why an earlier process's part of the step cannot be taken up.
@@ -100,6 +103,7 @@ impl Host {
             effects: Vec::new(),
             properties: Properties::new(),
             urls: None,
+            reading: None,
             heeds_stop: assignment.build.stop.is_none() || (resumed && !always_run),
             broken: None,
         };
@@ -294,19 +298,23 @@ impl StepHost for Host {
             return Err(error);
         }
         self.checkpoint().await?;
-        let sinks = Sinks::of(&output);
-        for log in &sinks.logs {
-            self.ensure_log(log).await?;
-        }
-        let from = self.wanted_from(ordinal, &sinks);
         let id = CommandId {
             build: self.step.build.0,
             step: self.step.number,
             ordinal,
         };
+        let mut sinks = Sinks::of(&output);
+        for log in &sinks.logs {
+            self.ensure_log(log).await?;
+        }
+        if let Output::File { path, mode } = &output {
+            sinks.file = Some(in_place(|| self.runner.files.incoming(id, path, *mode))?);
+        }
+        let from = self.wanted_from(ordinal, &sinks);
         let kind = verb.name();
         crash::point("command_sent");
         let inbox = self.link.begin(id, &self.instance, verb, digest.clone(), from);
+        // What has arrived of a file stays until the build is over: until the step's end is durable, a replay may ask for it.
         let recorded = self.follow(id, &inbox, &sinks).await?;
         let effect = EffectRecord {
             ordinal,
@@ -315,11 +323,20 @@ impl StepHost for Host {
             outcome: serde_json::to_value(&recorded).unwrap_or(Value::Null),
         };
         self.effects.push(effect);
-        Ok(CommandDone {
-            outcome: recorded.outcome,
-            duration_ms: recorded.duration_ms,
-            captured: recorded.captured,
-        })
+        if let Some(file) = &sinks.file {
+            // Until then a replay needs it.
+            self.checkpoint().await?;
+            file.forget();
+        }
+        Ok(recorded.into())
+    }
+
+    async fn read_file(&mut self, path: &str, offset: u64) -> Result<Vec<u8>, HostError> {
+        if self.reading.as_ref().is_none_or(|reading| !reading.is_of(path)) {
+            self.reading = Some(in_place(|| Reading::begin(&self.runner.files, path))?);
+        }
+        let reading = self.reading.as_ref().expect("it was just begun");
+        in_place(|| reading.piece(offset))
     }
 
     async fn write_log(

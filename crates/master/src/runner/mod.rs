@@ -18,7 +18,7 @@ use ironmaster_store::Reader;
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{committer::Committer, feed::Feed, logs::LiveLogs, workers::Workers};
+use crate::{committer::Committer, feed::Feed, files::Files, logs::LiveLogs, workers::Workers};
 
 /// What every build needs.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Runner {
     pub(crate) committer: Committer,
     pub(crate) workers: Arc<Workers>,
     pub(crate) logs: LogStore,
+    pub(crate) files: Files,
     pub(crate) live: Arc<LiveLogs>,
     pub(crate) reader: Reader,
     pub(crate) feed: Arc<Feed>,
@@ -96,6 +97,8 @@ impl Runner {
 
     /// After a restart: takes up every build that is under way.
     pub(crate) fn resume(self: &Arc<Self>, state: &State) {
+        let active = state.active_builds().map(|build| build.id.0).collect();
+        self.files.sweep(&active);
         for build in state.active_builds() {
             self.begin(state, build.id, true);
         }

@@ -17,6 +17,24 @@ pub(super) struct Recorded {
         with = "ironmaster_wire::base64_text"
     )]
     pub(super) captured: Vec<u8>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) file_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<Recorded> for CommandDone {
+    fn from(recorded: Recorded) -> Self {
+        Self {
+            outcome: recorded.outcome,
+            duration_ms: recorded.duration_ms,
+            captured: recorded.captured,
+            file_bytes: recorded.file_bytes,
+        }
+    }
 }
 
 /// Identifies a request to trigger.
@@ -37,12 +55,7 @@ fn digest<T: Serialize + ?Sized>(request: &T) -> String {
 
 /// The answer to a command on record, if it is one to this request.
 pub(super) fn answer(effect: &EffectRecord, digest: &str) -> Result<CommandDone, HostError> {
-    let recorded: Recorded = on_record(effect, digest)?;
-    Ok(CommandDone {
-        outcome: recorded.outcome,
-        duration_ms: recorded.duration_ms,
-        captured: recorded.captured,
-    })
+    Ok(on_record::<Recorded>(effect, digest)?.into())
 }
 
 /// What is on record, if it came of this request.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Between two looks whether a full disk has room again.
-const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The writers, by name.
 #[derive(Debug, Default)]

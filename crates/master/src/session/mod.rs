@@ -318,6 +318,13 @@ impl Running {
                     "another process is connected as worker \"{name}\", and answers; stop it, or give this one a name of its own"
                 )),
                 () = tokio::time::sleep(RIVAL_PATIENCE) => {
+                    // Nobody listens to it, so that it may well have answered.
+                    if link.waiting.is_full() {
+                        return Err(format!(
+                            "another process is connected as worker \"{name}\", and sends more than the master can write; stop it, or give \
+                             this one a name of its own"
+                        ));
+                    }
                     tracing::warn!(
                         worker = name,
                         "the process that was connected does not answer; another one takes its place"
@@ -520,7 +527,7 @@ fn info(hello: &Hello, protocol: &str) -> WorkerInfo {
             .host
             .clone()
             .or_else(|| Some(hello.info.hostname.clone()).filter(|name| !name.is_empty())),
-        access_uri: None,
+        access_uri: hello.info.access_uri.clone(),
         version: Some(hello.version.clone()).filter(|version| !version.is_empty()),
         facts,
     }

@@ -161,6 +161,18 @@ async fn nothing_is_read_while_too_much_output_waits() {
     );
     let read = seen.lock().unwrap().frames;
     assert!((33..=33 + 4).contains(&read), "{read} mebibytes");
+    // Another one of its name cannot displace it: its answer may wait in the connection.
+    let (other, _) = stock();
+    let (mut second, _to_master, _to_worker) = self::connection(Box::new(other));
+    tokio::time::pause();
+    let refused = second.take_place(&link, "w", "second").await;
+    tokio::time::resume();
+    assert!(
+        refused
+            .as_ref()
+            .is_err_and(|why| why.contains("more than the master can write")),
+        "{refused:?}"
+    );
     // What there is to say to it is said all the same, and it is not taken for silent, as nobody listens.
     let looked = seen.lock().unwrap().looked.len();
     begin(1);

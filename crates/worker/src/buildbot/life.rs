@@ -40,6 +40,9 @@ pub fn run(settings: &Settings) -> Result<(), WorkerError> {
             problem: "over msgpack a worker's name may not have a colon".into(),
         });
     }
+    if let Some(tls) = &settings.tls {
+        tls.check(&settings.host)?;
+    }
     if let Some(umask) = settings.umask {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask & 0o777));
     }

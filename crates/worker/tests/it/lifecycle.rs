@@ -328,6 +328,13 @@ fn wrong_arguments_have_clear_answers() {
             "--ca-file is for wss://",
         ),
         (
+            with(
+                "wss://localhost:1",
+                &["--token", "t", "--ca-file", "/nowhere/ca.pem"],
+            ),
+            "cannot read /nowhere/ca.pem",
+        ),
+        (
             with("ftp://localhost:1", &["--token", "t"]),
             "must begin with ws://",
         ),

@@ -6,17 +6,19 @@
 use std::{cmp::Ordering, collections::VecDeque, time::Duration};
 
 use ironmaster_logs::{LogError, LogWriter, Position};
-use ironmaster_steps::{HostError, Output};
+use ironmaster_steps::{HostError, Output, StepHost};
 use ironmaster_wire::{CommandId, Outcome, OutputChunk, Stream};
 use tokio::time::Instant;
 
 use super::Host;
 use crate::{
+    committer::chain,
     crash,
+    files::{FileError, Incoming},
     inbox::{Arrived, CommandEnd, Inbox},
     runner::{
         record::Recorded,
-        step_logs::{Size, Synced, Syncing, stream_of},
+        step_logs::{SPACE_INTERVAL, Size, Synced, Syncing, stream_of},
     },
     workers::From,
 };
@@ -29,6 +31,9 @@ const SYNC_BYTES: usize = 1024 * 1024;
 /// a few times as much before it waits.
 const HELD_UP_MAX: u64 = 1024 * 1024;
 
+/// So much of a file arrives between two words about it.
+const TOLD_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Where a command's output goes.
 #[derive(Debug)]
 pub(super) struct Sinks<'o> {
@@ -36,6 +41,8 @@ pub(super) struct Sinks<'o> {
     pub(super) logs: Vec<&'o str>,
     /// How much of its standard output is captured.
     capture: Option<usize>,
+    /// The file that its standard output becomes.
+    pub(super) file: Option<Incoming>,
 }
 
 impl<'o> Sinks<'o> {
@@ -48,8 +55,13 @@ impl<'o> Sinks<'o> {
             }
             Output::Capture(max) => (Vec::new(), Some(*max)),
             Output::Both(log, max) => (vec![log.as_str()], Some(*max)),
+            Output::File { .. } => (Vec::new(), None),
         };
-        Self { logs, capture }
+        Self {
+            logs,
+            capture,
+            file: None,
+        }
     }
 
     /// The log for a piece of output, by its number here.
@@ -70,6 +82,8 @@ struct Progress {
     acknowledged: u64,
     /// Bytes since a sync was last begun.
     unsynced: usize,
+    /// How much of a file people were last told to be there.
+    told: u64,
 }
 
 impl Host {
@@ -77,6 +91,13 @@ impl Host {
     pub(super) fn wanted_from(&self, ordinal: u32, sinks: &Sinks<'_>) -> From {
         if sinks.capture.is_some() {
             return From::Offset(0);
+        }
+        if let Some(file) = &sinks.file {
+            return match file.had() {
+                0 => From::Offset(0),
+                // What the worker has dropped is durable here, and what it has not it sends again.
+                had => From::Between(0, had),
+            };
         }
         let (mut least, mut most) = (u64::MAX, 0);
         for log in &sinks.logs {
@@ -151,7 +172,10 @@ impl Host {
                     syncing = self.begin_sync(id, sinks, &mut progress).await?;
                 }
                 Arrived { chunks, end } = inbox.take() => {
-                    self.write(id, sinks, &chunks, &mut progress).await?;
+                    match &sinks.file {
+                        Some(file) => self.write_file(id, file, &chunks, &mut progress).await?,
+                        None => self.write(id, sinks, &chunks, &mut progress).await?,
+                    }
                     for chunk in &chunks {
                         if let Some(max) = capture && chunk.stream == Stream::Stdout {
                             too_much |= captured.len() + chunk.data.len() > max;
@@ -165,6 +189,8 @@ impl Host {
                         stopped = Some(HostError::Refused { reason });
                     }
                     match end {
+                        // Files are made durable as they are written.
+                        None if sinks.file.is_some() => {}
                         None => {
                             if progress.unsynced >= SYNC_BYTES && syncing.is_none() {
                                 syncing = self.begin_sync(id, sinks, &mut progress).await?;
@@ -180,7 +206,17 @@ impl Host {
                             }
                             return match (stopped, exited.outcome) {
                                 (Some(error @ HostError::Refused { .. }), _) | (Some(error), Outcome::Interrupted { .. }) => Err(error),
-                                (_, outcome) => Ok(Recorded { outcome, duration_ms: exited.duration_ms, captured }),
+                                (_, outcome) => {
+                                    let file_bytes = match (&sinks.file, &outcome) {
+                                        (Some(file), Outcome::Value { .. }) => {
+                                            in_place(|| file.publish(exited.output_end))?;
+                                            crash::point("file_published");
+                                            exited.output_end
+                                        }
+                                        _ => 0,
+                                    };
+                                    Ok(Recorded { outcome, duration_ms: exited.duration_ms, captured, file_bytes })
+                                }
                             };
                         }
                     }
@@ -234,6 +270,48 @@ impl Host {
         Ok(())
     }
 
+    /// Writes each piece to its place in a file, and makes the file durable from time to time.
+    async fn write_file(
+        &mut self,
+        id: CommandId,
+        file: &Incoming,
+        chunks: &VecDeque<OutputChunk>,
+        progress: &mut Progress,
+    ) -> Result<(), HostError> {
+        // What the worker says of it besides is for nobody.
+        let pieces = || chunks.iter().filter(|chunk| chunk.stream == Stream::Stdout);
+        let mut said = false;
+        // A piece may be written twice.
+        while let Err(error) = tokio::task::block_in_place(|| {
+            pieces().try_for_each(|chunk| file.write(chunk.offset, &chunk.data))
+        }) {
+            if !error.is_no_space() {
+                return Err(refused(&error));
+            }
+            if let Some(end) = self.ended() {
+                return Err(end);
+            }
+            if !std::mem::replace(&mut said, true) {
+                tracing::error!(error = chain(&error), "an upload waits for room on the disk");
+            }
+            tokio::time::sleep(SPACE_INTERVAL).await;
+        }
+        progress.unsynced += pieces().map(|chunk| chunk.data.len()).sum::<usize>();
+        progress.received = chunks.back().map_or(progress.received, OutputChunk::end);
+        if progress.unsynced >= SYNC_BYTES {
+            in_place(|| file.sync())?;
+            progress.unsynced = 0;
+            crash::point("output_durable");
+            self.link.ack(id, progress.received);
+        }
+        if progress.received >= progress.told + TOLD_BYTES {
+            progress.told = progress.received;
+            let told = format!("uploading {}: {} MiB", file.path(), progress.received >> 20);
+            self.set_state(&told).await?;
+        }
+        Ok(())
+    }
+
     /// Makes output visible and begins to make it durable; none if there is no file to sync. Captured output is only in
     /// memory here: the worker keeps it until the outcome is committed.
     async fn begin_sync(
@@ -261,6 +339,20 @@ impl Host {
             self.link.ack(id, done.reach);
         }
     }
+}
+
+/// Does something with a file that may block, while this thread's other tasks go to another one.
+pub(super) fn in_place<T>(operation: impl FnOnce() -> Result<T, FileError>) -> Result<T, HostError> {
+    tokio::task::block_in_place(operation).map_err(|error| refused(&error))
+}
+
+fn refused(error: &FileError) -> HostError {
+    let reason = error.to_string();
+    if error.is_no_space() {
+        // What the disk holds of it is unknown, and there is room some day.
+        return HostError::Lost { reason };
+    }
+    HostError::Refused { reason }
 }
 
 /// Appends a command's output. What an attempt that found no room has taken is known by its position.

@@ -417,6 +417,7 @@ fn facts(info: &WorkerInfo) -> NativeInfo {
         cpus: info.numcpus.unwrap_or_default(),
         admin: trimmed(&info.admin),
         host: trimmed(&info.host),
+        access_uri: trimmed(&info.access_uri),
         basedir: info.basedir.clone(),
         ..NativeInfo::default()
     }

@@ -8,9 +8,10 @@ use ironmaster_wire::{Exec, Put, Verb};
 
 /// Bytes of one block of a file. Each is answered before the next is sent, and a stock worker refuses 640 KiB.
 const BLOCK: u64 = 256 * 1024;
-/// Puts a piece of a file in its place: `$1` the file, `$2` the piece, `$3` and `$4` the size and number of the blocks before it. `dd`
-/// cuts the file there first, as POSIX says.
-const APPEND: &str = r#"dd if="$2" of="$1" bs="$3" seek="$4" 2>/dev/null && rm -f "$2""#;
+/// Puts a piece of a file in its place: `$1` the file, `$2` the piece, `$3` and `$4` the size and number of the blocks before it, `$5` its
+/// permissions, which may not let its owner write. `dd` cuts the file there first, as POSIX says.
+const APPEND: &str =
+    r#"chmod u+w "$1" && dd if="$2" of="$1" bs="$3" seek="$4" 2>/dev/null && chmod "$5" "$1" && rm -f "$2""#;
 
 /// Where a stock worker has its files.
 #[derive(Debug)]
@@ -144,6 +145,7 @@ impl Folder {
             &piece,
             &block.to_string(),
             &(put.offset / block).to_string(),
+            &format!("{:o}", put.mode & 0o7777),
         ];
         let argv = words.map(|word| Argument::Plain(word.to_owned())).into();
         let append = Shell {
