@@ -434,19 +434,30 @@ fn job(checker: &mut Checker<'_>, section: &Section<'_>) -> JobDef {
     }
 }
 
+/// The names of those who can approve and reject, as long as there are no accounts: who logs in with the administrator's token,
+/// and who calls through the socket of the state directory.
+const LOGINS: [&str; 2] = ["admin", "local"];
+
 fn approval(checker: &mut Checker<'_>, job: &Section<'_>) -> Option<ApprovalDef> {
     let section = inline(checker, job, "approval", &keys::APPROVAL)?;
+    let users = checker.texts(&section, "users").unwrap_or_default();
+    for user in &users {
+        if !LOGINS.contains(&user.value.as_str()) {
+            checker.warning(
+                "unknown_user",
+                user.span,
+                format!("nobody can log in as `{}`", user.value),
+                "the one login is the administrator's: `admin`, or `local` through the socket in the state directory; without \
+                 `users` whoever may control the master decides",
+            );
+        }
+    }
     Some(ApprovalDef {
         prompt: checker
             .text(&section, "prompt")
             .map(|text| text.value)
             .unwrap_or_default(),
-        users: checker
-            .texts(&section, "users")
-            .unwrap_or_default()
-            .into_iter()
-            .map(|text| text.value)
-            .collect(),
+        users: users.into_iter().map(|text| text.value).collect(),
     })
 }
 
