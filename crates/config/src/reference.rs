@@ -11,7 +11,7 @@ use crate::{
 };
 
 const HEAD: &str = "\
-<!-- Generated from the code. CONTRIBUTING.md says how to write it anew. -->
+<!-- Generated from the code. CONTRIBUTING.md says how to regenerate it. -->
 
 # Reference of the configuration
 
@@ -70,7 +70,17 @@ pub fn markdown(catalogue: &Catalogue) -> String {
 
 fn section(out: &mut String, level: usize, section: &SectionKeys) {
     let marks = "#".repeat(level);
-    let _ = write!(out, "{marks} `{}`\n\n{}\n\n", section.header, section.doc);
+    // Some are titles rather than what a file says.
+    let quote = if section.header.contains(['[', '=']) {
+        "`"
+    } else {
+        ""
+    };
+    let _ = write!(
+        out,
+        "{marks} {quote}{}{quote}\n\n{}\n\n",
+        section.header, section.doc
+    );
     if section.header.starts_with('[') {
         let call = section.name().rsplit('.').next().unwrap_or_default();
         let first = section.keys.first().filter(|key| key.required);

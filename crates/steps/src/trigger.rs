@@ -25,8 +25,8 @@ pub(crate) fn kind() -> KindSpec {
     };
     KindSpec {
         name: "trigger",
-        doc: "Sets triggerable schedulers off, and may wait for their builds. While it waits the build's slot is free for others, \
-              its directory stays as it is. Its result is the worst of those it waited for.",
+        doc: "Triggers schedulers of type `triggerable`, and may wait for their builds. While it waits, the build's slot is free for others \
+              and its directory stays as it is. Its result is the worst of those that it waited for.",
         fields: vec![
             FieldSpec {
                 name: "schedulers",

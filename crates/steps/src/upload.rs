@@ -60,7 +60,7 @@ pub(crate) fn kind() -> KindSpec {
                 kind: FieldKind::String,
                 required: true,
                 default: None,
-                doc: "Its place below `files` in the master's state directory. With `/` at its end a folder: the file goes into it under its own name, what a pattern matches under the path behind the part without wildcards.",
+                doc: "Its place below `files` in the master's state directory. If it ends in `/`, it is a folder: a file goes into it under its own name, and files that a pattern matches keep their paths below the part of the pattern without wildcards.",
                 example: "\"nightly/%(prop:buildnumber)s/\"",
             },
             mode_field(),

@@ -37,8 +37,8 @@ pub(crate) fn spec() -> KindSpec {
                 "branches",
                 FieldKind::StringList,
                 None,
-                "Branches to poll; globs are allowed (`*` stops at `/`, `**` does not). Without it: the \
-                 repository's default branch.",
+                "Branches to poll; globs are allowed (`*` stops at `/`, `**` does not). Without it only the \
+                 repository's default branch is polled: a scheduler that is to hear of others needs `[\"**\"]`.",
                 "[\"main\", \"release/*\"]",
             ),
             field(

@@ -8,7 +8,7 @@ use super::{
 /// Keys of the scheduler type `force`.
 pub static SCHEDULER_FORCE: SectionKeys = SectionKeys {
     header: "type = \"force\"",
-    doc: "Set off by a person who presses its button and fills in its form.",
+    doc: "Triggered by a person who presses its button and fills in its form.",
     keys: &[
         optional(
             "button",

@@ -5,7 +5,7 @@ use super::{JOB, Key, SectionKeys, Type, optional, pipeline::JOB_KEYS};
 /// `[pipeline.in_repository]`.
 pub static IN_REPOSITORY: SectionKeys = SectionKeys {
     header: "[pipeline.in_repository]",
-    doc: "The jobs of the pipeline stand in a file of the repository that it builds, and are read from it at the very revision. The file has `[[job]]` with the keys of `[[pipeline.job]]`, apart from `priority`, and can use what is granted here and nothing else.",
+    doc: "The jobs of the pipeline are in a file of the repository that it builds, and are read at the revision being built. The file has `[[job]]` with the keys of `[[pipeline.job]]`, apart from `priority`, and can use what is granted here and nothing else.",
     keys: &[
         optional(
             "file",
@@ -88,7 +88,7 @@ pub static IN_REPOSITORY: SectionKeys = SectionKeys {
             "patience",
             Type::Duration("1s", "7d"),
             "\"10m\"",
-            "How long it is tried to read the file while the repository cannot be reached. After that the run has failed.",
+            "How long the master keeps trying to read the file while the repository cannot be reached. After that the run has failed.",
             "\"1h\"",
         ),
     ],

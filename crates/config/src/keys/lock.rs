@@ -5,7 +5,7 @@ use super::{Key, SectionKeys, Type, optional, required};
 /// `[[lock]]`.
 pub static LOCK: SectionKeys = SectionKeys {
     header: "[[lock]]",
-    doc: "Something that only so many builds or steps may use at once: see [choosing](choosing.md#locks).",
+    doc: "Something that only a limited number of builds or steps may use at once: see [choosing](choosing.md#locks).",
     keys: &[
         required("name", Type::Identifier, "Its name.", "\"database\""),
         required(
@@ -36,7 +36,7 @@ pub(super) const BUILDER_LOCKS: Key = optional(
     "locks",
     Type::Texts,
     "[]",
-    "Locks that each build holds from its start to its end: `NAME` for one of its count, `NAME:2` for two, `NAME:exclusive` for all of it. While a build waits for builds that it has triggered it gives its locks up, but not those with `:keep` behind them.",
+    "Locks that each build holds from its start to its end: `NAME` for one of its count, `NAME:2` for two, `NAME:exclusive` for all of it. A build that waits for builds it has triggered releases its locks meanwhile, except those written with `:keep`.",
     "[\"database\", \"disk:2\"]",
 );
 
@@ -45,6 +45,6 @@ pub(super) const STEP_LOCKS: Key = optional(
     "locks",
     Type::Texts,
     "[]",
-    "Locks that it holds while it runs, and waits for before: `NAME` for one of its count, `NAME:2` for two, `NAME:exclusive` for all of it. With `:keep` behind it a step that waits for triggered builds keeps it.",
+    "Locks that it waits for, and then holds while it runs: `NAME` for one of its count, `NAME:2` for two, `NAME:exclusive` for all of it. A step that waits for triggered builds keeps those written with `:keep`.",
     "[\"database:exclusive\"]",
 );

@@ -33,14 +33,14 @@ pub static PIPELINE: SectionKeys = SectionKeys {
             "in_repository",
             Type::Inline(&IN_REPOSITORY),
             "none",
-            "Its jobs stand in a file of the repository: see `[pipeline.in_repository]`.",
+            "Its jobs are in a file of the repository: see `[pipeline.in_repository]`.",
             "{ repository = \"https://git.example.org/zlib.git\", builders = [\"check\"] }",
         ),
         optional(
             "properties",
             Type::Table,
             "{}",
-            "Properties of the builds of all its jobs (source `Pipeline`). Those of the scheduler, the change and the job go over them.",
+            "Properties of the builds of all its jobs (source `Pipeline`). Those of the scheduler, the change and the job take precedence.",
             "{ release = true }",
         ),
         optional(
@@ -60,8 +60,8 @@ pub static PIPELINE: SectionKeys = SectionKeys {
         optional(
             "concurrency",
             Type::Inline(&CONCURRENCY),
-            "as many as there are",
-            "How many runs go on at once: see `[pipeline.concurrency]`.",
+            "no limit",
+            "How many runs are under way at once: see `[pipeline.concurrency]`.",
             "{ group = \"deploy\", limit = 1 }",
         ),
     ],
@@ -82,14 +82,14 @@ pub static CONCURRENCY: SectionKeys = SectionKeys {
             "limit",
             Type::Integer(1, 1000, "runs"),
             "1",
-            "How many go on at once.",
+            "How many runs are under way at once.",
             "2",
         ),
         optional(
             "when_full",
             Type::Choice(&["queue", "cancel_older"]),
             "\"queue\"",
-            "What happens when there are as many: a new run waits for its turn, or older ones are stopped.",
+            "What happens when `limit` runs are under way: a new run waits for its turn, or older ones are stopped.",
             "\"cancel_older\"",
         ),
     ],
@@ -297,8 +297,8 @@ pub static APPROVAL: SectionKeys = SectionKeys {
             "users",
             Type::Texts,
             "whoever may control the master",
-            "Names of the users who may.",
-            "[\"alice\", \"bob\"]",
+            "Names of the users who may. There is only one login so far, the administrator's: `admin` on the pages and with the token, `local` through the socket in the state directory.",
+            "[\"admin\"]",
         ),
     ],
 };
@@ -306,7 +306,7 @@ pub static APPROVAL: SectionKeys = SectionKeys {
 /// `[pipeline.job.retry]`.
 pub static RETRY: SectionKeys = SectionKeys {
     header: "[pipeline.job.retry]",
-    doc: "When a job that has failed is tried again. Lost machines are no failures at first: the builder's own `attempts` come before.",
+    doc: "When a job that has failed is tried again. A build that is lost with its worker does not count as failed until the builder's own `attempts` are used up.",
     keys: &[
         required(
             "limit",

@@ -19,7 +19,7 @@ pub static PROJECT: SectionKeys = SectionKeys {
             "share",
             Type::Integer(1, 1_000_000, ""),
             "1",
-            "How much of the workers is its where several projects want them: with twice the share of another it runs twice as many builds.",
+            "Its share of the workers where several projects want them: a project with twice the share of another runs twice as many builds.",
             "3",
         ),
     ],
@@ -28,7 +28,7 @@ pub static PROJECT: SectionKeys = SectionKeys {
 /// `[[codebase]]`.
 pub static CODEBASE: SectionKeys = SectionKeys {
     header: "[[codebase]]",
-    doc: "A repository under a name of its own, so that several can be built together. A change that names no code base belongs to the one with its repository.",
+    doc: "A repository with a name, so that several can be built together. A change that names no code base belongs to the one with its repository.",
     keys: &[
         required("name", Type::Identifier, "Its name, an identifier.", "\"lib\""),
         required(

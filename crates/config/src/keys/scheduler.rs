@@ -5,7 +5,7 @@ use super::{Key, SectionKeys, Type, optional, required};
 /// `[[scheduler]]`: the keys that every type has.
 pub static SCHEDULER: SectionKeys = SectionKeys {
     header: "[[scheduler]]",
-    doc: "Decides when builders are asked to build. `type` says what sets it off; each type has keys of its own beside these.",
+    doc: "Decides when builders are asked to build. `type` says what triggers it; each type has keys of its own beside these.",
     keys: &[
         required(
             "name",
@@ -26,7 +26,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
                 "force",
                 "try",
             ]),
-            "What sets it off.",
+            "What triggers it.",
             "\"single_branch\"",
         ),
         optional(
@@ -61,7 +61,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
             "codebases",
             Type::Texts,
             "none",
-            "Names of code bases that it builds together. What has set it off says which revision of its own code base is built; of the others it is the newest that was heard of. A change of any other code base is not heard.",
+            "Names of code bases that it builds together. The code base that a change or build comes from is built at that revision, the others at the newest that was reported. A change of any other code base is not heard.",
             "[\"app\", \"lib\"]",
         ),
         optional(
@@ -84,7 +84,7 @@ pub static SCHEDULER: SectionKeys = SectionKeys {
 /// Keys of the scheduler types `single_branch` and `any_branch`.
 pub static SCHEDULER_CHANGES: SectionKeys = SectionKeys {
     header: "type = \"single_branch\" or \"any_branch\"",
-    doc: "Set off by changes. `single_branch` collects the changes of all its branches with one timer; `any_branch` has one timer for each branch. Every filter that is given must match, also those [below](#which-changes-are-heard).",
+    doc: "Triggered by changes. `single_branch` collects the changes of all its branches with one timer; `any_branch` has one timer for each branch. Every filter that is given must match, also those [below](#which-changes-are-heard).",
     keys: &[
         optional(
             "branch",
@@ -217,7 +217,7 @@ pub static SCHEDULER_CHANGES: SectionKeys = SectionKeys {
 
 /// Keys of a change filter that every scheduler has which hears changes.
 pub static FILTER: SectionKeys = SectionKeys {
-    header: "which changes are heard",
+    header: "Which changes are heard",
     doc: "Further filters of the types `single_branch` and `any_branch`, and of `periodic`, `nightly` and `nightly_triggerable` where those only build what has changed. Regular expressions are tried at the beginning of the text. A change that has no such attribute passes a `not`, and no other test.",
     keys: &[
         optional(
@@ -336,14 +336,14 @@ pub static FILTER: SectionKeys = SectionKeys {
             "files",
             Type::TextOrTexts,
             "all",
-            "Globs. At least one changed file must match one of them, or the change is not heard.",
+            "Globs. At least one changed file must match one of them, or the change is not heard; so a change that was reported without its files never is.",
             "[\"src/**\", \"*.toml\"]",
         ),
         optional(
             "unimportant_files",
             Type::TextOrTexts,
             "none",
-            "Globs. A change whose files all match is built along with the next one but sets nothing off.",
+            "Globs. A change whose files all match is built along with the next one but triggers nothing.",
             "[\"docs/**\", \"*.md\"]",
         ),
         optional(
@@ -398,14 +398,14 @@ const ONLY_IF_CHANGED: Key = optional(
     "only_if_changed",
     Type::Bool,
     "false",
-    "Whether it only builds if an important change to what it builds has been heard of since it last built. Those changes are built then, and the filters further down say which ones count.",
+    "Whether it only builds if an important change to what it builds was reported since it last built. Those changes are built then, and the filters further down say which ones count.",
     "true",
 );
 
 /// Keys of the scheduler type `periodic`.
 pub static SCHEDULER_PERIODIC: SectionKeys = SectionKeys {
     header: "type = \"periodic\"",
-    doc: "Set off by time.",
+    doc: "Triggered at regular intervals.",
     keys: &[
         required(
             "interval",
@@ -424,7 +424,7 @@ pub static SCHEDULER_PERIODIC: SectionKeys = SectionKeys {
 /// Keys of the scheduler types `nightly` and `nightly_triggerable`.
 pub static SCHEDULER_NIGHTLY: SectionKeys = SectionKeys {
     header: "type = \"nightly\" or \"nightly_triggerable\"",
-    doc: "Set off by a calendar. `nightly_triggerable` builds only if a step of type `trigger` has asked for it since the last time, and then what the last of them asked for.",
+    doc: "Triggered by a calendar. `nightly_triggerable` builds only if a step of type `trigger` has asked for it since the last time, and then what the last of them asked for.",
     keys: &[
         optional(
             "cron",
@@ -437,7 +437,7 @@ pub static SCHEDULER_NIGHTLY: SectionKeys = SectionKeys {
             "minute",
             Type::CronField,
             "0",
-            "The fields apart, in place of `cron`.",
+            "The fields one by one, in place of `cron`.",
             "[0, 30]",
         ),
         optional("hour", Type::CronField, "\"*\"", "Hour.", "3"),
@@ -467,7 +467,7 @@ pub static SCHEDULER_NIGHTLY: SectionKeys = SectionKeys {
             "jitter",
             Type::Duration("0s", "12h"),
             "0s",
-            "Puts each firing off by some of this, so that not everything starts at once. By how much, the scheduler's name and the time say.",
+            "Delays each run by an amount between zero and this, so that not everything starts at once. The amount depends on the scheduler's name and the time.",
             "\"20m\"",
         ),
         ONLY_IF_CHANGED,
@@ -488,7 +488,7 @@ pub static SCHEDULER_NIGHTLY: SectionKeys = SectionKeys {
 /// Keys of the scheduler type `dependent`.
 pub static SCHEDULER_DEPENDENT: SectionKeys = SectionKeys {
     header: "type = \"dependent\"",
-    doc: "Set off whenever all builds of one decision of another scheduler have succeeded (or ended with warnings). It builds the same source, for the same changes.",
+    doc: "Triggered when all builds that another scheduler requested at once have succeeded (or ended with warnings). It builds the same source, for the same changes.",
     keys: &[required(
         "upstream",
         Type::Text,
@@ -500,6 +500,6 @@ pub static SCHEDULER_DEPENDENT: SectionKeys = SectionKeys {
 /// Keys of the scheduler type `triggerable`.
 pub static SCHEDULER_TRIGGERABLE: SectionKeys = SectionKeys {
     header: "type = \"triggerable\"",
-    doc: "Set off by a step of type `trigger` in a build. What it builds is that build's source, if the step does not say otherwise; the keys here say what is built where the step asks for the newest source.",
+    doc: "Triggered by a step of type `trigger` in a build. What it builds is that build's source, if the step does not say otherwise; the keys here say what is built where the step asks for the newest source.",
     keys: &[BRANCH, REPOSITORY, PROJECT, CODEBASE],
 };

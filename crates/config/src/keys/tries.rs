@@ -5,13 +5,13 @@ use super::{SectionKeys, Type, optional, required};
 /// Keys of the scheduler type `try`.
 pub static SCHEDULER_TRY: SectionKeys = SectionKeys {
     header: "type = \"try\"",
-    doc: "Set off by a person who wants to know what a patch would do: with `ironmaster try` or another call of the API, or with a job file.",
+    doc: "Triggered by a person who wants to know what a patch would do: with `ironmaster try` or another call of the API, or with a job file.",
     keys: &[
         optional(
             "jobdir",
             Type::Path,
             "none",
-            "A maildir that job files are dropped into, as `buildbot tryserver` does; relative to the configuration file. It is made if it is not there.",
+            "A maildir that job files are put into, as `buildbot tryserver` does; relative to the configuration file. It is made if it is not there.",
             "\"/srv/ci/jobdir\"",
         ),
         optional(
@@ -27,7 +27,7 @@ pub static SCHEDULER_TRY: SectionKeys = SectionKeys {
 /// `[[scheduler.user]]`.
 pub static TRY_USER: SectionKeys = SectionKeys {
     header: "[[scheduler.user]]",
-    doc: "Somebody who may have the try scheduler above it build patches, and nothing else. Exactly one of `password`, `password_file` and `password_env` must be given.",
+    doc: "Somebody who may build patches with the try scheduler above it, and do nothing else. Exactly one of `password`, `password_file` and `password_env` must be given.",
     keys: &[
         required(
             "name",

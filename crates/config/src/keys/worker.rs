@@ -63,7 +63,7 @@ pub static WORKER: SectionKeys = SectionKeys {
             "downtime",
             Type::Texts,
             "[]",
-            "Times in which it takes no new build, each as `CRON for DURATION`: when it begins, as five fields of cron, and how long it lasts (`1m` to `31d`). Builds that run go on.",
+            "Times in which it starts no new build, each as `CRON for DURATION`: when it begins, as five fields of cron, and how long it lasts (`1m` to `31d`). Builds that run go on.",
             "[\"0 22 * * mon-fri for 8h\"]",
         ),
         optional(
@@ -77,7 +77,7 @@ pub static WORKER: SectionKeys = SectionKeys {
             "missing_after",
             Type::Duration("0s", "366d"),
             "1h",
-            "It counts as missing when it has not been connected for so long while a master ran: its page says so, and an event tells it. `0s` = never.",
+            "How long it may be disconnected, while a master runs, before it counts as missing: its page says so, and there is an event. `0s` = never.",
             "\"10m\"",
         ),
     ],
