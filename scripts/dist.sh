@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the worker as it is copied to other machines: one static, stripped file for each processor, in target/dist.
+# Builds the worker as it is copied to other machines: one static, stripped file for each processor, in target/dist-worker.
 # `scripts/dist.sh aarch64` builds one of them.
 set -eu
 cd "$(dirname "$0")/.."
