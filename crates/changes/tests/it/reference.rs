@@ -103,6 +103,9 @@ fn the_examples_for_users_are_accepted() {
         ("docs/pipelines.md", "toml"),
         ("docs/pipelines.md", "star"),
         ("docs/configuration.md", "star"),
+        ("docs/first-hour.md", "toml"),
+        ("docs/migrate/master.md", "toml"),
+        ("README.md", "toml"),
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap();
         let fence = if extension == "toml" {
