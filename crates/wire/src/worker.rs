@@ -8,8 +8,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CommandId, Exited, Frame, Hello, Limits, MasterMessage, OUTPUT_HEADER_LEN, OutputChunk, ProtocolError,
-    Stream, Verb, Welcome, WorkerMessage, heartbeat::Heartbeat, master::check_size,
+    CommandId, Exited, FailureKind, Frame, Hello, Limits, MasterMessage, OUTPUT_HEADER_LEN, Outcome,
+    OutputChunk, ProtocolError, Stream, Verb, Welcome, WorkerMessage, heartbeat::Heartbeat,
+    master::check_size,
 };
 
 /// What a master tells its worker.
@@ -241,7 +242,8 @@ impl WorkerSession {
         Ok(body.freeze())
     }
 
-    /// Sends a command's outcome. All its output must have been sent.
+    /// Sends a command's outcome. All its output must have been sent. An outcome that is too large for a message is
+    /// told as a failure: the master would close the connection on it, after each resume anew.
     pub fn exited(&mut self, exited: &Exited) -> Result<(), ProtocolError> {
         match self.next_offset(exited.id) {
             None => Err(ProtocolError::UnknownCommand {
@@ -254,7 +256,23 @@ impl WorkerSession {
                 got: exited.output_end,
             }),
             Some(_) => {
-                self.say(&WorkerMessage::Exited(exited.clone()));
+                let mut text = WorkerMessage::Exited(exited.clone()).encode();
+                if text.len() > self.limits.max_text {
+                    let outcome = Outcome::Failed {
+                        kind: FailureKind::Invalid,
+                        message: format!(
+                            "its outcome makes a message of {} bytes, which is more than the {} that one may have",
+                            text.len(),
+                            self.limits.max_text
+                        ),
+                    };
+                    text = WorkerMessage::Exited(Exited {
+                        outcome,
+                        ..exited.clone()
+                    })
+                    .encode();
+                }
+                self.send(text);
                 Ok(())
             }
         }
@@ -401,8 +419,12 @@ impl WorkerSession {
     }
 
     fn say(&mut self, message: &WorkerMessage) {
+        self.send(message.encode());
+    }
+
+    fn send(&mut self, text: String) {
         if self.is_open() {
-            self.outbox.push_back(Frame::Text(message.encode()));
+            self.outbox.push_back(Frame::Text(text));
         }
     }
 

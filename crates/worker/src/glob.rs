@@ -9,8 +9,21 @@ use std::{
 
 use crate::paths::Failure;
 
-/// The most bytes of paths that one answer may hold; it has to fit a message.
-pub(crate) const MAX_ANSWER: usize = 512 * 1024;
+/// The most bytes that paths or names may take in one answer; it has to fit a message.
+const MAX_ANSWER: usize = 512 * 1024;
+
+/// What an answer has taken so far, as it is written in a message: there a control character of a name takes six bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Size(usize);
+
+impl Size {
+    /// Adds a text. Says whether there was room for it.
+    pub(crate) fn add(&mut self, text: &str) -> bool {
+        let comma = 1;
+        self.0 += serde_json::to_string(text).map_or(MAX_ANSWER, |json| json.len()) + comma;
+        self.0 <= MAX_ANSWER
+    }
+}
 
 /// The paths below `base` that match, relative to it and sorted.
 pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Vec<String>, Failure> {
@@ -26,7 +39,7 @@ pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Ve
     }
     let mut search = Search {
         found: Vec::new(),
-        bytes: 0,
+        size: Size::default(),
         cancel,
     };
     search.walk(base, &PathBuf::new(), &parts)?;
@@ -37,7 +50,7 @@ pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Ve
 
 struct Search<'a> {
     found: Vec<String>,
-    bytes: usize,
+    size: Size,
     cancel: &'a AtomicBool,
 }
 
@@ -49,8 +62,7 @@ impl Search<'_> {
         }
         let [part, rest @ ..] = parts else {
             let text = here.to_string_lossy().into_owned();
-            self.bytes += text.len() + 4;
-            if self.bytes > MAX_ANSWER {
+            if !self.size.add(&text) {
                 return Err(Failure::invalid(
                     "the pattern matches too many paths for one answer; make it narrower",
                 ));

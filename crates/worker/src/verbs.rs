@@ -276,14 +276,13 @@ fn list(base: &Basedir, text: &str) -> Result<Value, Failure> {
     let failed = |error: io::Error| Failure::io(&format!("list {text:?}"), &error);
     let path = base.existing(text)?;
     let mut names = Vec::new();
-    let mut bytes = 0;
+    let mut size = glob::Size::default();
     for entry in fs::read_dir(&path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         if path == base.path() && name == STATE_FOLDER {
             continue;
         }
-        bytes += name.len() + 4;
-        if bytes > glob::MAX_ANSWER {
+        if !size.add(&name) {
             return Err(Failure::invalid(format!(
                 "{text:?} has too many entries for one answer; use a glob"
             )));

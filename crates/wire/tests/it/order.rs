@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ironmaster_wire::{
-    Exec, Exited, Frame, Limits, LogFile, MasterEvent, MasterSession, Outcome, ProtocolError, Stream, Verb,
-    Welcome, WorkerEvent, WorkerSession,
+    Exec, Exited, FailureKind, Frame, Limits, LogFile, MasterEvent, MasterSession, Outcome, ProtocolError,
+    Stream, Verb, Welcome, WorkerEvent, WorkerMessage, WorkerSession,
 };
 
 use crate::{chunk, exchange, greeted, hello, id, report, text};
@@ -508,4 +508,47 @@ fn a_greeting_has_a_time_limit() {
 fn a_token_is_never_shown() {
     let hello = hello(vec![]);
     assert!(!format!("{hello:?} {:?}", MasterEvent::Hello(Box::new(hello.clone()))).contains("secret"));
+}
+
+#[test]
+fn an_outcome_too_large_for_a_message_is_a_failure() {
+    let (mut master, mut worker) = greeted(vec![], 100);
+    // The largest that fits, and one that is a byte larger.
+    let empty = Exited {
+        id: id(0),
+        outcome: Outcome::Interrupted {
+            reason: String::new(),
+        },
+        output_end: 0,
+        duration_ms: 1,
+    };
+    let room = Limits::default().max_text - WorkerMessage::Exited(empty.clone()).encode().len();
+    for (ordinal, length) in [(0, room), (1, room + 1)] {
+        master.start(id(ordinal), "d".into(), Verb::Info).unwrap();
+        worker.attach(id(ordinal), 0);
+        let outcome = Outcome::Interrupted {
+            reason: "x".repeat(length),
+        };
+        let exited = Exited {
+            id: id(ordinal),
+            outcome: outcome.clone(),
+            ..empty.clone()
+        };
+        worker.exited(&exited).unwrap();
+        exchange(&mut master, &mut worker);
+        let Some(MasterEvent::Exited(exited)) = master.poll_event() else {
+            panic!("no outcome")
+        };
+        if length == room {
+            assert_eq!(exited.outcome, outcome);
+        } else {
+            assert!(
+                matches!(
+                    &exited.outcome,
+                    Outcome::Failed { kind: FailureKind::Invalid, message } if message.contains("1048577 bytes")
+                ),
+                "{exited:?}"
+            );
+        }
+    }
 }

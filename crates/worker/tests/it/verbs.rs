@@ -393,3 +393,30 @@ async fn failures_have_kinds_and_nothing_leaves_the_base_directory() {
         "12345"
     );
 }
+
+#[tokio::test]
+async fn an_answer_that_fits_no_message_fails() {
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start(&master, &place.base());
+    let (mut conn, _) = master.welcome().await;
+    let folder = place.base().join("many");
+    std::fs::create_dir(&folder).unwrap();
+    // Each of these bytes takes six in a message.
+    for number in 0..2000 {
+        let name = format!("{number}{}", "\u{1}".repeat(200));
+        std::fs::write(folder.join(name), "").unwrap();
+    }
+    let glob = Verb::Glob {
+        pattern: "many/*".into(),
+    };
+    let list = Verb::List { path: "many".into() };
+    for (number, verb) in [glob, list].into_iter().enumerate() {
+        match conn.value(id(number as u32), verb).await {
+            Err(Outcome::Failed { kind, message }) => {
+                assert_eq!(kind, FailureKind::Invalid);
+                assert!(message.contains("too many"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
