@@ -12,7 +12,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::LocalSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -193,9 +193,9 @@ async fn connections(
                 state.change(&text, false);
             }
             Ok(socket) => {
-                let welcomed = std::cell::Cell::new(false);
+                let welcomed = std::cell::Cell::new(None);
                 let on_welcome = |welcome: &ironmaster_wire::Welcome| {
-                    welcomed.set(true);
+                    welcomed.set(Some(Instant::now()));
                     let text = format!(
                         "connected to {} as {}, session {}",
                         address.url, config.name, welcome.session
@@ -220,8 +220,8 @@ async fn connections(
                     }
                     Ended::Lost { reason, violation } => {
                         state.change(&format!("lost the master: {reason}; connecting again"), false);
-                        if welcomed.get() && !violation {
-                            backoff.reset();
+                        if let Some(since) = welcomed.get().filter(|_| !violation) {
+                            backoff.ended_after(since.elapsed());
                         }
                     }
                 }

@@ -177,6 +177,9 @@ impl Fleet {
                 name,
                 "--token",
                 &token(name),
+                // Masters here are killed every moment, after which a worker would be patient.
+                "--backoff-max",
+                "500",
                 "--basedir",
             ])
             .arg(self.path(name));
