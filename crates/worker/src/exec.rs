@@ -162,6 +162,7 @@ fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String
         last_output: now,
         printed: 0,
         cause: None,
+        unwanted: false,
         phase: Phase::Free,
         exited: None,
         cleared: false,
@@ -202,6 +203,8 @@ struct Running<'a, O> {
     printed: u64,
     /// The first one is what the outcome tells.
     cause: Option<Cause>,
+    /// Nobody wants what it has printed any more, whatever ended it.
+    unwanted: bool,
     phase: Phase,
     exited: Option<io::Result<ExitStatus>>,
     /// Nothing of it is alive any more.
@@ -213,12 +216,11 @@ impl<O: Owner> Running<'_, O> {
         let mut drain_until = None;
         loop {
             let open = self.stdout.is_open() || self.stderr.is_open();
-            let dropped = matches!(self.cause, Some(Cause::Drop | Cause::Stop(_)));
-            if self.exited.is_some() && (!open || dropped) {
+            if self.exited.is_some() && (!open || self.unwanted) {
                 break;
             }
             // While the spool is full the program waits for us: that is neither silence nor an open end.
-            let full = self.owner.is_full() && !dropped;
+            let full = self.owner.is_full() && !self.unwanted;
             if self.exited.is_some() && drain_until.is_none() {
                 // What was asked to end has its grace, also after the leader has gone.
                 drain_until = Some(match self.phase {
@@ -361,7 +363,8 @@ impl<O: Owner> Running<'_, O> {
     /// Tells what the log files have beyond what was told: nobody writes them any more.
     async fn tell_rest(&mut self) {
         self.tails.over();
-        while !matches!(self.cause, Some(Cause::Drop | Cause::Stop(_) | Cause::Lease))
+        while !self.unwanted
+            && !matches!(self.cause, Some(Cause::Lease))
             && !self.is_over_limit(Stream::File(0))
         {
             let full = self.owner.is_full();
@@ -387,6 +390,7 @@ impl<O: Owner> Running<'_, O> {
 
     /// Begins to end the command, or ends it faster.
     fn end(&mut self, cause: Cause) {
+        self.unwanted |= matches!(cause, Cause::Drop | Cause::Stop(_));
         if self.exited.is_some() {
             // The leader has ended by itself; only what it left behind can be meant.
             if matches!(cause, Cause::OutputLimit) {

@@ -1,6 +1,7 @@
 //! Ways for a command to end: by itself, by request, by limits. Nothing of its tree may stay.
 
 use ironmaster_wire::{Ending, Exec, MasterEvent, Outcome, Stream, TimeoutKind, Verb};
+use rustix::process::Signal;
 
 use crate::harness::{Conn, Master, Place, Worker, id, is_alive, marked, until};
 
@@ -295,4 +296,59 @@ async fn file_work_can_be_interrupted_while_it_waits_for_room() {
             reason: "enough".into()
         }
     );
+}
+
+/// Begins a command that prints more than there is room for, and interrupts it. It is dead then, and waits for the
+/// master to take what it has printed.
+async fn ended_without_room(conn: &mut Conn, place: &Place) {
+    conn.start(id(0), place.sh("echo $$; exec yes")).await;
+    let mut printed = Vec::new();
+    // As much as fills the spool, of which nothing is acknowledged.
+    while printed.len() < 1024 {
+        match conn.event().await {
+            Some(MasterEvent::Output(chunk)) => printed.extend_from_slice(&chunk.data),
+            other => panic!("{other:?}"),
+        }
+    }
+    let pid = String::from_utf8_lossy(&printed)
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    conn.session.interrupt(id(0), "enough");
+    conn.flush().await;
+    // Not only dead: the worker knows.
+    until("its end", || !std::path::Path::new("/proc").join(&pid).exists()).await;
+}
+
+const TINY_SPOOL: &[&str] = &["--spool-memory", "1", "--spool-disk", "0"];
+
+#[tokio::test]
+async fn a_command_that_has_ended_and_waits_for_room_can_be_forgotten() {
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start_with(&master, &place.base(), TINY_SPOOL);
+    let (mut conn, _) = master.welcome().await;
+    ended_without_room(&mut conn, &place).await;
+    conn.session.forget(id(0));
+    loop {
+        match conn.event().await {
+            Some(MasterEvent::Output(_)) => {}
+            other => {
+                assert_eq!(other, Some(MasterEvent::Forgotten { id: id(0) }));
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_has_ended_and_waits_for_room_does_not_hold_up_a_worker_that_stops() {
+    let (master, place) = (Master::new().await, Place::new());
+    let mut worker = Worker::start_with(&master, &place.base(), TINY_SPOOL);
+    let (mut conn, _) = master.welcome().await;
+    ended_without_room(&mut conn, &place).await;
+    // There is nobody any more who could make room.
+    drop((conn, master));
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().await.code(), Some(0));
 }
