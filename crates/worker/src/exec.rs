@@ -28,6 +28,9 @@ use crate::{
 
 /// How long output is awaited from processes that outlive the command's leader and hold its pipes.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long they may wait for room each time without being given more time for it: what fills the spool again whenever
+/// there is room comes to an end, too.
+const SHORT_WAIT: Duration = Duration::from_millis(200);
 /// How long processes that the leader left behind may take to end by themselves.
 const LINGER: Duration = Duration::from_millis(200);
 /// A grace that nobody waits for.
@@ -213,7 +216,8 @@ struct Running<'a, O> {
 
 impl<O: Owner> Running<'_, O> {
     async fn finish(mut self) -> Outcome {
-        let mut drain_until = None;
+        let mut drain_until: Option<Instant> = None;
+        let mut full_since: Option<Instant> = None;
         loop {
             let open = self.stdout.is_open() || self.stderr.is_open();
             if self.exited.is_some() && (!open || self.unwanted) {
@@ -221,7 +225,16 @@ impl<O: Owner> Running<'_, O> {
             }
             // While the spool is full the program waits for us: that is neither silence nor an open end.
             let full = self.owner.is_full() && !self.unwanted;
+            if full {
+                full_since.get_or_insert_with(Instant::now);
+            } else if let Some(since) = full_since.take() {
+                self.last_output = Instant::now();
+                if let Some(until) = &mut drain_until {
+                    *until += since.elapsed().saturating_sub(SHORT_WAIT);
+                }
+            }
             if self.exited.is_some() && drain_until.is_none() {
+                full_since = full.then(Instant::now);
                 // What was asked to end has its grace, also after the leader has gone.
                 drain_until = Some(match self.phase {
                     Phase::Asked { until, .. } => until + DRAIN,
@@ -235,10 +248,7 @@ impl<O: Owner> Running<'_, O> {
                 (file, data) = self.tails.read(), if !full && !self.tails.is_empty() => self.take(Stream::File(file), data),
                 status = self.child.wait(), if self.exited.is_none() => self.exited = Some(status),
                 cause = self.owner.stop_asked() => self.end(cause),
-                () = self.owner.room(), if full => {
-                    self.last_output = Instant::now();
-                    drain_until = None;
-                }
+                () = self.owner.room(), if full => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     if !self.on_time(full, &mut drain_until) {
                         break;

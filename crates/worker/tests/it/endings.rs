@@ -3,7 +3,7 @@
 use ironmaster_wire::{Ending, Exec, MasterEvent, Outcome, Stream, TimeoutKind, Verb};
 use rustix::process::Signal;
 
-use crate::harness::{Conn, Master, Place, Worker, id, is_alive, marked, until};
+use crate::harness::{Conn, Master, Place, Worker, id, is_alive, marked, until, within};
 
 async fn connected() -> (Master, Place, Worker, Conn) {
     let (master, place) = (Master::new().await, Place::new());
@@ -351,4 +351,40 @@ async fn a_command_that_has_ended_and_waits_for_room_does_not_hold_up_a_worker_t
     drop((conn, master));
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_a_command_left_behind_cannot_print_for_ever() {
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start_with(
+        &master,
+        &place.base(),
+        &["--spool-memory", "64", "--spool-disk", "0"],
+    );
+    let (mut conn, _) = master.welcome().await;
+    // Whenever the master makes room, it is full again at once.
+    conn.start(id(0), place.sh("yes & exit 3")).await;
+    let mut remarks = Vec::new();
+    let exited = within("the end of the command", async {
+        loop {
+            match conn.event().await {
+                Some(MasterEvent::Output(chunk)) => {
+                    conn.session.ack(chunk.id, chunk.end());
+                    if chunk.stream == Stream::Header {
+                        remarks.extend_from_slice(&chunk.data);
+                    }
+                }
+                Some(MasterEvent::Exited(exited)) => return exited,
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+    assert_eq!(exited.outcome, Outcome::Exit { code: 3 });
+    let remarks = String::from_utf8(remarks).unwrap();
+    assert!(
+        remarks.contains("processes that it left behind hold its output: killed"),
+        "{remarks}"
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
 }
