@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use ironmaster_wire::{Ending, FailureKind, MAX_CHUNK, Outcome, Stream, TimeoutKind};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncWriteExt as _,
     process::Command,
@@ -486,16 +486,16 @@ impl<O: Owner> Running<'_, O> {
             Phase::Killed => now,
         };
         let mut pause = Duration::from_millis(2);
-        let (group, me) = (self.group, std::process::id() as i32);
-        while self.phase == Phase::Killed || test_kill_process_group(group).is_ok() {
+        // Processes may have gone into groups of their own, as a shell's jobs do; the session is the same.
+        let (session, me) = (self.group.as_raw_nonzero().get(), std::process::id() as i32);
+        loop {
             let (registry, id) = (self.owner.registry().clone(), self.owner.label());
             let killed = self.phase == Phase::Killed;
             let left = tokio::task::spawn_blocking(move || {
                 let marked = if killed { registry.kill_marked(&id) } else { 0 };
-                let number = group.as_raw_nonzero().get();
                 let mut left = Vec::new();
                 for process in procs::all() {
-                    if process.group != number && process.session != number {
+                    if process.session != session {
                         continue;
                     }
                     if process.is_alive() {

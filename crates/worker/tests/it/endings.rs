@@ -388,3 +388,23 @@ async fn what_a_command_left_behind_cannot_print_for_ever() {
     );
     assert_eq!(marked(&place.mark()), [] as [i32; 0]);
 }
+
+#[tokio::test]
+async fn a_job_in_a_process_group_of_its_own_does_not_outlive_its_command() {
+    let (_master, place, _worker, mut conn) = connected().await;
+    let script = "set -m; sleep 1000 > /dev/null 2>&1 & echo done";
+    let exec = Exec {
+        argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
+        ..place.sh("")
+    };
+    let done = conn.run(id(0), exec).await;
+    assert_eq!(
+        (done.outcome(), done.text(Stream::Stdout)),
+        (Outcome::Exit { code: 0 }, "done\n".into())
+    );
+    assert_eq!(marked(&place.mark()), [] as [i32; 0]);
+    assert_eq!(
+        done.text(Stream::Header),
+        "1 processes that the command left behind: killed\n"
+    );
+}
