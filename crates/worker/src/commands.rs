@@ -16,7 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ironmaster_wire::{CommandId, CommandReport, Exited, Outcome, Stream, Verb, WorkerInfo};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     time::Instant,
 };
 
@@ -32,6 +32,10 @@ use crate::{
 
 /// How many commands are kept, running or not: what a greeting can report.
 const MAX_KEPT: usize = 1024;
+
+/// How many verbs work on files at once, each on a thread of its own. Those of a `get` wait for room, maybe until the master
+/// is back, so they must not be all that there are.
+pub(crate) const FILE_WORK: usize = 8;
 
 /// What a verb does, in a few words: not its arguments, which may hold what is nobody's business.
 fn what(verb: &Verb) -> String {
@@ -59,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) info: WorkerInfo,
     pub(crate) registry: Registry,
     pub(crate) spool: SpoolLimits,
+    /// A permit for each of [`FILE_WORK`].
+    pub(crate) file_work: Semaphore,
     /// Tells the connection that some command has something to say.
     pub(crate) wake: Notify,
 }
@@ -203,6 +209,10 @@ impl Entry {
 
     /// A verb that blocks, on a thread for such work; what it reads arrives here piece by piece.
     async fn perform(&self, verb: Verb) -> Outcome {
+        let _permit = tokio::select! {
+            permit = self.context.file_work.acquire() => permit,
+            asked = self.stop_asked() => return ended_by(asked),
+        };
         let (send, mut receive) = mpsc::channel::<Bytes>(2);
         let (base, info, cancelled) = (
             self.context.base.clone(),
@@ -241,16 +251,23 @@ impl Entry {
         match (work.await, cause) {
             // It was done before it could be stopped.
             (Ok(outcome @ Outcome::Value { .. }), _) | (Ok(outcome), None) => outcome,
-            (_, Some(Cause::Interrupt(reason))) => Outcome::Interrupted { reason },
-            (_, Some(Cause::Lease)) => Outcome::LeaseExpired,
-            (_, Some(_)) => Outcome::Interrupted {
-                reason: "dropped".into(),
-            },
+            (_, Some(cause)) => ended_by(cause),
             (Err(error), None) => Outcome::Failed {
                 kind: ironmaster_wire::FailureKind::Io,
                 message: format!("the worker failed: {error}; please report this as a bug"),
             },
         }
+    }
+}
+
+/// The outcome of work on files that was ended before it was done.
+fn ended_by(cause: Cause) -> Outcome {
+    match cause {
+        Cause::Interrupt(reason) => Outcome::Interrupted { reason },
+        Cause::Lease => Outcome::LeaseExpired,
+        _ => Outcome::Interrupted {
+            reason: "dropped".into(),
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use ironmaster_tls::{Stream, Trust};
 use ironmaster_wire::{Capabilities, Hello, Limits, PATH, PROTOCOL_MAX, PROTOCOL_MIN};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Notify, Semaphore, watch},
     task::LocalSet,
     time::{Instant, sleep, timeout},
 };
@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 
 use crate::{
     Backoff, Said, SpoolLimits, WorkerError,
-    commands::{Commands, Context},
+    commands::{Commands, Context, FILE_WORK},
     dial::{Tls, dial},
     ground::Ground,
     info,
@@ -34,6 +34,9 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long commands may take to end gently when the worker stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Threads for what must not wait for work on files: looking up the master's name, killing, reading log files.
+const OTHER_THREADS: usize = 24;
 
 /// What a worker needs to know.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ pub struct Config {
 pub fn run(config: &Config) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(8)
+        .max_blocking_threads(FILE_WORK + OTHER_THREADS)
         .build()
         .map_err(WorkerError::Runtime)?;
     let result = LocalSet::new().block_on(&runtime, work(config));
@@ -92,7 +95,8 @@ async fn work(config: &Config) -> Result<(), WorkerError> {
         base: base.clone(),
         registry: ground.registry.clone(),
         spool: config.spool,
-        wake: tokio::sync::Notify::new(),
+        file_work: Semaphore::new(FILE_WORK),
+        wake: Notify::new(),
     });
     let commands = Rc::new(Commands::new(context, config.max_commands));
     let memory = Rc::new(Memory {

@@ -255,11 +255,16 @@ impl Worker {
     }
 
     pub(crate) fn start_with(master: &Master, basedir: &Path, more: &[&str]) -> Self {
+        Self::start_at(&master.url(), basedir, more)
+    }
+
+    /// Starts it for a master at this address.
+    pub(crate) fn start_at(url: &str, basedir: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ironmaster-worker"));
         command
             .args([
                 "--master",
-                &master.url(),
+                url,
                 "--name",
                 "w",
                 "--backoff-min",

@@ -1,7 +1,7 @@
 //! Connections come and go; commands and their bytes do not.
 
 use bytes::Bytes;
-use ironmaster_wire::{Exec, MasterEvent, Outcome, Stream, Welcome};
+use ironmaster_wire::{Exec, MasterEvent, Outcome, Stream, Verb, Welcome};
 
 use crate::harness::{Master, Place, Worker, id, marked, until};
 
@@ -236,4 +236,53 @@ async fn silence_while_the_program_waits_for_the_master_is_no_timeout() {
     conn.session.ack(id(0), 1000);
     assert_eq!(conn.finish().await.outcome(), Outcome::Exit { code: 0 });
     until("its end", || place.base().join("ended").exists()).await;
+}
+
+#[tokio::test]
+async fn files_that_wait_for_room_do_not_keep_the_worker_from_connecting() {
+    let (master, place) = (Master::new().await, Place::new());
+    // A name has to be looked up, which takes a thread.
+    let url = master.url().replace("127.0.0.1", "localhost");
+    let _worker = Worker::start_at(
+        &url,
+        &place.base(),
+        &["--spool-memory", "64", "--spool-disk", "0"],
+    );
+    let (mut conn, _) = master.welcome().await;
+    std::fs::File::create(place.base().join("large"))
+        .unwrap()
+        .set_len(100_000_000)
+        .unwrap();
+    let files = 40;
+    for ordinal in 0..files {
+        let get = Verb::Get {
+            path: "large".into(),
+            max_bytes: u64::MAX,
+        };
+        conn.start(id(ordinal), get).await;
+    }
+    // Those whose turn it is wait for room: nothing is acknowledged.
+    let Some(MasterEvent::Output(_)) = conn.event().await else {
+        panic!("no output")
+    };
+    drop(conn);
+    let (mut conn, hello) = master.welcome().await;
+    assert_eq!(hello.commands.len(), files as usize);
+    // Also those whose turn has not come can be ended.
+    for report in &hello.commands {
+        conn.session.resume(report.id, report.output_start).unwrap();
+        conn.session.interrupt(report.id, "enough");
+    }
+    let mut ended = 0;
+    while ended < files {
+        match conn.event().await {
+            Some(MasterEvent::Output(_)) => {}
+            Some(MasterEvent::Exited(exited)) => {
+                let reason = "enough".into();
+                assert_eq!(exited.outcome, Outcome::Interrupted { reason });
+                ended += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
