@@ -15,7 +15,10 @@ use tokio_tungstenite::{
     tungstenite::{self, Message},
 };
 
-use crate::commands::{Answer, Commands, Fate};
+use crate::{
+    commands::{Answer, Commands, Fate},
+    run::{clock, keep_lease},
+};
 
 /// How long a last message may take on its way out.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub(crate) struct Link<'a> {
     commands: &'a Commands,
     memory: &'a Memory,
     epoch: Instant,
+    /// When something came on this connection, on the clock that goes on while the machine sleeps.
+    heard: Duration,
     /// The command that sent last.
     last: Option<CommandId>,
     /// Commands whose outcome went out on this connection.
@@ -78,6 +83,7 @@ impl<'a> Link<'a> {
             commands,
             memory,
             epoch: Instant::now(),
+            heard: clock(),
             last: None,
             told: HashSet::new(),
             on_welcome,
@@ -238,6 +244,19 @@ impl<'a> Link<'a> {
 
     /// Takes in a message; says how the connection ends if it does.
     fn receive(&mut self, message: Message) -> Result<Option<Ended>, ProtocolError> {
+        // What was said before a pause of this machine is heard after it. It does not give the lease back, and others may
+        // have been given what it asks for.
+        keep_lease(self.commands, self.memory);
+        let silence = clock().saturating_sub(std::mem::replace(&mut self.heard, clock()));
+        if self.memory.lease.get().is_some_and(|lease| silence >= lease) {
+            return Ok(Some(Ended::Lost {
+                reason: format!(
+                    "nothing came for {:.0} s, which is longer than the lease",
+                    silence.as_secs_f64()
+                ),
+                violation: false,
+            }));
+        }
         let frame = match message {
             Message::Text(text) => Frame::Text(text.as_str().to_owned()),
             Message::Binary(bytes) => Frame::Binary(bytes),
@@ -257,12 +276,12 @@ impl<'a> Link<'a> {
         };
         self.session.feed(frame, self.now())?;
         if self.session.is_open() {
-            self.memory.last_heard.set(crate::run::clock());
+            self.memory.last_heard.set(clock());
         }
         while let Some(event) = self.session.poll_event() {
             match event {
                 WorkerEvent::Welcome(welcome) => {
-                    self.memory.last_heard.set(crate::run::clock());
+                    self.memory.last_heard.set(clock());
                     self.memory
                         .lease
                         .set(Some(Duration::from_millis(welcome.lease_ms)));

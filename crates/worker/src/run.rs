@@ -154,20 +154,25 @@ async fn watch_lease(commands: &Commands, memory: &Memory) {
             (lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(5))
         }))
         .await;
-        let silence = clock().saturating_sub(memory.last_heard.get());
-        if let Some(lease) = lease
-            && silence >= lease
-            && commands.running() > 0
-        {
-            tracing::warn!(
-                "not heard from the master for {:.0} s, which is its lease: killing {} commands",
-                silence.as_secs_f64(),
-                commands.running()
-            );
-            commands.expire();
-            // The next one starts a new lease; those that are dying are not to be reported again and again.
-            memory.last_heard.set(clock());
-        }
+        keep_lease(commands, memory);
+    }
+}
+
+/// Kills what runs if the lease is over.
+pub(crate) fn keep_lease(commands: &Commands, memory: &Memory) {
+    let silence = clock().saturating_sub(memory.last_heard.get());
+    if let Some(lease) = memory.lease.get()
+        && silence >= lease
+        && commands.running() > 0
+    {
+        tracing::warn!(
+            "not heard from the master for {:.0} s, which is its lease: killing {} commands",
+            silence.as_secs_f64(),
+            commands.running()
+        );
+        commands.expire();
+        // The next one starts a new lease; those that are dying are not to be reported again and again.
+        memory.last_heard.set(clock());
     }
 }
 

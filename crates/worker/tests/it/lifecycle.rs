@@ -1,9 +1,12 @@
 //! The worker's own life: greeting, refusal, silence, stopping, and being killed.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use futures_util::SinkExt as _;
-use ironmaster_wire::{Exec, MasterEvent, Outcome, Welcome};
+use ironmaster_wire::{Exec, MasterEvent, MasterMessage, Outcome, Verb, Welcome};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -356,4 +359,45 @@ fn wrong_arguments_have_clear_answers() {
         assert_eq!(code, Some(1), "{errors}");
         assert!(errors.contains(part), "{errors}");
     }
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_pause_longer_than_the_lease_counts_for_nothing() {
+    let (master, place) = (Master::new().await, Place::new());
+    let worker = Worker::start(&master, &place.base());
+    let lease = Duration::from_secs(2);
+    let terms = Welcome {
+        lease_ms: 2000,
+        ..Welcome::new("test")
+    };
+    let (mut conn, _) = master.welcome_with(terms.clone()).await;
+    conn.start(id(0), place.sh("echo ready; sleep 1000")).await;
+    conn.line("ready").await;
+    worker.signal(Signal::STOP);
+    // A sign of life and more work, which the worker sees only when others have been given all of it.
+    let verb = Verb::Exec(place.sh("touch never"));
+    for message in [
+        MasterMessage::Ping { nonce: 1 },
+        MasterMessage::Start {
+            id: id(1),
+            digest: verb.digest(),
+            verb,
+        },
+    ] {
+        conn.socket
+            .send(Message::Text(message.encode().into()))
+            .await
+            .unwrap();
+    }
+    let stopped = Instant::now();
+    until("the end of the lease", || stopped.elapsed() > lease).await;
+    worker.signal(Signal::CONT);
+    let (mut conn, hello) = master.welcome_with(terms).await;
+    let [report] = hello.commands.as_slice() else {
+        panic!("{hello:?}")
+    };
+    assert_eq!(report.id, id(0));
+    conn.session.resume(id(0), report.output_end).unwrap();
+    assert_eq!(conn.finish().await.outcome(), Outcome::LeaseExpired);
+    assert!(!place.base().join("never").exists());
 }
