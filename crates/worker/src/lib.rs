@@ -37,6 +37,7 @@ mod spawn;
 mod spool;
 pub mod status;
 mod tail;
+mod trees;
 mod verbs;
 
 pub use backoff::Backoff;

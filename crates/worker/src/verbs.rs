@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::UNIX_EPOCH,
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     glob,
     paths::{Basedir, Failure, STATE_FOLDER},
+    trees::copy_tree,
 };
 
 /// Does what the verb says. `output` takes the bytes of a `get` and says whether anybody still wants them.
@@ -152,6 +153,8 @@ fn make_folder(base: &Basedir, text: &str) -> Result<Value, Failure> {
     }
     let path = base.entry(text, true)?;
     fs::create_dir_all(path).map_err(|error| Failure::io(&format!("make the folder {text:?}"), &error))?;
+    // What was there may be a link to a folder elsewhere, in which nothing can be put.
+    base.existing(text)?;
     Ok(Value::Null)
 }
 
@@ -200,32 +203,6 @@ fn copy(base: &Basedir, from: &str, to: &str, cancel: &AtomicBool) -> Result<Val
     copy_tree(&source, &target, cancel)
         .map_err(|error| Failure::io(&format!("copy {from:?} to {to:?}"), &error))?;
     Ok(Value::Null)
-}
-
-fn copy_tree(from: &Path, to: &Path, cancel: &AtomicBool) -> io::Result<()> {
-    if cancel.load(Ordering::Relaxed) {
-        return Err(io::Error::other("interrupted"));
-    }
-    let metadata = from.symlink_metadata()?;
-    if metadata.is_symlink() {
-        missing_is_fine(fs::remove_file(to))?;
-        symlink(fs::read_link(from)?, to)
-    } else if metadata.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            if entry.file_name() != STATE_FOLDER {
-                copy_tree(&entry.path(), &to.join(entry.file_name()), cancel)?;
-            }
-        }
-        fs::set_permissions(to, metadata.permissions())
-    } else if metadata.is_file() {
-        missing_is_fine(fs::remove_file(to))?;
-        fs::copy(from, to).map(|_| ())
-    } else {
-        // Sockets, pipes and devices are not data.
-        Ok(())
-    }
 }
 
 fn stat(base: &Basedir, text: &str) -> Result<Value, Failure> {

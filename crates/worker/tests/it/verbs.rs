@@ -420,3 +420,83 @@ async fn an_answer_that_fits_no_message_fails() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_copy_takes_the_place_of_links_and_writes_through_none() {
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start(&master, &place.base());
+    let (mut conn, _) = master.welcome().await;
+    let outside = place.base().with_file_name("outside");
+    std::fs::create_dir_all(outside.join("sub")).unwrap();
+    for path in ["a", "sub/b"] {
+        std::fs::write(outside.join(path), "kept").unwrap();
+    }
+    std::fs::set_permissions(&outside, std::fs::Permissions::from_mode(0o750)).unwrap();
+    let base = place.base();
+    for path in ["dist/sub", "merged"] {
+        std::fs::create_dir_all(base.join(path)).unwrap();
+    }
+    for path in ["dist/a", "dist/sub/b"] {
+        std::fs::write(base.join(path), "new").unwrap();
+    }
+    std::fs::set_permissions(base.join("dist"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    symlink(&outside, base.join("out")).unwrap();
+    symlink(outside.join("sub"), base.join("merged/sub")).unwrap();
+    symlink(outside.join("a"), base.join("merged/a")).unwrap();
+    symlink(outside.join("a"), base.join("file")).unwrap();
+    let copies = [
+        ("dist", "out"),
+        ("dist", "merged"),
+        ("dist/a", "file"),
+        // What is no folder does not stay in a folder's way either.
+        ("dist", "file"),
+    ];
+    for (number, (from, to)) in copies.into_iter().enumerate() {
+        let copy = Verb::Copy {
+            from: from.into(),
+            to: to.into(),
+        };
+        assert_eq!(conn.value(id(number as u32), copy).await, Ok(Value::Null));
+        assert!(!base.join(to).is_symlink(), "{to}");
+    }
+    for folder in ["out", "merged", "file"] {
+        for path in ["a", "sub/b"] {
+            assert_eq!(
+                std::fs::read_to_string(base.join(folder).join(path)).unwrap(),
+                "new"
+            );
+        }
+        assert!(!base.join(folder).join("sub").is_symlink());
+        let mode = base.join(folder).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+    for path in ["a", "sub/b"] {
+        assert_eq!(std::fs::read_to_string(outside.join(path)).unwrap(), "kept");
+    }
+    assert_eq!(outside.metadata().unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 2);
+
+    // A link to a folder elsewhere is no folder of this worker's, nor is a file written through a link.
+    symlink(&outside, base.join("away")).unwrap();
+    symlink(outside.join("a"), base.join("link")).unwrap();
+    let mkdir = Verb::Mkdir { path: "away".into() };
+    let put = |offset| {
+        Verb::Put(Put {
+            path: "link".into(),
+            mode: 0o600,
+            offset,
+            content: b"new".to_vec(),
+        })
+    };
+    match conn.value(id(10), mkdir).await {
+        Err(Outcome::Failed { kind, .. }) => assert_eq!(kind, FailureKind::Invalid),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        conn.value(id(11), put(1)).await,
+        Err(Outcome::Failed { .. })
+    ));
+    assert_eq!(conn.value(id(12), put(0)).await, Ok(Value::Null));
+    assert!(!base.join("link").is_symlink());
+    assert_eq!(std::fs::read_to_string(outside.join("a")).unwrap(), "kept");
+}
