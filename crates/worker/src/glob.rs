@@ -27,7 +27,7 @@ impl Size {
 
 /// The paths below `base` that match, relative to it and sorted.
 pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Vec<String>, Failure> {
-    let parts: Vec<&str> = pattern
+    let mut parts: Vec<&str> = pattern
         .split('/')
         .filter(|part| !part.is_empty() && *part != ".")
         .collect();
@@ -37,26 +37,38 @@ pub(crate) fn find(base: &Path, pattern: &str, cancel: &AtomicBool) -> Result<Ve
     if parts.len() > 64 || pattern.len() > 4096 {
         return Err(Failure::invalid("the pattern is too long"));
     }
+    if parts.last() == Some(&"**") {
+        // At the end it means everything below, as files are looked for with it.
+        parts.push("*");
+    }
     let mut search = Search {
+        base,
+        cancel,
         found: Vec::new(),
         size: Size::default(),
-        cancel,
+        rest: vec![(PathBuf::new(), &parts)],
     };
-    search.walk(base, &PathBuf::new(), &parts)?;
+    // Not one call in another: builds can make folders so deep that no stack would do.
+    while let Some((here, parts)) = search.rest.pop() {
+        search.look(here, parts)?;
+    }
     search.found.sort();
     search.found.dedup();
     Ok(search.found)
 }
 
 struct Search<'a> {
+    base: &'a Path,
+    cancel: &'a AtomicBool,
     found: Vec<String>,
     size: Size,
-    cancel: &'a AtomicBool,
+    /// Paths, relative to the base directory, that have to be looked at, each with the rest of the pattern.
+    rest: Vec<(PathBuf, &'a [&'a str])>,
 }
 
-impl Search<'_> {
-    /// `here` is relative to the base directory. Folders that cannot be read hold no matches.
-    fn walk(&mut self, base: &Path, here: &Path, parts: &[&str]) -> Result<(), Failure> {
+impl<'a> Search<'a> {
+    /// Folders that cannot be read hold no matches.
+    fn look(&mut self, here: PathBuf, parts: &'a [&'a str]) -> Result<(), Failure> {
         if self.cancel.load(Ordering::Relaxed) {
             return Err(Failure::invalid("interrupted"));
         }
@@ -70,36 +82,29 @@ impl Search<'_> {
             self.found.push(text);
             return Ok(());
         };
-        if *part == "**" {
-            // `**` at the end means everything below, as files are looked for with it.
-            if rest.is_empty() {
-                self.walk(base, here, &["**", "*"])?;
-                return Ok(());
-            }
-            self.walk(base, here, rest)?;
-        } else if !part.contains(['*', '?', '[']) {
+        if *part != "**" && !part.contains(['*', '?', '[']) {
             let next = here.join(part);
-            if base.join(&next).symlink_metadata().is_ok() {
-                self.walk(base, &next, rest)?;
+            if self.base.join(&next).symlink_metadata().is_ok() {
+                self.rest.push((next, rest));
             }
             return Ok(());
         }
-        let Ok(entries) = fs::read_dir(base.join(here)) else {
-            return Ok(());
-        };
-        for entry in entries.flatten() {
+        let entries = fs::read_dir(self.base.join(&here));
+        for entry in entries.into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let next = here.join(name);
             if *part == "**" {
                 // Links are not followed, so that a loop of links ends.
                 let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
                 if is_folder && !name.starts_with('.') {
-                    self.walk(base, &next, parts)?;
+                    self.rest.push((here.join(name), parts));
                 }
             } else if matches(part.as_bytes(), name.as_bytes()) {
-                self.walk(base, &next, rest)?;
+                self.rest.push((here.join(name), rest));
             }
+        }
+        if *part == "**" {
+            self.rest.push((here, rest));
         }
         Ok(())
     }

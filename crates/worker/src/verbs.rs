@@ -4,8 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::AtomicBool,
     time::UNIX_EPOCH,
 };
 
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     glob,
     paths::{Basedir, Failure, STATE_FOLDER},
-    trees::copy_tree,
+    trees::{copy_tree, remove_tree},
 };
 
 /// Does what the verb says. `output` takes the bytes of a `get` and says whether anybody still wants them.
@@ -162,36 +161,6 @@ fn remove(base: &Basedir, text: &str, cancel: &AtomicBool) -> Result<Value, Fail
     let path = base.entry(text, false)?;
     remove_tree(&path, cancel).map_err(|error| Failure::io(&format!("remove {text:?}"), &error))?;
     Ok(Value::Null)
-}
-
-/// Removes whatever is there. Folders without write permission (Go's module cache, for one) are opened up first.
-pub(crate) fn remove_tree(path: &Path, cancel: &AtomicBool) -> io::Result<()> {
-    if cancel.load(Ordering::Relaxed) {
-        return Err(io::Error::other("interrupted"));
-    }
-    let metadata = match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    if !metadata.is_dir() {
-        return missing_is_fine(fs::remove_file(path));
-    }
-    let mode = metadata.permissions().mode();
-    if mode & 0o700 != 0o700 {
-        // If this fails, so does what follows, with the better message.
-        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o700));
-    }
-    for entry in fs::read_dir(path)? {
-        remove_tree(&entry?.path(), cancel)?;
-    }
-    missing_is_fine(fs::remove_dir(path))
-}
-
-fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 fn copy(base: &Basedir, from: &str, to: &str, cancel: &AtomicBool) -> Result<Value, Failure> {

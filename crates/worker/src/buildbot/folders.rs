@@ -11,7 +11,7 @@ use std::{
 
 use ironmaster_buildbot::Builder;
 
-use crate::{paths::STATE_FOLDER, random_hex, verbs::remove_tree};
+use crate::{paths::STATE_FOLDER, random_hex, trees::remove_tree};
 
 /// Where folders wait for their removal, in the worker's own folder.
 const REMOVED: &str = "removed";

@@ -500,3 +500,46 @@ async fn a_copy_takes_the_place_of_links_and_writes_through_none() {
     assert!(!base.join("link").is_symlink());
     assert_eq!(std::fs::read_to_string(outside.join("a")).unwrap(), "kept");
 }
+
+#[tokio::test]
+async fn a_folder_deeper_than_any_path_is_removed() {
+    use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+    let (master, place) = (Master::new().await, Place::new());
+    let _worker = Worker::start(&master, &place.base());
+    let (mut conn, _) = master.welcome().await;
+    let deep = place.base().join("deep");
+    std::fs::create_dir(&deep).unwrap();
+    let outside = place.base().with_file_name("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("treasure"), "kept").unwrap();
+    // More levels than a process may have files open, too.
+    let mut here = open(&deep, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for level in 0..2100 {
+        mkdirat(&here, "d", Mode::RWXU).unwrap();
+        if level % 500 == 0 {
+            mkdirat(&here, "beside", Mode::RWXU).unwrap();
+            rustix::fs::symlinkat(&outside, &here, "link").unwrap();
+        }
+        here = openat(&here, "d", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+    mkdirat(&here, "locked", Mode::empty()).unwrap();
+    // What can only be reached by a path has its end there.
+    let glob = Verb::Glob {
+        pattern: "deep/**/locked".into(),
+    };
+    assert_eq!(conn.value(id(1), glob).await, Ok(json!([])));
+    let copy = Verb::Copy {
+        from: "deep".into(),
+        to: "copy".into(),
+    };
+    match conn.value(id(2), copy).await {
+        Err(Outcome::Failed { kind, .. }) => assert_eq!(kind, FailureKind::Io),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        conn.value(id(0), Verb::Remove { path: "deep".into() }).await,
+        Ok(Value::Null)
+    );
+    assert!(!deep.exists());
+    assert_eq!(std::fs::read_to_string(outside.join("treasure")).unwrap(), "kept");
+}
