@@ -68,6 +68,22 @@ impl Properties {
         );
     }
 
+    /// As [`Self::set`], but changes nothing if [`Self::validate`] would object.
+    pub fn try_set(
+        &mut self,
+        name: &str,
+        value: impl Into<Value>,
+        source: impl Into<String>,
+    ) -> Result<(), PropertyError> {
+        let value = value.into();
+        fits(name, &value)?;
+        if !self.0.contains_key(name) {
+            are_few(self.0.len() + 1)?;
+        }
+        self.set(name, value, source);
+        Ok(())
+    }
+
     /// The value with that name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).map(|property| &property.value)
@@ -87,28 +103,37 @@ impl Properties {
 
     /// Checks names and sizes against the limits of this module.
     pub fn validate(&self) -> Result<(), PropertyError> {
-        if self.0.len() > COUNT_MAX {
-            return Err(PropertyError(format!(
-                "{} properties are more than {COUNT_MAX}",
-                self.0.len()
-            )));
-        }
+        are_few(self.0.len())?;
         for (name, property) in &self.0 {
-            if name.is_empty() || name.len() > NAME_BYTES_MAX {
-                return Err(PropertyError(format!(
-                    "a property name has {} bytes, allowed are 1 to {NAME_BYTES_MAX}",
-                    name.len()
-                )));
-            }
-            let size = property.value.to_string().len();
-            if size > VALUE_BYTES_MAX {
-                return Err(PropertyError(format!(
-                    "property \"{name}\" has {size} bytes, more than {VALUE_BYTES_MAX}"
-                )));
-            }
+            fits(name, &property.value)?;
         }
         Ok(())
     }
+}
+
+fn are_few(count: usize) -> Result<(), PropertyError> {
+    if count > COUNT_MAX {
+        return Err(PropertyError(format!(
+            "{count} properties are more than {COUNT_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+fn fits(name: &str, value: &Value) -> Result<(), PropertyError> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(PropertyError(format!(
+            "a property name has {} bytes, allowed are 1 to {NAME_BYTES_MAX}",
+            name.len()
+        )));
+    }
+    let size = value.to_string().len();
+    if size > VALUE_BYTES_MAX {
+        return Err(PropertyError(format!(
+            "property \"{name}\" has {size} bytes as JSON, more than {VALUE_BYTES_MAX}"
+        )));
+    }
+    Ok(())
 }
 
 /// A value as text, as Buildbot's users expect it in a command: strings bare, `True`, `False`, `None`,

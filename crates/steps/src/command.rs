@@ -16,6 +16,10 @@ pub struct CommandResult {
     pub line: String,
 }
 
+/// See [`CAPTURED_OUTPUT_MAX`](crate::CAPTURED_OUTPUT_MAX).
+const OUTPUT_LIMIT: &str =
+    "more than the step allows (`max_output`; 2 MiB in all where the output is captured)";
+
 impl CommandResult {
     /// Reads an outcome. `warn_codes` are exit codes that mean warnings.
     ///
@@ -51,9 +55,9 @@ impl CommandResult {
             }
             Outcome::OutputLimit => failed(
                 Cause::Configuration {
-                    reason: "more output than the step allows".into(),
+                    reason: OUTPUT_LIMIT.into(),
                 },
-                "ended: it printed more than the step allows".into(),
+                format!("ended: it printed {OUTPUT_LIMIT}"),
             ),
             Outcome::Value { .. } => CommandResult {
                 results: Results::Success,

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use ironmaster_model::{BuildsetId, JobDef, Results, StepUrl, Triggered};
-use ironmaster_wire::Verb;
+use ironmaster_wire::{Verb, Welcome};
 use serde_json::Value;
 
 use crate::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
+
+/// So much may a command print, of all streams together, whose output is captured, in bytes. The worker has to keep all of it, as a
+/// replay needs it from its first byte on; what does not fit into the worker's window would never arrive, nor would the command's end.
+pub const CAPTURED_OUTPUT_MAX: u64 = Welcome::WINDOW_BYTES / 2;
 
 /// The world, as one running step may use it.
 pub struct StepContext<'a> {
@@ -28,8 +32,12 @@ impl<'a> StepContext<'a> {
         self.host.environment()
     }
 
-    /// Runs a command on the worker.
-    pub async fn command(&mut self, verb: Verb, output: Output) -> Result<CommandDone, HostError> {
+    /// Runs a command on the worker. One whose output is captured is ended if it prints more than [`CAPTURED_OUTPUT_MAX`].
+    pub async fn command(&mut self, mut verb: Verb, output: Output) -> Result<CommandDone, HostError> {
+        if let (Verb::Exec(exec), Output::Capture(_) | Output::Both(..)) = (&mut verb, &output) {
+            let max = exec.max_output_bytes.unwrap_or(CAPTURED_OUTPUT_MAX);
+            exec.max_output_bytes = Some(max.min(CAPTURED_OUTPUT_MAX));
+        }
         let ordinal = self.ordinal();
         self.host.command(ordinal, verb, output).await
     }
@@ -84,9 +92,14 @@ impl<'a> StepContext<'a> {
         self.host.pause(time).await
     }
 
-    /// Sets a property of the build.
-    pub fn set_property(&mut self, name: &str, value: impl Into<Value>, source: &str) {
-        self.host.set_property(name, value.into(), source);
+    /// Sets a property of the build; refused if it is too large, badly named or one too many.
+    pub fn set_property(
+        &mut self,
+        name: &str,
+        value: impl Into<Value>,
+        source: &str,
+    ) -> Result<(), HostError> {
+        self.host.set_property(name, value.into(), source)
     }
 
     /// Says what the step is doing.

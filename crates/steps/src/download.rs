@@ -177,7 +177,7 @@ mod tests {
         let build = folder.path().join("b/build");
         std::fs::create_dir_all(&build).unwrap();
         let mut host = FakeHost::new(folder.path());
-        host.set_property("n", "7".into(), "test");
+        host.set_property("n", "7".into(), "test").unwrap();
         let end = run(
             &mut host,
             "download",

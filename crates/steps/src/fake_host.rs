@@ -291,8 +291,11 @@ impl StepHost for FakeHost {
         Ok(())
     }
 
-    fn set_property(&mut self, name: &str, value: Value, source: &str) {
-        self.environment.properties.set(name, value, source);
+    fn set_property(&mut self, name: &str, value: Value, source: &str) -> Result<(), HostError> {
+        let set = self.environment.properties.try_set(name, value, source);
+        set.map_err(|error| HostError::Refused {
+            reason: error.to_string(),
+        })
     }
 
     async fn set_state(&mut self, text: &str) -> Result<(), HostError> {

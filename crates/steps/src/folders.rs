@@ -281,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let build = folder.path().join("b/build");
         let mut host = FakeHost::new(folder.path());
-        host.set_property("name", "logs".into(), "test");
+        host.set_property("name", "logs".into(), "test").unwrap();
         let made = run(
             &mut host,
             "mkdir",
@@ -336,7 +336,7 @@ mod tests {
     async fn no_property_leads_a_path_astray() {
         let folder = tempfile::tempdir().unwrap();
         let mut host = FakeHost::new(folder.path());
-        host.set_property("up", "../..".into(), "test");
+        host.set_property("up", "../..".into(), "test").unwrap();
         for (kind, params) in [
             ("remove", json!({ "paths": ["%(prop:up)s/other"] })),
             ("remove", json!({ "paths": ["x"], "workdir": "%(prop:up)s" })),

@@ -537,7 +537,7 @@ impl Step for Git {
             .await?;
         let revision = String::from_utf8_lossy(&done.captured).trim().to_owned();
         if stamp.codebase.is_empty() {
-            ctx.set_property("got_revision", revision.clone(), "Git");
+            ctx.set_property("got_revision", revision.clone(), "Git")?;
         } else {
             let mut all = ctx
                 .environment()
@@ -548,7 +548,7 @@ impl Step for Git {
             if let Some(all) = all.as_object_mut() {
                 all.insert(stamp.codebase.clone(), revision.clone().into());
             }
-            ctx.set_property("got_revision", all, "Git");
+            ctx.set_property("got_revision", all, "Git")?;
         }
         Ok(StepEnd::success(format!(
             "update {}",

@@ -151,8 +151,8 @@ pub trait StepHost: Send {
     /// Waits; a stop ends it early with [`HostError::Stopped`]. Not recorded: a replay may skip it.
     async fn pause(&mut self, time: std::time::Duration) -> Result<(), HostError>;
 
-    /// Sets a property of the build.
-    fn set_property(&mut self, name: &str, value: Value, source: &str);
+    /// Sets a property of the build; refused if it is too large, badly named or one too many.
+    fn set_property(&mut self, name: &str, value: Value, source: &str) -> Result<(), HostError>;
 
     /// Says what the step is doing.
     async fn set_state(&mut self, text: &str) -> Result<(), HostError>;

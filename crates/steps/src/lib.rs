@@ -27,7 +27,7 @@ mod trigger;
 mod upload;
 
 pub use command::CommandResult;
-pub use context::StepContext;
+pub use context::{CAPTURED_OUTPUT_MAX, StepContext};
 pub use host::{CommandDone, HostError, LogStream, Output, StepEnvironment, StepHost, TriggerRequest};
 pub use library::{make_step, step_kinds};
 pub use params::ParamError;

@@ -30,7 +30,7 @@ pub(crate) fn kind() -> KindSpec {
             kind: FieldKind::Command,
             required: false,
             default: None,
-            doc: "Command whose standard output becomes the value.",
+            doc: "Command whose standard output becomes the value. It may print at most 2 MiB in all.",
             example: "\"git describe --tags\"",
         },
         FieldSpec {
@@ -96,7 +96,7 @@ impl Step for SetProperty {
             .unwrap_or_default();
         if let Some(value) = self.params.text("value", ctx.environment())? {
             ctx.header(&self.log, &format!("{name} = {value}")).await?;
-            ctx.set_property(&name, value, "SetProperty Step");
+            ctx.set_property(&name, value, "SetProperty Step")?;
             return Ok(StepEnd::success(format!("property '{name}' set")));
         }
         let command = self.params.command("command", ctx.environment())?;
@@ -126,7 +126,7 @@ impl Step for SetProperty {
                 &output
             };
             ctx.header(&self.log, &format!("{name} = {value}")).await?;
-            ctx.set_property(&name, value, "SetPropertyFromCommand Step");
+            ctx.set_property(&name, value, "SetPropertyFromCommand Step")?;
             summary = format!("property '{name}' set");
         }
         Ok(StepEnd {

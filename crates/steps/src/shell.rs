@@ -328,7 +328,7 @@ mod tests {
     async fn log_files_are_seen_from_the_workdir() {
         let folder = tempfile::tempdir().unwrap();
         let mut host = FakeHost::new(folder.path());
-        host.set_property("n", "7".into(), "test");
+        host.set_property("n", "7".into(), "test").unwrap();
         let step = Shell::new(&definition(&json!({
             "command": "echo out; mkdir sub; echo in > sub/7.log",
             "workdir": "some/dir/",
@@ -344,7 +344,7 @@ mod tests {
     async fn a_property_cannot_lead_a_log_file_astray() {
         let folder = tempfile::tempdir().unwrap();
         let mut host = FakeHost::new(folder.path());
-        host.set_property("n", "../../etc".into(), "test");
+        host.set_property("n", "../../etc".into(), "test").unwrap();
         let step = Shell::new(&definition(&json!({
             "command": "touch begun",
             "log_files": { "log": { "path": "%(prop:n)s/passwd", "follow": false } },

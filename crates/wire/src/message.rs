@@ -273,6 +273,9 @@ pub struct Welcome {
 }
 
 impl Welcome {
+    /// The usual [`window_bytes`](Self::window_bytes).
+    pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+
     /// The usual terms: a lease of 10 minutes, a heartbeat of 10 seconds, a window of 4 MiB.
     pub fn new(session: impl Into<String>) -> Self {
         Self {
@@ -280,7 +283,7 @@ impl Welcome {
             session: session.into(),
             lease_ms: 600_000,
             heartbeat_ms: 10_000,
-            window_bytes: 4 * 1024 * 1024,
+            window_bytes: Self::WINDOW_BYTES,
         }
     }
 }

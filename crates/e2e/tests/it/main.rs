@@ -14,6 +14,7 @@ mod minimal_worker;
 mod network;
 mod operate;
 mod pipelines;
+mod properties;
 mod proxy;
 mod refusals;
 mod rng;

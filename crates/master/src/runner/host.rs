@@ -445,9 +445,13 @@ impl StepHost for Host {
         }
     }
 
-    fn set_property(&mut self, name: &str, value: Value, source: &str) {
-        self.environment.properties.set(name, value.clone(), source);
+    fn set_property(&mut self, name: &str, value: Value, source: &str) -> Result<(), HostError> {
+        let set = self.environment.properties.try_set(name, value.clone(), source);
+        set.map_err(|error| HostError::Refused {
+            reason: error.to_string(),
+        })?;
         self.properties.set(name, value, source);
+        Ok(())
     }
 
     async fn set_state(&mut self, text: &str) -> Result<(), HostError> {
