@@ -70,9 +70,12 @@ pub async fn upgrade_stock(app: Shared, client: IpAddr, request: Request) -> Res
     let Some((name, password)) = credentials(&parts.headers) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    if let Err(reason) = app.master.admit_worker(&name, &password) {
-        app.master.note_refusal(&client.to_string(), &name, &reason);
-        return StatusCode::UNAUTHORIZED.into_response();
+    if let Err(refused) = app.master.admit_worker(&client.to_string(), &name, &password) {
+        return if refused.later {
+            StatusCode::TOO_MANY_REQUESTS.into_response()
+        } else {
+            StatusCode::UNAUTHORIZED.into_response()
+        };
     }
     let Ok(session) = StockSession::msgpack(name) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

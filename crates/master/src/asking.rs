@@ -196,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_that_breaks_this_program_is_answered_and_others_are_asked() {
-        let (committer, mut requests) = Committer::channel();
+        let (committer, mut requests) = Committer::channel(tokio_util::sync::CancellationToken::new());
         committer.functions().set(Functions {
             config: "one".to_owned(),
             ..Functions::default()

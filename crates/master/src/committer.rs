@@ -33,7 +33,7 @@ use crate::{
     callbacks::{self, Functions, InForce},
     crash,
     feed::Feed,
-    health::{Condition, HealthCell},
+    health::HealthCell,
     runner::Runner,
 };
 
@@ -171,7 +171,7 @@ impl Thread {
         if inputs.is_empty() {
             return;
         }
-        if let Condition::Degraded { reason } = self.health.get().condition
+        if let Some(reason) = self.health.trouble()
             && !self.recovered()
         {
             for submission in inputs {

@@ -147,6 +147,10 @@ impl Files {
                 other => other?,
             };
             let had = file.metadata()?.len();
+            if had == 0 {
+                // What is made durable in it must not lose its name.
+                File::open(&folder)?.sync_all()?;
+            }
             Ok((file, had))
         });
         let (file, had) = opened.map_err(|source| FileError::Io {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, RwLock},
 };
 
 use ironmaster_engine::{Input, Refusal, Reply, RetrySource, State, Waiting};
@@ -20,10 +20,10 @@ use crate::{
     committer::{Committer, Meta, chain},
     feed::Feed,
     files::Files,
-    health::{Condition, HealthCell},
+    health::HealthCell,
     leave::Leaving,
     logs::{self, LiveLogs},
-    session::{self, Sessions, StockSession},
+    session::{self, NotAdmitted, Sessions, StockSession},
     sources::Sources,
     workers::Workers,
 };
@@ -51,8 +51,6 @@ pub(crate) struct Inner {
     /// Held while one is read and brought into force.
     pub(crate) reloading: tokio::sync::Mutex<()>,
     pub(crate) leaving: Leaving,
-    /// Ends the polling that the current configuration asks for.
-    pub(crate) polling: Mutex<CancellationToken>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopped: CancellationToken,
@@ -85,17 +83,7 @@ impl Master {
             .submit_with(Input::Configure { plan: plan.clone() }, kept)
             .await?;
         *self.inner.plan.write().expect("no panic while holding the lock") = plan.clone();
-        let polling = self.inner.stop.child_token();
-        std::mem::replace(
-            &mut *self
-                .inner
-                .polling
-                .lock()
-                .expect("no panic while holding the lock"),
-            polling.clone(),
-        )
-        .cancel();
-        self.inner.sources.begin(&plan, &polling);
+        self.inner.sources.begin(&plan, &self.inner.stop);
         Ok(())
     }
 
@@ -294,13 +282,18 @@ impl Master {
     }
 
     /// Whether a worker is configured, and that its token; else why not, in words that do not tell which of both is wrong.
-    pub fn admit_worker(&self, name: &str, token: &str) -> Result<(), String> {
-        session::authenticate(&self.plan(), name, token)
+    pub fn admit_worker(&self, peer: &str, name: &str, token: &str) -> Result<(), NotAdmitted> {
+        self.admit(peer, name, || session::authenticate(&self.plan(), name, token))
     }
 
-    /// Says in the log who was refused; not each time.
-    pub fn note_refusal(&self, peer: &str, worker: &str, reason: &str) {
-        self.inner.sessions.refusals.note(peer, worker, reason);
+    /// Whether somebody is who he says, which `check` finds out. Failed tries count, and are told in the log.
+    pub(crate) fn admit<T>(
+        &self,
+        peer: &str,
+        name: &str,
+        check: impl FnOnce() -> Result<T, String>,
+    ) -> Result<T, NotAdmitted> {
+        self.inner.sessions.refusals.admit(peer, name, check)
     }
 
     /// Says in the log whose connection did not become one with TLS; not each time.
@@ -351,7 +344,7 @@ impl Master {
         if self.inner.stop.is_cancelled() {
             return self.stopped().await;
         }
-        self.inner.health.set(Condition::Stopping);
+        self.inner.health.set_stopping();
         self.inner.stop.cancel();
         self.inner.workers.disconnect_all();
         self.inner.tasks.close();

@@ -1,6 +1,6 @@
 //! Whether the master makes progress.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// What the master says of its own health. "The port is open" is not health.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +26,51 @@ pub enum Condition {
 }
 
 /// The shared cell behind [`Health`].
-#[derive(Debug)]
-pub(crate) struct HealthCell(Mutex<Health>);
+#[derive(Debug, Default)]
+pub(crate) struct HealthCell(Mutex<Known>);
+
+/// What is known of it. A master that stops may be in trouble, too.
+#[derive(Debug, Default)]
+struct Known {
+    trouble: Option<String>,
+    stopping: bool,
+    stuck: Vec<String>,
+}
 
 impl HealthCell {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Health {
-            condition: Condition::Serving,
-            stuck: Vec::new(),
-        }))
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().expect("no panic while holding the lock")
     }
 
     pub(crate) fn get(&self) -> Health {
-        self.0.lock().expect("no panic while holding the lock").clone()
+        let known = self.known();
+        let condition = match &known.trouble {
+            _ if known.stopping => Condition::Stopping,
+            Some(reason) => Condition::Degraded {
+                reason: reason.clone(),
+            },
+            None => Condition::Serving,
+        };
+        Health {
+            condition,
+            stuck: known.stuck.clone(),
+        }
     }
 
-    pub(crate) fn set(&self, condition: Condition) {
-        self.0.lock().expect("no panic while holding the lock").condition = condition;
+    /// Why nothing can be changed now, if that is so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.known().trouble.clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        self.known().trouble = trouble;
+    }
+
+    pub(crate) fn set_stopping(&self) {
+        self.known().stopping = true;
     }
 
     pub(crate) fn set_stuck(&self, stuck: Vec<String>) {
-        self.0.lock().expect("no panic while holding the lock").stuck = stuck;
+        self.known().stuck = stuck;
     }
 }

@@ -18,9 +18,13 @@ use std::{
 use ironmaster_changes::{parse_try_job, try_job::JOB_BYTES_MAX};
 use ironmaster_engine::{Input, Refusal, TryJob};
 use ironmaster_model::{Plan, SchedulerKind};
-use tokio_util::sync::CancellationToken;
 
-use crate::{SubmitError, committer::chain, crash, sources::Sources};
+use crate::{
+    SubmitError,
+    committer::chain,
+    crash,
+    sources::{Generation, Sources},
+};
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -70,11 +74,16 @@ impl Refused {
     }
 }
 
+/// The longest name of a file, in bytes, on the file systems that there are.
+const NAME_BYTES_MAX: usize = 255;
+
 /// What becomes of a job.
 enum Fate {
     Accepted,
     /// There is something wrong with it.
     PutAside,
+    /// Nothing can be done about it now, and why; those behind it need not wait.
+    Stays(String),
     /// The scheduler is switched off: it waits, and so do those behind it.
     Later,
 }
@@ -88,8 +97,8 @@ struct Jobdir {
     failing: bool,
 }
 
-/// Begins to look into the directories of a plan, until `stop`.
-pub(crate) fn begin(sources: &Arc<Sources>, plan: &Plan, stop: &CancellationToken) {
+/// Begins to look into the directories of a plan.
+pub(crate) fn begin(sources: &Arc<Sources>, plan: &Plan, generation: &Generation) {
     let mut dirs: Vec<Jobdir> = plan
         .schedulers
         .values()
@@ -106,20 +115,15 @@ pub(crate) fn begin(sources: &Arc<Sources>, plan: &Plan, stop: &CancellationToke
     if dirs.is_empty() {
         return;
     }
-    let (sources, stop) = (sources.clone(), stop.clone());
-    let tasks = sources.tasks.clone();
-    tasks.spawn(async move {
+    let (sources, stop) = (sources.clone(), generation.stop.clone());
+    generation.spawn(&sources.tasks.clone(), async move {
         loop {
-            {
-                // The one of an earlier configuration may be amid a job, which must not be taken a second time.
-                let _alone = sources.jobdirs.lock().await;
-                for dir in &mut dirs {
-                    if stop.is_cancelled() {
-                        return;
-                    }
-                    let looked = dir.look(&sources).await;
-                    dir.report(looked);
+            for dir in &mut dirs {
+                if stop.is_cancelled() {
+                    return;
                 }
+                let looked = dir.look(&sources).await;
+                dir.report(looked);
             }
             let waited = stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await;
             if waited.is_none() {
@@ -172,6 +176,10 @@ impl Jobdir {
                 match self.accept(sources, name, accepted).await? {
                     Fate::Accepted => {}
                     Fate::PutAside => continue,
+                    Fate::Stays(reason) => {
+                        outcome = Err(reason);
+                        continue;
+                    }
                     Fate::Later => break,
                 }
             }
@@ -216,7 +224,11 @@ impl Jobdir {
     ) -> Result<Fate, String> {
         let path = self.dir.join("new").join(name);
         let reason = match blocking(move || read(&path)).await {
-            Err(error) => return Err(format!("cannot read {name}: {error}")),
+            // It may be moved, and there its owner finds why.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                format!("the master may not read it: {error}")
+            }
+            Err(error) => return Ok(Fate::Stays(format!("cannot read {name}: {error}"))),
             Ok(Err(reason)) => reason,
             Ok(Ok(mut job)) => {
                 job.scheduler.clone_from(&self.scheduler);
@@ -240,8 +252,10 @@ impl Jobdir {
                 }
             }
         };
-        self.put_aside(sources, name, &reason).await?;
-        Ok(Fate::PutAside)
+        Ok(match self.put_aside(sources, name, &reason).await {
+            Ok(()) => Fate::PutAside,
+            Err(error) => Fate::Stays(error),
+        })
     }
 
     /// Keeps a job that cannot be used, and says why where people look.
@@ -249,7 +263,8 @@ impl Jobdir {
         let (dir, file, why) = (self.dir.clone(), name.to_owned(), format!("{reason}\n"));
         blocking(move || {
             let bad = dir.join("bad");
-            fs::write(bad.join(format!("{file}.why")), why)?;
+            let begin = &file[..file.floor_char_boundary(NAME_BYTES_MAX - ".why".len())];
+            fs::write(bad.join(format!("{begin}.why")), why)?;
             fs::rename(dir.join("new").join(&file), bad.join(&file))
         })
         .await
@@ -284,7 +299,10 @@ fn list(dir: &Path) -> io::Result<Vec<String>> {
         fs::create_dir_all(dir.join(part))?;
     }
     let mut found: Vec<(SystemTime, String)> = Vec::new();
-    for entry in fs::read_dir(dir.join("new"))?.take(FILES_MAX) {
+    for entry in fs::read_dir(dir.join("new"))? {
+        if found.len() == FILES_MAX {
+            break;
+        }
         let entry = entry?;
         // Moved away meanwhile, or no plain file, or a name that cannot be shown: not a client's.
         let Ok(metadata) = entry.metadata() else { continue };

@@ -10,6 +10,7 @@
 //! * `runner`: one task a build; drives its steps, writes its logs, reports outcomes.
 //! * `workers`: what the master knows of connected workers; `session` speaks with one, in whichever protocol;
 //!   `pb` is the port for Perspective Broker.
+//! * `limiter`: slows down who guesses at credentials.
 //! * `sources`: one task a change source; `jobdir`: jobs of try schedulers.
 //!
 //! **Invariant:** nothing here speaks HTTP, and nothing acts before the commit that allows it.
@@ -28,6 +29,7 @@ mod inbox;
 mod jobdir;
 mod judging;
 mod leave;
+mod limiter;
 mod logs;
 mod options;
 mod pb;
@@ -46,6 +48,7 @@ pub use handle::Master;
 pub use health::{Condition, Health};
 pub use jobdir::RefusedJob;
 pub use leave::{Leave, RunningBuild, Status, StopWhen};
+pub use limiter::{Limiter, network};
 pub use logs::{LogHandle, LogReadError};
 pub use options::MasterOptions;
 pub use pb::PbUser;
@@ -53,5 +56,5 @@ pub use reload::{
     ConfigFile, ConfigRecord, ConfigSource, Findings, NewConfig, Origin, ReloadError, Reloaded,
 };
 pub use replay::{WouldStart, replay};
-pub use session::StockSession;
+pub use session::{NotAdmitted, StockSession};
 pub use start::StartError;

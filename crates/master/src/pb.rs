@@ -21,7 +21,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Master, session::StockSession};
+use crate::{
+    Master,
+    session::{NotAdmitted, StockSession},
+};
 use tries::Tester;
 
 /// Connections at once.
@@ -215,31 +218,46 @@ async fn let_in(
         }
         door.feed(&buffer[..count]).map_err(|error| error.to_string())?;
     };
-    if let Some(reporter) = reporter.filter(|reporter| reporter.name == login.user)
-        && login.proves(&PasswordDigest::from_md5(reporter.secret.0))
-    {
-        let session = ChangesSession::admit(door).map_err(|error| error.to_string())?;
-        return Ok(Guest::Reporter(Box::new(session)));
-    }
     let plan = master.plan();
-    if let Some(scheduler) = tester(&plan, &login) {
-        let tester = Tester {
-            user: login.user.clone(),
-            scheduler,
-            session: TrySession::admit(door).map_err(|error| error.to_string())?,
-        };
-        return Ok(Guest::Tester(Box::new(tester)));
-    }
-    if let Err(reason) = check(&plan, &login) {
-        master.note_refusal(&peer.to_string(), &login.user, &reason);
-        door.refuse().map_err(|error| error.to_string())?;
-        while let Some(bytes) = door.poll_send() {
-            send(stream, &bytes).await?;
+    let who = master.admit(&peer.to_string(), &login.user, || {
+        let reporter = reporter.filter(|reporter| reporter.name == login.user);
+        if reporter.is_some_and(|reporter| login.proves(&PasswordDigest::from_md5(reporter.secret.0))) {
+            return Ok(Who::Reporter);
         }
-        return Err(reason);
-    }
-    let session = StockSession::pb(door, &login).map_err(|error| error.to_string())?;
-    Ok(Guest::Worker(Box::new(session)))
+        match tester(&plan, &login) {
+            Some(scheduler) => Ok(Who::Tester { scheduler }),
+            None => check(&plan, &login).map(|()| Who::Worker),
+        }
+    });
+    let who = match who {
+        Ok(who) => who,
+        Err(NotAdmitted { reason, .. }) => {
+            door.refuse().map_err(|error| error.to_string())?;
+            while let Some(bytes) = door.poll_send() {
+                send(stream, &bytes).await?;
+            }
+            return Err(reason);
+        }
+    };
+    let guest = match who {
+        Who::Reporter => ChangesSession::admit(door).map(|session| Guest::Reporter(Box::new(session))),
+        Who::Tester { scheduler } => TrySession::admit(door).map(|session| {
+            Guest::Tester(Box::new(Tester {
+                user: login.user.clone(),
+                scheduler,
+                session,
+            }))
+        }),
+        Who::Worker => StockSession::pb(door, &login).map(|session| Guest::Worker(Box::new(session))),
+    };
+    guest.map_err(|error| error.to_string())
+}
+
+/// Who has logged in.
+enum Who {
+    Reporter,
+    Tester { scheduler: String },
+    Worker,
 }
 
 async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), String> {

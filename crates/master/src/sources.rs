@@ -1,6 +1,10 @@
 //! One task a change source: polls, has its changes accepted, and remembers how far it has come.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ironmaster_changes::{GitPoller, Polled, PollerState};
 use ironmaster_engine::Input;
@@ -22,22 +26,68 @@ pub(crate) struct Sources {
     /// Where mirrors are kept.
     pub(crate) dir: PathBuf,
     pub(crate) tasks: TaskTracker,
-    /// Held while job directories are looked into.
-    pub(crate) jobdirs: tokio::sync::Mutex<()>,
+    /// Who polls now.
+    pub(crate) generation: Mutex<Generation>,
     /// Jobs that were not accepted.
     pub(crate) refused: jobdir::Refused,
 }
 
+/// The tasks that serve one configuration. They begin when those of the one before have ended: a change that these are amid handing in
+/// must not be found, and handed in, a second time.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) stop: CancellationToken,
+    tasks: TaskTracker,
+    before: TaskTracker,
+}
+
+impl Default for Generation {
+    /// The one before the first.
+    fn default() -> Self {
+        let before = TaskTracker::new();
+        before.close();
+        Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            before,
+        }
+    }
+}
+
+impl Generation {
+    /// The one that comes now; this one ends.
+    fn succeed(&mut self, stop: CancellationToken) -> Self {
+        self.stop.cancel();
+        self.tasks.close();
+        Self {
+            stop,
+            tasks: TaskTracker::new(),
+            before: self.tasks.clone(),
+        }
+    }
+
+    /// Spawns a task, which also is one of `all`.
+    pub(crate) fn spawn(&self, all: &TaskTracker, task: impl Future<Output = ()> + Send + 'static) {
+        let before = self.before.clone();
+        all.spawn(self.tasks.track_future(async move {
+            before.wait().await;
+            task.await;
+        }));
+    }
+}
+
 impl Sources {
-    /// Begins polling as the plan says, until `stop`.
+    /// Begins polling as the plan says, until the next call or until `stop`.
     pub(crate) fn begin(self: &Arc<Self>, plan: &Plan, stop: &CancellationToken) {
-        jobdir::begin(self, plan, stop);
+        let mut generation = self.generation.lock().expect("no panic while holding the lock");
+        *generation = generation.succeed(stop.child_token());
+        jobdir::begin(self, plan, &generation);
         for definition in plan.change_sources.values() {
             match GitPoller::from_def(definition) {
                 Ok(poller) => {
-                    let (sources, stop) = (self.clone(), stop.clone());
-                    self.tasks.spawn(async move {
-                        let _ = stop.run_until_cancelled(sources.poll_for_ever(poller)).await;
+                    let (sources, stop) = (self.clone(), generation.stop.clone());
+                    generation.spawn(&self.tasks, async move {
+                        sources.poll_until(&stop, poller).await;
                     });
                 }
                 Err(reason) => {
@@ -47,11 +97,11 @@ impl Sources {
         }
     }
 
-    async fn poll_for_ever(&self, poller: GitPoller) {
+    async fn poll_until(&self, stop: &CancellationToken, poller: GitPoller) {
         let key = format!("poller:{}", poller.name());
         let mut failing = false;
         loop {
-            match self.poll(&poller, &key).await {
+            match self.poll(stop, &poller, &key).await {
                 Ok(()) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!(source = poller.name(), "polling works again");
@@ -63,11 +113,16 @@ impl Sources {
                 }
                 Err(reason) => tracing::debug!(source = poller.name(), reason, "polling still fails"),
             }
-            tokio::time::sleep(Duration::from(poller.interval()).max(Duration::from_millis(100))).await;
+            let pause = Duration::from(poller.interval()).max(Duration::from_millis(100));
+            let waited = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+            if waited.is_none() {
+                return;
+            }
         }
     }
 
-    async fn poll(&self, poller: &GitPoller, key: &str) -> Result<(), String> {
+    /// Polls once. Only the polling itself is cut short by `stop`.
+    async fn poll(&self, stop: &CancellationToken, poller: &GitPoller, key: &str) -> Result<(), String> {
         let (reader, owned_key) = (self.reader.clone(), key.to_owned());
         let stored = tokio::task::spawn_blocking(move || reader.meta(&owned_key))
             .await
@@ -78,20 +133,21 @@ impl Sources {
                 .map_err(|error| format!("its stored state cannot be read: {error}"))?,
             None => PollerState::default(),
         };
-        let polled = poller
-            .poll(&self.dir, &state)
-            .await
-            .map_err(|error| error.to_string())?;
+        let Some(polled) = stop.run_until_cancelled(poller.poll(&self.dir, &state)).await else {
+            return Ok(());
+        };
+        let polled = polled.map_err(|error| error.to_string())?;
         for note in &polled.notes {
             tracing::info!(source = poller.name(), note, "polling");
         }
-        self.hand_over(poller.name(), key, stored.is_some().then_some(state), &polled)
-            .await
+        let stored = stored.is_some().then_some(state);
+        self.hand_over(stop, poller.name(), key, stored, &polled).await
     }
 
     /// Has the changes of a poll accepted one by one, each together with how far the poller has come with it.
     async fn hand_over(
         &self,
+        stop: &CancellationToken,
         name: &str,
         key: &str,
         stored: Option<PollerState>,
@@ -100,6 +156,9 @@ impl Sources {
         let is_new = stored.is_none();
         let mut state = stored.unwrap_or_default();
         for change in &polled.changes {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             state.accept(change);
             let meta = (key.to_owned(), text(&state)?);
             let input = Input::Change(change.change.clone());
@@ -164,13 +223,13 @@ mod tests {
     async fn deal_with(changes: &[&str]) -> Vec<PollerState> {
         let dir = tempfile::tempdir().unwrap();
         let (mut store, reader) = SqliteStore::open(dir.path().join("db"), OpenOptions::default()).unwrap();
-        let (committer, mut requests) = Committer::channel();
+        let (committer, mut requests) = Committer::channel(CancellationToken::new());
         let sources = Sources {
             committer,
             reader: reader.clone(),
             dir: dir.path().into(),
             tasks: TaskTracker::new(),
-            jobdirs: tokio::sync::Mutex::default(),
+            generation: Mutex::default(),
             refused: jobdir::Refused::default(),
         };
         let remembered = tokio::task::spawn_blocking(move || {
@@ -215,7 +274,7 @@ mod tests {
             ..PollerState::default()
         };
         sources
-            .hand_over("zlib", KEY, Some(before), &polled)
+            .hand_over(&CancellationToken::new(), "zlib", KEY, Some(before), &polled)
             .await
             .unwrap();
         drop(sources);
@@ -246,5 +305,33 @@ mod tests {
         assert_eq!(steps, [Vec::<&str>::new(), vec![]]);
         assert_eq!(remembered[0].heads, BTreeMap::new());
         assert_eq!(remembered[1].heads["main"], "head");
+    }
+
+    #[tokio::test]
+    async fn a_generation_begins_when_the_one_before_has_ended() {
+        let all = TaskTracker::new();
+        let mut generation = Generation::default();
+        let (end_first, first_ends) = tokio::sync::oneshot::channel::<()>();
+        // Amid a change, which it hands in to its end.
+        generation.spawn(&all, async {
+            let _ = first_ends.await;
+        });
+        let first = generation.stop.clone();
+        generation = generation.succeed(CancellationToken::new());
+        assert!(first.is_cancelled());
+        let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+        for number in [2, 3] {
+            let begun = begun.clone();
+            generation.spawn(&all, async move { begun.send(number).expect("somebody waits") });
+            generation = generation.succeed(CancellationToken::new());
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(has_begun.try_recv().is_err(), "also not the one after the next");
+        end_first.send(()).expect("it waits");
+        all.close();
+        all.wait().await;
+        assert_eq!((has_begun.try_recv(), has_begun.try_recv()), (Ok(2), Ok(3)));
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     leave::Leaving,
     logs::LiveLogs,
     runner::Runner,
-    session::{RefusalLog, Sessions},
+    session::{Refusals, Sessions},
     sources::Sources,
     workers::Workers,
 };
@@ -93,12 +93,12 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         logs,
     } = opened.expect("opening does not panic")?;
 
-    let (committer, requests) = Committer::channel();
     let stop = CancellationToken::new();
+    let (committer, requests) = Committer::channel(stop.clone());
     let tasks = TaskTracker::new();
     let workers = Arc::new(Workers::default());
     let live = Arc::new(LiveLogs::default());
-    let health = Arc::new(HealthCell::new());
+    let health = Arc::new(HealthCell::default());
     let feed = Feed::new(state.seq());
     let runtime = tokio::runtime::Handle::current();
     let definitions = Arc::new(Notify::new());
@@ -129,7 +129,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         reader: reader.clone(),
         dir: options.state_dir.join("pollers"),
         tasks: tasks.clone(),
-        jobdirs: tokio::sync::Mutex::default(),
+        generation: Mutex::default(),
         refused: crate::jobdir::Refused::default(),
     });
     let sessions = Sessions {
@@ -137,7 +137,7 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         workers: workers.clone(),
         lease: options.lease.into(),
         heartbeat: options.heartbeat.into(),
-        refusals: RefusalLog::default(),
+        refusals: Refusals::default(),
         stop: stop.clone(),
     };
 
@@ -196,7 +196,6 @@ pub(crate) async fn start(options: MasterOptions) -> Result<Master, StartError> 
         config: options.config,
         reloading: tokio::sync::Mutex::new(()),
         leaving: Leaving::default(),
-        polling: Mutex::new(CancellationToken::new()),
         tasks,
         stop,
         stopped,

@@ -51,6 +51,8 @@ pub(crate) struct WorkerLink {
     pub(crate) wake: Notify,
     /// Wakes who waits for a sign of life of the process that is connected.
     pub(crate) heard: Notify,
+    /// Held while the engine is told that a process is connected, or is not: it has to hear of that in the order in which it happens.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     /// Output that waits for the runners.
     pub(crate) waiting: Arc<Waiting>,
 }
@@ -94,7 +96,10 @@ struct Command {
     /// Whether it was sent, or reported, over any connection that we know of.
     known_there: bool,
     ack: u64,
+    /// Why it is to end. Said on each connection: what said it before may have been lost on its way.
     interrupt: Option<String>,
+    /// Whether this connection was told so.
+    interrupted: bool,
     forget: bool,
     inbox: Arc<Inbox>,
 }
@@ -112,11 +117,26 @@ pub(crate) enum From {
 }
 
 impl LinkState {
+    /// No connection carries a command any more.
+    fn detach_commands(&mut self) {
+        for command in self.commands.values_mut() {
+            command.attached = false;
+            command.interrupted = false;
+        }
+    }
+
     /// The connection, if it still is that one.
     fn connection_of(&mut self, serial: u64) -> Option<&mut Connection> {
         self.connection
             .as_mut()
             .filter(|connection| connection.serial == serial)
+    }
+
+    /// A command that the connection, which still has to be that one, tells something of. One whose place was taken may have been
+    /// heard later than its successor.
+    fn command_of(&mut self, serial: u64, id: CommandId) -> Option<&mut Command> {
+        self.connection_of(serial)?;
+        self.commands.get_mut(&id)
     }
 }
 
@@ -144,6 +164,7 @@ impl WorkerLink {
             known_there: false,
             ack: 0,
             interrupt: None,
+            interrupted: false,
             forget: false,
             inbox: inbox.clone(),
         };
@@ -258,9 +279,7 @@ impl WorkerLink {
         if let Some(old) = state.connection.take() {
             old.end.cancel();
         }
-        for command in state.commands.values_mut() {
-            command.attached = false;
-        }
+        state.detach_commands();
         state.reports.clear();
         state.connection = Some(Connection {
             serial,
@@ -275,9 +294,18 @@ impl WorkerLink {
     }
 
     /// The connection is welcomed: sorts what the worker reported. `live` says which builds still run on this process.
-    pub(crate) fn open(&self, reports: Vec<CommandReport>, live: &BTreeSet<BuildId>, instance: &str) {
+    pub(crate) fn open(
+        &self,
+        serial: u64,
+        reports: Vec<CommandReport>,
+        live: &BTreeSet<BuildId>,
+        instance: &str,
+    ) {
         let mut state = self.state();
         let state = &mut *state;
+        if state.connection_of(serial).is_none() {
+            return;
+        }
         for report in reports {
             let id = report.id;
             if let Some(command) = state
@@ -323,19 +351,20 @@ impl WorkerLink {
         self.wake.notify_one();
     }
 
-    /// A connection has ended. False if its process is connected still, by another one that has taken its place.
-    pub(crate) fn detach(&self, serial: u64, instance: &str) -> bool {
+    /// A connection has ended. Nothing happens if another one has taken its place.
+    pub(crate) fn detach(&self, serial: u64) {
         let mut state = self.state();
-        if let Some(connection) = &state.connection
-            && connection.serial != serial
-        {
-            return connection.instance != instance;
+        if state.connection_of(serial).is_some() {
+            state.connection = None;
+            state.detach_commands();
         }
-        state.connection = None;
-        for command in state.commands.values_mut() {
-            command.attached = false;
-        }
-        true
+    }
+
+    /// Whether a connection of that process is there, welcomed or not.
+    pub(crate) fn is_attached(&self, instance: &str) -> bool {
+        let state = self.state();
+        let connection = state.connection.as_ref();
+        connection.is_some_and(|connection| connection.instance == instance)
     }
 
     /// Ends the connection, if there is one.
@@ -401,8 +430,10 @@ impl WorkerLink {
                     Err(error) => return Err(error),
                 }
             }
-            if let Some(reason) = command.interrupt.take() {
-                session.interrupt(id, reason);
+            if let Some(reason) = &command.interrupt
+                && !std::mem::replace(&mut command.interrupted, true)
+            {
+                session.interrupt(id, reason.clone());
             }
             if command.ack > 0 {
                 session.ack(id, command.ack);
@@ -419,11 +450,10 @@ impl WorkerLink {
     }
 
     /// The next bytes of a command's output. False if the worker sends them in too many pieces.
-    pub(crate) fn output(&self, chunk: OutputChunk) -> bool {
+    pub(crate) fn output(&self, serial: u64, chunk: OutputChunk) -> bool {
         let mut state = self.state();
         let Some(command) = state
-            .commands
-            .get_mut(&chunk.id)
+            .command_of(serial, chunk.id)
             .filter(|command| !command.forget)
         else {
             return true;
@@ -433,16 +463,16 @@ impl WorkerLink {
     }
 
     /// A command has ended.
-    pub(crate) fn exited(&self, exited: Exited) {
-        if let Some(command) = self.state().commands.get_mut(&exited.id) {
+    pub(crate) fn exited(&self, serial: u64, exited: Exited) {
+        if let Some(command) = self.state().command_of(serial, exited.id) {
             command.from = From::End;
             command.inbox.end(CommandEnd::Exited(exited));
         }
     }
 
     /// The worker does not have a command.
-    pub(crate) fn lost(&self, id: CommandId, reason: String) {
-        if let Some(command) = self.state().commands.get_mut(&id) {
+    pub(crate) fn lost(&self, serial: u64, id: CommandId, reason: String) {
+        if let Some(command) = self.state().command_of(serial, id) {
             command.inbox.end(CommandEnd::Lost(reason));
         }
     }
@@ -460,6 +490,7 @@ impl Command {
             known_there: true,
             ack: 0,
             interrupt: None,
+            interrupted: false,
             forget: true,
             inbox: Arc::new(Inbox::new(Arc::default())),
         }

@@ -5,7 +5,6 @@
 //! A session cookie says which token it came from, not what that token may do: taking a token out of the settings
 //! ends its sessions, too.
 
-mod limiter;
 pub mod routes;
 mod session;
 
@@ -16,11 +15,12 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
+use ironmaster_master::{Limiter, network};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use self::{limiter::Limiter, session::Sessions};
+use self::session::Sessions;
 use crate::{
     error::ApiError,
     settings::{ApiSettings, Reading},
@@ -116,7 +116,7 @@ pub struct Auth {
     tokens: Vec<Known>,
     reading: Reading,
     sessions: Sessions,
-    limiter: Limiter,
+    limiter: Limiter<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -227,8 +227,8 @@ impl Auth {
 
     /// Whether credentials are good, which `verify` finds out; failed tries count against `peer`.
     pub fn limited(&self, peer: IpAddr, verify: impl FnOnce() -> bool) -> Result<(), ApiError> {
-        let at = Instant::now();
-        if let Some(wait) = self.limiter.wait(peer, at) {
+        let (at, guesser) = (Instant::now(), network(peer));
+        if let Some(wait) = self.limiter.wait(&guesser, at) {
             return Err(ApiError::TooManyTries {
                 seconds: wait.as_secs().max(1),
             });
@@ -236,7 +236,7 @@ impl Auth {
         if verify() {
             return Ok(());
         }
-        if self.limiter.failed(peer, at) {
+        if self.limiter.failed(guesser, at) {
             tracing::warn!(%peer, "a wrong access token was sent; further tries from there are slowed down");
         }
         Err(ApiError::BadCredentials)

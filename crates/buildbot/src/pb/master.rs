@@ -14,6 +14,9 @@ use crate::{
 /// Builders that a stock worker can have: it has 1024 objects at most, and one is itself.
 const BUILDERS_MAX: usize = 1000;
 
+/// The call that tells a worker of its builders, as [`MasterEvent::Trouble`] names it.
+pub const SET_BUILDERS: &str = "setBuilderList";
+
 /// What a call of this side was for.
 #[derive(Debug)]
 enum Asked {
@@ -167,7 +170,7 @@ impl MasterSession {
             (Asked::Ping(nonce), Ok(_)) => self.events.push_back(MasterEvent::Pong(nonce)),
             (Asked::Other(_), Ok(_)) => {}
             (Asked::Info, Err(failure)) => self.trouble("getWorkerInfo", &failure),
-            (Asked::Builders(_), Err(failure)) => self.trouble("setBuilderList", &failure),
+            (Asked::Builders(_), Err(failure)) => self.trouble(SET_BUILDERS, &failure),
             (Asked::Ping(_), Err(failure)) => self.trouble("print", &failure),
             (Asked::Other(call), Err(failure)) => self.trouble(call, &failure),
         }
@@ -361,7 +364,7 @@ impl MasterEnd for MasterSession {
             |builder: &Builder| Value::Tuple(vec![builder.name.as_str().into(), builder.dir.as_str().into()]);
         let names = builders.iter().map(|builder| builder.name.clone()).collect();
         let list = Value::List(builders.iter().map(pair).collect());
-        self.ask(Asked::Builders(names), "setBuilderList", vec![list])
+        self.ask(Asked::Builders(names), SET_BUILDERS, vec![list])
     }
 
     fn start(&mut self, builder: &str, id: &CommandId, command: &Command) -> Result<(), SessionError> {

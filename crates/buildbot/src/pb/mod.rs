@@ -18,6 +18,6 @@ pub use changes::{ChangeRequest, ChangesEvent, ChangesSession, SentChange};
 pub use door::{Door, Login};
 pub use failure::Failure;
 pub use login::{Challenge, PasswordDigest, Response};
-pub use master::MasterSession;
+pub use master::{MasterSession, SET_BUILDERS};
 pub use tries::{TryEvent, TryJob, TryRequest, TrySession};
 pub use worker::WorkerSession;

@@ -148,6 +148,17 @@ async fn a_job_of_the_stock_client_is_built_and_a_bad_one_is_shown() {
     assert_eq!(files(&fleet, "bad"), ["torn", "torn.why"]);
     let why = fs::read_to_string(fleet.path("jobs/bad/torn.why")).expect("it is there");
     assert!(why.contains("was the file cut off?"), "{why}");
+    // A name as long as names may be leaves no room for another ending; no folder and no hidden file keeps others from being seen.
+    fs::create_dir(fleet.path("jobs/new/folder")).expect("the directory is ours");
+    let long = "l".repeat(255);
+    fs::write(fleet.path("jobs/new").join(&long), "torn").expect("the directory is ours");
+    fleet
+        .until("the one with the long name is put aside", async |fleet| {
+            files(fleet, "bad").contains(&long)
+        })
+        .await;
+    let why = fs::read_to_string(fleet.path("jobs/bad").join(format!("{}.why", &long[4..])));
+    assert!(why.is_ok(), "{why:?}");
     assert!(fleet.stop_master().await.success());
     fleet.fsck();
 }

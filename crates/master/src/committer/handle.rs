@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ironmaster_engine::{Input, Refusal, Reply, State};
 use ironmaster_store::{CommitError, Store};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::outage::die;
 use crate::callbacks::InForce;
@@ -54,14 +55,20 @@ pub(crate) enum Request {
 pub(crate) struct Committer {
     requests: mpsc::Sender<Request>,
     in_force: Arc<InForce>,
+    /// Ends the waiting of those who wait until the master can commit again.
+    stop: CancellationToken,
 }
 
 impl Committer {
     /// The handle, and the end that [`Thread::run`](super::Thread::run) takes.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
+    pub(crate) fn channel(stop: CancellationToken) -> (Self, mpsc::Receiver<Request>) {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
-        let in_force = Arc::default();
-        (Self { requests, in_force }, receiver)
+        let committer = Self {
+            requests,
+            in_force: Arc::default(),
+            stop,
+        };
+        (committer, receiver)
     }
 
     /// Functions of the configuration in force.
@@ -85,8 +92,9 @@ impl Committer {
         answered.await.map_err(|_| SubmitError::Stopping)?
     }
 
-    /// As [`Self::submit`], but waits until the master can commit again. For facts from the world (a command's
-    /// outcome, a lost connection) that must not be dropped because a disk is full.
+    /// As [`Self::submit`], but waits until the master can commit again, or is to stop. For facts from the world (a command's
+    /// outcome, a change) that must not be dropped because a disk is full. What the next start finds out by itself may be dropped
+    /// by a stop.
     pub(crate) async fn submit_fact(&self, input: Input) -> Result<Reply, SubmitError> {
         self.submit_fact_with(input, None).await
     }
@@ -97,12 +105,16 @@ impl Committer {
         input: Input,
         meta: Option<Meta>,
     ) -> Result<Reply, SubmitError> {
-        loop {
-            match self.submit_with(input.clone(), meta.clone()).await {
-                Err(SubmitError::Unavailable { .. }) => tokio::time::sleep(RETRY_INTERVAL).await,
-                other => return other,
+        let submitting = async {
+            loop {
+                match self.submit_with(input.clone(), meta.clone()).await {
+                    Err(SubmitError::Unavailable { .. }) => tokio::time::sleep(RETRY_INTERVAL).await,
+                    other => return other,
+                }
             }
-        }
+        };
+        let done = self.stop.run_until_cancelled(submitting).await;
+        done.unwrap_or(Err(SubmitError::Stopping))
     }
 
     /// Looks at the committed State.

@@ -13,7 +13,7 @@ use super::{
     Thread, chain,
     handle::{Answer, SubmitError, refuse_all, reply},
 };
-use crate::{callbacks::Functions, health::Condition};
+use crate::callbacks::Functions;
 
 /// Between two looks whether a full disk has room again, or the database is back; the first look is sooner.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,22 +77,20 @@ impl Thread {
         };
         tracing::error!(reason, "a commit failed");
         if lasts {
-            self.health.set(Condition::Degraded {
-                reason: reason.clone(),
-            });
+            self.health.set_trouble(Some(reason.clone()));
             self.next_probe = (Instant::now() + PROBE_FIRST, PROBE_FIRST * 2);
         }
         reason
     }
 
     pub(super) fn is_degraded(&self) -> bool {
-        matches!(self.health.get().condition, Condition::Degraded { .. })
+        self.health.trouble().is_some()
     }
 
     /// State, if it is what the tables say.
     pub(super) fn committed_state(&self) -> Result<&State, SubmitError> {
-        match (&self.unsettled, self.health.get().condition) {
-            (Unsettled::Reload | Unsettled::Doubt(_), Condition::Degraded { reason }) => {
+        match (&self.unsettled, self.health.trouble()) {
+            (Unsettled::Reload | Unsettled::Doubt(_), Some(reason)) => {
                 Err(SubmitError::Unavailable { reason })
             }
             _ => Ok(&self.state),
@@ -112,7 +110,7 @@ impl Thread {
         };
         if over {
             tracing::info!("the database takes commits again; going on");
-            self.health.set(Condition::Serving);
+            self.health.set_trouble(None);
         } else {
             self.next_probe = (Instant::now() + after, (after * 2).min(PROBE_INTERVAL));
         }

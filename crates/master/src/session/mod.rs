@@ -2,14 +2,15 @@
 //! [`Carrier`]), and the worker's link.
 
 mod carrier;
+mod presence;
+mod refusals;
 mod stock;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,10 +19,12 @@ use ironmaster_model::{Plan, WorkerConnection, WorkerId, WorkerInfo};
 use ironmaster_wire::{Frame, Hello, Limits, MasterEvent, MasterSession, Welcome};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::carrier::{Carrier, CarrierError};
+pub use self::refusals::NotAdmitted;
+pub(crate) use self::refusals::Refusals;
 pub use self::stock::StockSession;
 use crate::{
     committer::{Committer, SubmitError},
@@ -40,7 +43,7 @@ pub(crate) struct Sessions {
     pub(crate) workers: Arc<Workers>,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
-    pub(crate) refusals: RefusalLog,
+    pub(crate) refusals: Refusals,
     pub(crate) stop: CancellationToken,
 }
 
@@ -135,16 +138,13 @@ impl Sessions {
         let hello = connection.hello().await?;
         let name = hello.name.clone();
         let instance = hello.instance.clone();
-        let known = connection.session.is_known();
-        if let Err(reason) = if known {
-            Ok(())
-        } else {
-            authenticate(&plan, &hello.name, &hello.token)
-        } {
-            self.refusals.note(peer, &name, &reason);
-            // Wrong credentials do not become right by trying again; the configuration may change, though.
-            connection.refuse(&reason, false).await;
-            return None;
+        if !connection.session.is_known() {
+            let check = || authenticate(&plan, &name, &hello.token);
+            if let Err(NotAdmitted { reason, later }) = self.refusals.admit(peer, &name, check) {
+                // Wrong credentials do not become right by trying again; the configuration may change, though.
+                connection.refuse(&reason, later).await;
+                return None;
+            }
         }
         if !hello.capabilities.shuts_down && self.was_killed(&hello).await {
             connection
@@ -153,19 +153,22 @@ impl Sessions {
             return None;
         }
         let link = self.workers.link(&name);
-        if let Err(reason) = connection.take_place(&link, &name, &instance).await {
-            self.refusals.note(peer, &name, &reason);
-            connection.refuse(&reason, true).await;
-            return None;
-        }
+        let _turn = match connection.take_place(&link, &name, &instance).await {
+            Ok(turn) => turn,
+            Err(reason) => {
+                self.refusals.note(peer, &name, &reason);
+                connection.refuse(&reason, true).await;
+                return None;
+            }
+        };
         let shuts_down = hello.capabilities.shuts_down;
         let serial = link.attach(&instance, shuts_down, connection.end.clone());
         let mut worker = None;
-        let connected = self.connect(connection, &link, hello, &mut worker).await;
+        let connected = self.connect(connection, &link, serial, hello, &mut worker).await;
         Some(Greeted {
             name,
             instance,
-            link,
+            link: link.clone(),
             serial,
             worker,
             ended: connected.err(),
@@ -197,22 +200,15 @@ impl Sessions {
     }
 
     /// The end of a connection.
-    async fn part(&self, greeted: Greeted, peer: &str, mut connection: Running) {
-        let end = greeted.ended.unwrap_or(End::Closed);
-        connection.session.goodbye(&end.to_string());
+    async fn part(&self, mut greeted: Greeted, peer: &str, mut connection: Running) {
+        let reason = greeted.ended.take().unwrap_or(End::Closed).to_string();
+        connection.session.goodbye(&reason);
         connection.flush_last().await;
-        tracing::info!(worker = greeted.name, peer, reason = %end, "worker disconnected");
-        if greeted.link.detach(greeted.serial, &greeted.instance)
-            && let Some(worker) = greeted.worker
-        {
-            let gone = Input::WorkerDisconnected {
-                worker,
-                instance: greeted.instance,
-                reason: end.to_string(),
-            };
-            // At a stop of the master there is nobody to tell; the next start takes all workers for disconnected.
-            let _ = self.committer.submit_fact(gone).await;
-        }
+        tracing::info!(worker = greeted.name, peer, reason, "worker disconnected");
+        greeted.link.detach(greeted.serial);
+        // At a stop of the master there is nobody to tell; the next start takes all workers for disconnected.
+        let telling = self.tell_gone(&greeted, &reason);
+        let _ = self.stop.run_until_cancelled(telling).await;
     }
 
     /// From a good hello to an open connection.
@@ -220,6 +216,7 @@ impl Sessions {
         &self,
         connection: &mut Running,
         link: &WorkerLink,
+        serial: u64,
         hello: Hello,
         worker: &mut Option<WorkerId>,
     ) -> Result<(), End> {
@@ -233,7 +230,11 @@ impl Sessions {
             },
             info: info(&hello, connection.session.protocol()),
         };
-        match self.committer.submit(Input::WorkerConnected(connected)).await {
+        let connecting = self.committer.submit(Input::WorkerConnected(connected));
+        let Some(connected) = connection.end.run_until_cancelled(connecting).await else {
+            return Err(End::Replaced);
+        };
+        match connected {
             Ok(Reply::Worker(id)) => *worker = Some(id),
             Ok(other) => unreachable!("a connected worker is answered with its id, not {other:?}"),
             Err(error) => {
@@ -271,7 +272,7 @@ impl Sessions {
             commands = hello.commands.len(),
             "worker connected"
         );
-        link.open(hello.commands, &live, &hello.instance);
+        link.open(serial, hello.commands, &live, &hello.instance);
         Ok(())
     }
 }
@@ -308,9 +309,20 @@ impl Running {
         }
     }
 
-    /// Makes sure that no other process is this worker. One that is connected keeps its place if it answers.
-    async fn take_place(&mut self, link: &WorkerLink, name: &str, instance: &str) -> Result<(), String> {
-        while let Some(rival) = link.rival(instance) {
+    /// Makes sure that no other process is this worker. One that is connected keeps its place if it answers. Until the guard is
+    /// dropped, nobody else takes the place.
+    async fn take_place<'l>(
+        &mut self,
+        link: &'l WorkerLink,
+        name: &str,
+        instance: &str,
+    ) -> Result<MutexGuard<'l, ()>, String> {
+        loop {
+            let turn = link.turn.lock().await;
+            let Some(rival) = link.rival(instance) else {
+                return Ok(turn);
+            };
+            drop(turn);
             let heard = link.heard.notified();
             link.ask(rival);
             tokio::select! {
@@ -334,13 +346,12 @@ impl Running {
                 () = self.end.cancelled() => return Err("the master is stopping".into()),
             }
         }
-        Ok(())
     }
 
     /// The life of an open connection, until it ends or the worker wishes to be stopped.
     async fn pump(&mut self, link: &WorkerLink, serial: u64) -> Option<End> {
         loop {
-            if let Some(end) = self.hear(link) {
+            if let Some(end) = self.hear(link, serial) {
                 return Some(end);
             }
             let now = self.now();
@@ -350,7 +361,7 @@ impl Running {
                 Err(error) => return Some(error.into()),
             }
             // What cannot be begun has ended by now.
-            if let Some(end) = self.hear(link) {
+            if let Some(end) = self.hear(link, serial) {
                 return Some(end);
             }
             if self.session.takes_shutdown_wish() {
@@ -363,16 +374,16 @@ impl Running {
     }
 
     /// Hands on what the worker has said.
-    fn hear(&mut self, link: &WorkerLink) -> Option<End> {
+    fn hear(&mut self, link: &WorkerLink, serial: u64) -> Option<End> {
         while let Some(event) = self.session.poll_event() {
             match event {
                 MasterEvent::Output(chunk) => {
-                    if !link.output(chunk) {
+                    if !link.output(serial, chunk) {
                         return Some(End::Crumbs);
                     }
                 }
-                MasterEvent::Exited(exited) => link.exited(exited),
-                MasterEvent::Lost { id, reason } => link.lost(id, reason),
+                MasterEvent::Exited(exited) => link.exited(serial, exited),
+                MasterEvent::Lost { id, reason } => link.lost(serial, id, reason),
                 MasterEvent::Goodbye { reason } => return Some(End::Goodbye(reason)),
                 MasterEvent::Hello(_) | MasterEvent::Forgotten { .. } => {}
             }
@@ -530,56 +541,5 @@ fn info(hello: &Hello, protocol: &str) -> WorkerInfo {
         access_uri: hello.info.access_uri.clone(),
         version: Some(hello.version.clone()).filter(|version| !version.is_empty()),
         facts,
-    }
-}
-
-/// Says who was refused, at most once a while for each address, so that a misconfigured worker cannot flood the log.
-#[derive(Debug, Default)]
-pub(crate) struct RefusalLog(Mutex<BTreeMap<String, (Instant, u64)>>);
-
-impl RefusalLog {
-    const INTERVAL: Duration = Duration::from_secs(10);
-    const ADDRESSES_MAX: usize = 1024;
-
-    pub(crate) fn note(&self, peer: &str, worker: &str, reason: &str) {
-        if let Some((peer, unsaid_before)) = self.is_told(peer) {
-            tracing::warn!(peer, worker, reason, unsaid_before, "a worker was refused");
-        }
-    }
-
-    pub(crate) fn note_no_tls(&self, peer: &str, reason: &str) {
-        if let Some((peer, unsaid_before)) = self.is_told(peer) {
-            tracing::warn!(
-                peer,
-                reason,
-                unsaid_before,
-                "a connection for Perspective Broker was closed, as it came to no TLS"
-            );
-        }
-    }
-
-    /// The address, and how often nothing was said about it meanwhile; none if nothing is to be said this time, either.
-    fn is_told(&self, peer: &str) -> Option<(String, u64)> {
-        // Not the port, which is another one each time.
-        let address = peer
-            .parse::<std::net::SocketAddr>()
-            .map_or_else(|_| peer.to_owned(), |peer| IpAddr::to_string(&peer.ip()));
-        let mut noted = self.0.lock().expect("no panic while holding the lock");
-        if noted.len() >= Self::ADDRESSES_MAX {
-            noted.retain(|_, (at, _)| at.elapsed() < Self::INTERVAL);
-        }
-        if noted.len() >= Self::ADDRESSES_MAX && !noted.contains_key(&address) {
-            return None;
-        }
-        let now = Instant::now();
-        let (at, unsaid) = noted
-            .entry(address.clone())
-            .or_insert((now.checked_sub(Self::INTERVAL).unwrap_or(now), 0));
-        if at.elapsed() < Self::INTERVAL {
-            *unsaid += 1;
-            return None;
-        }
-        *at = now;
-        Some((address, std::mem::take(unsaid)))
     }
 }

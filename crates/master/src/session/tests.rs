@@ -1,5 +1,8 @@
 //! What a connection does, with both of its ends in memory.
 
+use std::{collections::BTreeSet, sync::Mutex};
+
+use futures_util::FutureExt;
 use ironmaster_buildbot::{
     CommandId as Name, Update, WorkerEnd, WorkerEvent, WorkerInfo as StockInfo, msgpack::WorkerSession,
 };
@@ -50,6 +53,8 @@ fn connection(session: Box<dyn Carrier>) -> (Running, mpsc::Sender<Box<Frame>>, 
 struct Seen {
     frames: u64,
     started: Vec<CommandId>,
+    resumed: Vec<(CommandId, u64)>,
+    interrupted: Vec<String>,
     /// How many frames there were when somebody looked at the clock.
     looked: Vec<u64>,
 }
@@ -112,11 +117,14 @@ impl Carrier for Torrent {
         self.0.lock().unwrap().started.push(id);
         Ok(())
     }
-    fn resume(&mut self, _: CommandId, _: u64) -> Result<(), CarrierError> {
+    fn resume(&mut self, id: CommandId, offset: u64) -> Result<(), CarrierError> {
+        self.0.lock().unwrap().resumed.push((id, offset));
         Ok(())
     }
     fn ack(&mut self, _: CommandId, _: u64) {}
-    fn interrupt(&mut self, _: CommandId, _: String) {}
+    fn interrupt(&mut self, _: CommandId, reason: String) {
+        self.0.lock().unwrap().interrupted.push(reason);
+    }
     fn forget(&mut self, _: CommandId) {}
     fn shut_down(&mut self, _: &str, _: Duration) -> Result<(), CarrierError> {
         Ok(())
@@ -132,7 +140,7 @@ async fn nothing_is_read_while_too_much_output_waits() {
     let (mut connection, to_master, _to_worker) = connection(Box::new(Torrent(seen.clone(), Vec::new())));
     let link = Arc::new(WorkerLink::default());
     let serial = link.attach("instance", true, connection.end.clone());
-    link.open(Vec::new(), &std::collections::BTreeSet::new(), "instance");
+    link.open(serial, Vec::new(), &BTreeSet::new(), "instance");
     let begin = |ordinal| {
         link.begin(
             id(ordinal),
@@ -202,6 +210,64 @@ async fn nothing_is_read_while_too_much_output_waits() {
     }
     drop(to_master);
     assert!(matches!(pumped.await.unwrap(), Some(End::Closed)));
+}
+
+/// A connection that was cut may have taken a stop with it; and what is still heard from it is not of its successor.
+#[tokio::test]
+async fn a_stop_is_said_on_each_connection_and_only_the_newest_one_speaks() {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let mut session = Torrent(seen.clone(), Vec::new());
+    let link = WorkerLink::default();
+    let first = link.attach("instance", true, CancellationToken::new());
+    link.open(first, Vec::new(), &BTreeSet::new(), "instance");
+    let inbox = link.begin(
+        id(0),
+        "instance",
+        exec("sleep 100"),
+        String::new(),
+        Wanted::Offset(0),
+    );
+    let chunk = |offset| OutputChunk {
+        id: id(0),
+        stream: Stream::Stdout,
+        offset,
+        data: b"so far".as_slice().into(),
+    };
+    let mut pump = |serial| link.pump(serial, &mut session, Duration::ZERO);
+    assert!(pump(first).unwrap());
+    assert!(link.output(first, chunk(0)));
+    link.interrupt(id(0), "stopped by ada");
+    assert!(pump(first).unwrap() && pump(first).unwrap());
+    assert_eq!(seen.lock().unwrap().interrupted, ["stopped by ada"]);
+    assert_eq!(inbox.take().await.chunks.len(), 1);
+
+    let second = link.attach("instance", true, CancellationToken::new());
+    assert!(!pump(first).unwrap(), "its place is taken");
+    let report = ironmaster_wire::CommandReport {
+        id: id(0),
+        digest: String::new(),
+        output_start: 0,
+        output_end: 6,
+        exited: false,
+    };
+    // The old connection is late with all that it could say.
+    link.open(first, Vec::new(), &BTreeSet::new(), "instance");
+    link.open(second, vec![report], &BTreeSet::new(), "instance");
+    assert!(link.output(first, chunk(6)));
+    link.lost(first, id(0), "it has no such command".into());
+    assert!(inbox.take().now_or_never().is_none(), "nothing has arrived");
+    assert!(pump(second).unwrap());
+    {
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.started, [id(0)]);
+        assert_eq!(seen.resumed, [(id(0), 6)]);
+        assert_eq!(seen.interrupted, ["stopped by ada", "stopped by ada"]);
+    }
+    assert!(link.output(second, chunk(6)));
+    assert_eq!(
+        inbox.take().await.chunks.front().map(|chunk| chunk.offset),
+        Some(6)
+    );
 }
 
 /// A stock worker over msgpack and the master's end of its connection, attached.
@@ -309,7 +375,7 @@ async fn of_two_stock_workers_with_one_name_the_first_is_asked() {
     let (mut first, to_master, mut to_worker) = connection(Box::new(master));
     let link = Arc::new(WorkerLink::default());
     let serial = link.attach("first", true, first.end.clone());
-    link.open(Vec::new(), &std::collections::BTreeSet::new(), "first");
+    link.open(serial, Vec::new(), &BTreeSet::new(), "first");
     let pumped = {
         let link = link.clone();
         tokio::spawn(async move { first.pump(&link, serial).await })

@@ -210,9 +210,28 @@ impl StockSession {
                     reason,
                     "the worker could not do what it was asked"
                 );
+                if call == pb::SET_BUILDERS {
+                    self.without_folders(&reason);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The worker has refused a list of builders as a whole, most likely as it could not make the folder of one. What waits for one
+    /// of them would wait for ever; the next command asks again, with the folders only that are there and its own.
+    fn without_folders(&mut self, reason: &str) {
+        let (ready, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| self.ready.contains(&waiting.dir));
+        self.waiting = ready;
+        let waiting: VecDeque<Waiting> = waiting;
+        self.events
+            .extend(waiting.into_iter().map(|waiting| MasterEvent::Lost {
+                id: waiting.id,
+                reason: format!("the worker does not take the folder {}: {reason}", waiting.dir),
+            }));
+        self.dirs.clone_from(&self.ready);
     }
 
     fn greeted(&mut self, info: &WorkerInfo) {

@@ -1,4 +1,4 @@
-//! Slows down guessing: each address has a few failed tries, which come back one by one.
+//! Slows down guessing: each guesser has a few failed tries, which come back one by one.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,13 @@ use std::{
 const BURST: u32 = 10;
 /// How long one of them takes to come back.
 const REFILL: Duration = Duration::from_secs(6);
-/// Addresses remembered. When there are more, those that failed longest ago are forgotten.
-const ADDRESSES_MAX: usize = 4096;
+/// Guessers remembered. When there are more, those that failed longest ago are forgotten.
+const GUESSERS_MAX: usize = 4096;
 
-/// Counts failed tries per address.
-#[derive(Debug, Default)]
-pub(super) struct Limiter {
-    failures: Mutex<BTreeMap<IpAddr, Failures>>,
+/// Counts failed tries of each guesser: an [address](network), or an address and what is guessed at.
+#[derive(Debug)]
+pub struct Limiter<K> {
+    failures: Mutex<BTreeMap<K, Failures>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,33 +27,39 @@ struct Failures {
     since: Instant,
 }
 
-impl Limiter {
-    /// How long this address has to wait before its next try, if it has to.
-    pub(super) fn wait(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
+impl<K> Default for Limiter<K> {
+    fn default() -> Self {
+        Self {
+            failures: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Ord + Clone> Limiter<K> {
+    /// How long this guesser has to wait before its next try, if it has to.
+    pub fn wait(&self, guesser: &K, now: Instant) -> Option<Duration> {
         let failures = self.failures.lock().expect("no panic while holding the lock");
-        let failures = failures.get(&network(peer))?.at(now);
+        let failures = failures.get(guesser)?.at(now);
         (failures.count >= BURST)
             .then(|| REFILL.saturating_sub(now.saturating_duration_since(failures.since)))
     }
 
     /// Notes a failed try. Returns whether it is worth a line in the log (the first one, and each that exhausts the
     /// tries), so that a guesser cannot fill the disk.
-    pub(super) fn failed(&self, peer: IpAddr, now: Instant) -> bool {
+    pub fn failed(&self, guesser: K, now: Instant) -> bool {
         let mut all = self.failures.lock().expect("no panic while holding the lock");
-        if all.len() >= ADDRESSES_MAX {
+        if all.len() >= GUESSERS_MAX {
             all.retain(|_, failures| failures.at(now).count > 0);
         }
-        if all.len() >= ADDRESSES_MAX
+        if all.len() >= GUESSERS_MAX
             && let Some(oldest) = all
                 .iter()
                 .min_by_key(|(_, failures)| failures.since)
-                .map(|(peer, _)| *peer)
+                .map(|(guesser, _)| guesser.clone())
         {
             all.remove(&oldest);
         }
-        let failures = all
-            .entry(network(peer))
-            .or_insert(Failures { count: 0, since: now });
+        let failures = all.entry(guesser).or_insert(Failures { count: 0, since: now });
         *failures = failures.at(now);
         failures.count += 1;
         failures.since = now;
@@ -76,8 +82,8 @@ impl Failures {
     }
 }
 
-/// One customer of an IPv6 provider has a whole /64.
-fn network(peer: IpAddr) -> IpAddr {
+/// Those addresses that one guesser has: one customer of an IPv6 provider has a whole /64.
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let bits = address.to_bits() & !u128::from(u64::MAX);
@@ -94,31 +100,36 @@ mod tests {
     #[test]
     fn tries_come_back_with_time() {
         let limiter = Limiter::default();
-        let peer: IpAddr = "2001:db8::1".parse().unwrap();
         let start = Instant::now();
         for _ in 0..BURST {
-            assert_eq!(limiter.wait(peer, start), None);
-            limiter.failed(peer, start);
+            assert_eq!(limiter.wait(&"peer", start), None);
+            limiter.failed("peer", start);
         }
-        assert_eq!(limiter.wait(peer, start), Some(REFILL));
-        assert!(
-            limiter.wait("2001:db8::2".parse().unwrap(), start).is_some(),
-            "the same network"
-        );
-        assert_eq!(limiter.wait("2001:db8:0:1::1".parse().unwrap(), start), None);
-        assert_eq!(limiter.wait(peer, start + REFILL), None);
-        limiter.failed(peer, start + REFILL);
-        assert!(limiter.wait(peer, start + REFILL).is_some());
-        assert_eq!(limiter.wait(peer, start + REFILL * 100), None);
+        assert_eq!(limiter.wait(&"peer", start), Some(REFILL));
+        assert_eq!(limiter.wait(&"another", start), None);
+        assert_eq!(limiter.wait(&"peer", start + REFILL), None);
+        limiter.failed("peer", start + REFILL);
+        assert!(limiter.wait(&"peer", start + REFILL).is_some());
+        assert_eq!(limiter.wait(&"peer", start + REFILL * 100), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_guesser() {
+        let [one, same, other] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| network(text.parse().unwrap()));
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+        let mapped = network("::ffff:192.0.2.1".parse().unwrap());
+        assert_eq!(mapped, network("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
     fn memory_is_bounded() {
         let limiter = Limiter::default();
         let now = Instant::now();
-        for n in 0..(ADDRESSES_MAX as u32 + 100) {
-            limiter.failed(IpAddr::V4(n.into()), now);
+        for n in 0..GUESSERS_MAX + 100 {
+            limiter.failed(n, now);
         }
-        assert!(limiter.failures.lock().unwrap().len() <= ADDRESSES_MAX);
+        assert!(limiter.failures.lock().unwrap().len() <= GUESSERS_MAX);
     }
 }
