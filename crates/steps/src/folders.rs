@@ -18,7 +18,7 @@ pub(crate) fn workdir_field() -> FieldSpec {
         kind: FieldKind::String,
         required: false,
         default: Some("\"build\""),
-        doc: "Directory from which the paths on the worker are seen, below the builder's directory there; `.` is that directory itself.",
+        doc: "Directory that paths on the worker are relative to, below the builder's directory there; `.` is that directory itself.",
         example: "\".\"",
     }
 }

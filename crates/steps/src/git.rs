@@ -72,7 +72,7 @@ pub(crate) fn kind() -> KindSpec {
             },
             required: false,
             default: None,
-            doc: "Fetches only so many commits of history.",
+            doc: "Fetches only this many commits of history.",
             example: "1",
         },
         FieldSpec {
@@ -107,7 +107,7 @@ pub(crate) fn kind() -> KindSpec {
     fields.extend(command_fields());
     KindSpec {
         name: "git",
-        doc: "Checks out the source stamp's revision with Git and sets the property `got_revision`.",
+        doc: "Checks out the source stamp's revision with Git, applies the source stamp's patch if there is one (of `try`, or of a form with `patch = true`), and sets the property `got_revision`.",
         fields,
         logs: &["stdio"],
         flags: StepFlags {

@@ -34,7 +34,7 @@ pub(crate) fn command_fields() -> Vec<FieldSpec> {
             kind: FieldKind::Duration,
             required: false,
             default: Some("\"20m\""),
-            doc: "Ends the command when it prints nothing for so long; 0 = never.",
+            doc: "Ends the command when it prints nothing for longer than this; 0 = never.",
             example: "\"1h\"",
         },
         FieldSpec {
@@ -42,7 +42,7 @@ pub(crate) fn command_fields() -> Vec<FieldSpec> {
             kind: FieldKind::Duration,
             required: false,
             default: None,
-            doc: "Ends the command when it runs for so long.",
+            doc: "Ends the command when it runs for longer than this.",
             example: "\"6h\"",
         },
         FieldSpec {
@@ -101,7 +101,7 @@ pub(crate) fn kind() -> KindSpec {
             },
             required: false,
             default: None,
-            doc: "Ends the command when it prints more bytes; those of its log files count, too.",
+            doc: "Ends the command when it prints more bytes than this; those of its log files count, too.",
             example: "1000000000",
         },
         FieldSpec {
@@ -109,7 +109,7 @@ pub(crate) fn kind() -> KindSpec {
             kind: FieldKind::LogFiles,
             required: false,
             default: None,
-            doc: "Files that the command writes, by the names of the logs that they become; shown while it runs. Paths are seen from `workdir`. With `follow` only what is written from the command's start on.",
+            doc: "Files that the command writes, by the names of the logs that they become; shown while it runs. Paths are relative to `workdir`. With `follow` only what is added after the command's start.",
             example: "{ \"test.log\" = \"out/test.log\", server = { path = \"server.log\", follow = true } }",
         },
         FieldSpec {
