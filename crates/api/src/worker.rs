@@ -28,8 +28,8 @@ const FRAMES_BETWEEN: usize = 8;
 /// What is read from a socket at once. The library keeps, and clears for each read, so much for each worker that is connected;
 /// the rest of a larger frame is read into the frame itself.
 const READ_BYTES: usize = 1024;
-/// The largest message of a stock worker. It sends a line as a whole, of so many characters as the master allows.
-const STOCK_MESSAGE_MAX: usize = 64 * 1024 * 1024;
+/// The largest message of a stock worker, in bytes. It sends a line as a whole, of as many characters as the master allows.
+const STOCK_MESSAGE_MAX: usize = StockSession::MESSAGE_MAX;
 /// How long a goodbye may take.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 

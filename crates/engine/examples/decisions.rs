@@ -18,7 +18,7 @@ use ironmaster_engine::{ConnectedWorker, Input, NewChange, State, StepOutcome, S
 use ironmaster_model::{
     BuilderDef, ChangeFilter, CollapseRule, Duration, ForceDef, LockDef, LockScope, LockUse, Plan,
     Properties, Results, SchedulerDef, SchedulerKind, StepDef, StepFlags, Timestamp, WorkerConnection,
-    WorkerDef, WorkerInfo, WorkerSelector,
+    WorkerDef, WorkerSelector,
 };
 
 const CHANGES: usize = 100;
@@ -298,7 +298,7 @@ fn main() {
                         resumes: true,
                         connected: true,
                     },
-                    info: WorkerInfo::default(),
+                    info: std::sync::Arc::default(),
                 };
                 send(&mut state, Input::WorkerConnected(connect))
             })

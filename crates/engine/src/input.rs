@@ -371,7 +371,7 @@ pub struct ConnectedWorker {
     /// The process behind it.
     pub connection: WorkerConnection,
     /// What it says of itself.
-    pub info: WorkerInfo,
+    pub info: Arc<WorkerInfo>,
 }
 
 /// What a running step makes durable. The running step is `step` of `build`; a report about any other is

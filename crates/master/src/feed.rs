@@ -8,6 +8,7 @@ use std::{
 
 use ironmaster_model::{BuildId, Event, LogContent, LogId, Sequenced, StepId};
 use ironmaster_store::{EventsError, Reader};
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 /// Events kept in memory for followers.
@@ -169,12 +170,20 @@ impl FeedReader {
 
 /// Log text that travelled in the commit stays in the database: followers read it there.
 fn without_text(mut sequenced: Sequenced) -> Sequenced {
-    if let Event::LogsSaved { saves, .. } = &mut sequenced.event {
-        for save in saves {
-            if let LogContent::Inline(text) = &mut save.content {
-                *text = Vec::new();
+    match &mut sequenced.event {
+        Event::LogsSaved { saves, .. } => {
+            for save in saves {
+                if let LogContent::Inline(text) = &mut save.content {
+                    *text = Vec::new();
+                }
             }
         }
+        Event::EffectsRecorded { effects, .. } => {
+            for effect in effects {
+                effect.outcome = Value::Null;
+            }
+        }
+        _ => {}
     }
     sequenced
 }

@@ -102,7 +102,7 @@ pub enum Event {
         /// The process behind it.
         connection: WorkerConnection,
         /// What it says of itself.
-        info: WorkerInfo,
+        info: Arc<WorkerInfo>,
         /// Whether it is to shut down when idle: it was told so, and is still the same process.
         #[serde(default)]
         graceful: bool,

@@ -1,6 +1,6 @@
 //! Records: what has happened, one type a table. Events carry them, the store keeps them, REST shows them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,8 @@ pub struct WorkerRecord {
     /// Whether it has not been connected for longer than it may.
     #[serde(default)]
     pub missing: bool,
-    /// What it last said of itself.
-    pub info: WorkerInfo,
+    /// What it last said of itself. Shared with the event that brought it, which is kept in memory for a while: there are many workers.
+    pub info: Arc<WorkerInfo>,
 }
 
 /// The worker process that connected last.

@@ -1,6 +1,6 @@
 //! What a step runs on: the boundary between step code and the master that drives it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use ironmaster_model::{
@@ -24,7 +24,7 @@ pub struct StepEnvironment {
     /// Name of the worker.
     pub worker_name: String,
     /// What the worker says of itself.
-    pub worker: WorkerInfo,
+    pub worker: Arc<WorkerInfo>,
 }
 
 /// Where the output of a command goes.

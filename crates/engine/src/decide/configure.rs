@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ironmaster_model::{
     BuilderId, BuilderRecord, ChangeSourceId, ChangeSourceRecord, CodebaseId, CodebaseRecord, Counter, Event,
     PipelineId, PipelineRecord, Plan, ProjectId, ProjectRecord, SchedulerDef, SchedulerId, SchedulerKind,
-    SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerInfo, WorkerRecord, WorkerSelector,
+    SchedulerRecord, SchedulerState, Timestamp, WorkerId, WorkerRecord, WorkerSelector,
 };
 
 use crate::{Refusal, Reply, State, Tx, timed};
@@ -172,7 +172,7 @@ fn workers(tx: &mut Tx<'_>, plan: &Plan) {
                 connection: None,
                 disconnected_at: Some(now),
                 missing: false,
-                info: WorkerInfo::default(),
+                info: Arc::default(),
             },
         };
         if known != Some(&worker) {

@@ -20,7 +20,7 @@ use ironmaster_engine::{
 use ironmaster_model::{
     BuildId, BuildRecord, BuildRequestId, BuilderDef, CollapseRule, Duration, Event, Plan, Properties,
     Results, SchedulerDef, SchedulerKind, StepDef, StepFlags, Timestamp, WorkerConnection, WorkerDef,
-    WorkerInfo, WorkerSelector,
+    WorkerSelector,
 };
 
 /// An engine with a clock.
@@ -95,7 +95,7 @@ impl Bench {
                 resumes: true,
                 connected: true,
             },
-            info: WorkerInfo::default(),
+            info: std::sync::Arc::default(),
         }))
     }
 

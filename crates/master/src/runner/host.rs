@@ -84,7 +84,7 @@ impl Host {
                 .map(|stamp| stamp.stamp.clone())
                 .collect(),
             worker_name: assignment.worker_name.clone(),
-            worker: (*current.worker).clone(),
+            worker: current.worker.clone(),
         };
         let always_run = assignment
             .builder

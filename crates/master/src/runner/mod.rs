@@ -149,7 +149,7 @@ fn control(state: &State, build: BuildId) -> Option<Control> {
         .unwrap_or_default();
     Some(Control {
         assignment: Arc::new(assignment),
-        worker: Arc::new(worker),
+        worker,
         resumed: None,
         over: false,
     })

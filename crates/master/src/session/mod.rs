@@ -2,6 +2,7 @@
 //! [`Carrier`]), and the worker's link.
 
 mod carrier;
+mod facts;
 mod presence;
 mod refusals;
 mod stock;
@@ -9,13 +10,12 @@ mod stock;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use ironmaster_engine::{ConnectedWorker, Input, Reply, State, build::workdir};
-use ironmaster_model::{Plan, WorkerConnection, WorkerId, WorkerInfo};
+use ironmaster_model::{Plan, WorkerConnection, WorkerId};
 use ironmaster_wire::{Frame, Hello, Limits, MasterEvent, MasterSession, Welcome};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -33,8 +33,6 @@ use crate::{
 
 /// How long a process that is connected may take to answer when another one comes under its name.
 const RIVAL_PATIENCE: Duration = Duration::from_secs(5);
-/// Clocks that differ by more, in milliseconds, are worth a word.
-const CLOCK_SKEW_MAX: u64 = 5_000;
 
 /// What every session needs.
 #[derive(Debug)]
@@ -224,11 +222,11 @@ impl Sessions {
             name: hello.name.clone(),
             connection: WorkerConnection {
                 instance: hello.instance.clone(),
-                boot: hello.boot.clone(),
+                boot: facts::short(&hello.boot),
                 resumes: hello.capabilities.resumes,
                 connected: true,
             },
-            info: info(&hello, connection.session.protocol()),
+            info: facts::of(&hello, connection.session.protocol()).into(),
         };
         let connecting = self.committer.submit(Input::WorkerConnected(connected));
         let Some(connected) = connection.end.run_until_cancelled(connecting).await else {
@@ -507,39 +505,4 @@ fn is_killed(state: &State, name: &str, instance: &str) -> bool {
                 .as_ref()
                 .is_some_and(|connection| connection.instance == instance)
     })
-}
-
-/// How far a worker's clock is ahead of this machine's, in milliseconds.
-fn clock_skew(hello: &Hello) -> Option<i64> {
-    let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    let there = i64::try_from(hello.time_ms?).ok()?;
-    there.checked_sub(i64::try_from(here.as_millis()).ok()?)
-}
-
-fn info(hello: &Hello, protocol: &str) -> WorkerInfo {
-    let mut facts = BTreeMap::from([("protocol".to_owned(), protocol.into())]);
-    if let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&hello.info) {
-        facts.extend(map);
-    }
-    if let Some(skew) = clock_skew(hello) {
-        if skew.unsigned_abs() > CLOCK_SKEW_MAX {
-            tracing::warn!(
-                worker = hello.name,
-                skew_ms = skew,
-                "the worker's clock differs from the master's: set one of them right"
-            );
-        }
-        facts.insert("clock_skew_ms".into(), skew.into());
-    }
-    WorkerInfo {
-        admin: hello.info.admin.clone(),
-        host: hello
-            .info
-            .host
-            .clone()
-            .or_else(|| Some(hello.info.hostname.clone()).filter(|name| !name.is_empty())),
-        access_uri: hello.info.access_uri.clone(),
-        version: Some(hello.version.clone()).filter(|version| !version.is_empty()),
-        facts,
-    }
 }

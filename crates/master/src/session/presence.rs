@@ -57,7 +57,7 @@ mod tests {
     use std::sync::Arc;
 
     use ironmaster_engine::{ConnectedWorker, Reply, Tx, decide};
-    use ironmaster_model::{Plan, Timestamp, WorkerConnection, WorkerDef, WorkerInfo};
+    use ironmaster_model::{Plan, Timestamp, WorkerConnection, WorkerDef};
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
@@ -123,7 +123,7 @@ mod tests {
                     resumes: true,
                     connected: true,
                 },
-                info: WorkerInfo::default(),
+                info: std::sync::Arc::default(),
             }));
         }
 

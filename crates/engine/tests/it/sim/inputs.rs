@@ -139,10 +139,10 @@ impl Inputs {
                 resumes: !(index == 3 || (index == 2 && instance.is_multiple_of(2))),
                 connected: true,
             },
-            info: WorkerInfo {
+            info: Arc::new(WorkerInfo {
                 facts: [("basedir".to_owned(), json!("/srv/w"))].into(),
                 ..WorkerInfo::default()
-            },
+            }),
         })
     }
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use ironmaster_buildbot::{
-    Builder, Command, CommandId as Name, MasterEnd, MasterEvent as Heard, SessionError, Transfer, WorkerInfo,
-    msgpack,
+    Builder, Command, CommandId as Name, Limits, MasterEnd, MasterEvent as Heard, SessionError, Transfer,
+    WorkerInfo, msgpack,
     pb::{self, Door, Login},
 };
 use ironmaster_wire::{Capabilities, CommandId, Hello, MasterEvent, Verb, WorkerInfo as NativeInfo};
@@ -95,6 +95,9 @@ impl std::fmt::Debug for StockSession {
 }
 
 impl StockSession {
+    /// The largest message that is read, in bytes.
+    pub const MESSAGE_MAX: usize = Limits::MSGPACK.bytes;
+
     /// A worker that has proved to be who it says.
     fn new(name: String, protocol: &'static str, end: Box<dyn MasterEnd + Send>) -> Self {
         let mut instance = [0; 16];

@@ -101,7 +101,7 @@ impl History {
                 connection: None,
                 disconnected_at: None,
                 missing: false,
-                info: WorkerInfo::default(),
+                info: std::sync::Arc::default(),
             });
         }
         if self.schedulers.len() < 3 {
@@ -182,7 +182,7 @@ impl History {
                 resumes: self.chance(80),
                 connected: true,
             };
-            let info = WorkerInfo {
+            let info = std::sync::Arc::new(WorkerInfo {
                 admin: self.chance(50).then(|| "Admin <admin@example.org>\n".into()),
                 host: self.chance(50).then(|| "test host\n".into()),
                 access_uri: None,
@@ -192,7 +192,7 @@ impl History {
                     ("cpus".to_owned(), json!(self.below(64))),
                 ]
                 .into(),
-            };
+            });
             let record = &mut self.workers[index];
             record.connection = Some(connection.clone());
             record.info = info.clone();
