@@ -395,6 +395,36 @@ async fn of_two_with_one_name_the_first_stays_as_long_as_it_answers() {
     }
 }
 
+/// It refuses all of its builders at once if it cannot make the folder of one; the others' builds run all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_it_cannot_make_stops_nobody_else() {
+    let step = "type = \"shell\"\ncommand = \"echo hello\"";
+    let mut fleet = fleet(Protocol::Pb, &[("blocked", step), ("fine", step)]).await;
+    fleet.kill_worker("small");
+    let folder = fleet.path("small/blocked");
+    fs::remove_dir_all(&folder).expect("the directory is ours");
+    fs::write(&folder, "in the way").expect("the directory is ours");
+    start(&mut fleet);
+    fleet.workers_connected(&["small"]).await;
+    let build = built(&fleet, "fine", json!({})).await;
+    assert_eq!(build["results"], 0, "{build}\n{}", fleet.evidence());
+    let request = force(&fleet, "blocked", json!({})).await;
+    let complete = fleet.completed(request).await;
+    assert_eq!(complete["results"], 4, "{complete}\n{}", fleet.evidence());
+    let build = fleet.builds_of(request).await.remove(0);
+    let steps = fleet
+        .list(&format!("/api/v2/builds/{}/steps", build["buildid"]), "steps")
+        .await;
+    let told = format!("{steps:?}");
+    assert!(told.contains("does not take the folder blocked"), "{told}");
+    // As soon as it can be made, everything is as before.
+    fs::remove_file(&folder).expect("the directory is ours");
+    for builder in ["blocked", "fine"] {
+        let build = built(&fleet, builder, json!({})).await;
+        assert_eq!(build["results"], 0, "{build}\n{}", fleet.evidence());
+    }
+}
+
 /// Who has a wrong password hears of it, and does no harm.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_refused() {
