@@ -404,6 +404,11 @@ async fn a_folder_that_it_cannot_make_stops_nobody_else() {
     let folder = fleet.path("small/blocked");
     fs::remove_dir_all(&folder).expect("the directory is ours");
     fs::write(&folder, "in the way").expect("the directory is ours");
+    fleet
+        .until("the master has noticed that the worker is gone", async |fleet| {
+            fleet.list("/api/v2/workers", "workers").await[0]["connected_to"] == json!([])
+        })
+        .await;
     start(&mut fleet);
     fleet.workers_connected(&["small"]).await;
     let build = built(&fleet, "fine", json!({})).await;
