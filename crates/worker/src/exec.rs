@@ -33,6 +33,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const SHORT_WAIT: Duration = Duration::from_millis(200);
 /// How long processes that the leader left behind may take to end by themselves.
 const LINGER: Duration = Duration::from_millis(200);
+/// A command that began less long ago has a number that few processes have come after, by far not all that there can be.
+const YOUNG: Duration = Duration::from_secs(1);
 /// A grace that nobody waits for.
 const LONG: Duration = Duration::from_hours(24 * 365);
 /// How long killed processes may take to vanish before the command is declared over all the same.
@@ -488,13 +490,19 @@ impl<O: Owner> Running<'_, O> {
         let mut pause = Duration::from_millis(2);
         // Processes may have gone into groups of their own, as a shell's jobs do; the session is the same.
         let (session, me) = (self.group.as_raw_nonzero().get(), std::process::id() as i32);
+        let is_young = self.started.elapsed() < YOUNG;
         loop {
             let (registry, id) = (self.owner.registry().clone(), self.owner.label());
             let killed = self.phase == Phase::Killed;
             let left = tokio::task::spawn_blocking(move || {
                 let marked = if killed { registry.kill_marked(&id) } else { 0 };
                 let mut left = Vec::new();
-                for process in procs::all() {
+                let processes = if is_young {
+                    procs::since(session)
+                } else {
+                    procs::all()
+                };
+                for process in processes {
                     if process.session != session {
                         continue;
                     }
