@@ -6,7 +6,7 @@ use crate::fleet::{Fleet, worker_sections};
 
 fn step(name: &str, fields: &str) -> String {
     format!(
-        "[[builder.step]]\ntype = \"set_property\"\nname = \"{name}\"\nproperty = \"{name}\"\nhalt_on_failure = false\n{fields}\n"
+        "[[builder.step]]\ntype = \"set_property\"\nname = \"{name}\"\nproperty = \"{name}\"\nalways_run = true\n{fields}\n"
     )
 }
 
@@ -19,7 +19,10 @@ fn step_of<'s>(steps: &'s [Value], name: &str) -> &'s Value {
 async fn what_is_too_large_for_one_ends_its_step_and_no_more() {
     let steps = [
         // In JSON it takes more room than the 64 KiB that there is.
-        step("newlines", "command = \"yes '' | head -c 40000; echo x\""),
+        step(
+            "newlines",
+            "command = \"yes '' | head -c 40000; echo x\"\nstrip = false",
+        ),
         step("long", "command = \"head -c 65536 /dev/zero | tr '\\\\0' x\""),
         step("endless", "command = \"yes\""),
         // The worker keeps all of it until the step's end is committed, and does not send more than it may keep.

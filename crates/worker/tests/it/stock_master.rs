@@ -144,9 +144,18 @@ impl Attached {
         }
     }
 
-    /// The worker asks to be shut down; nothing else comes before.
+    /// The worker asks to be shut down; nothing else comes before, but what its commands print.
     async fn wants_shutdown(&mut self) {
-        assert_eq!(self.event().await, Some(MasterEvent::WantsShutdown));
+        loop {
+            match self.event().await {
+                Some(MasterEvent::WantsShutdown) => return,
+                Some(MasterEvent::Update {
+                    update: Update::Output { .. },
+                    ..
+                }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
 

@@ -232,7 +232,10 @@ impl StockSession {
         self.events
             .extend(waiting.into_iter().map(|waiting| MasterEvent::Lost {
                 id: waiting.id,
-                reason: format!("the worker does not take the folder {}: {reason}", waiting.dir),
+                reason: format!(
+                "the worker does not take the folder {} (when it can be made, start the worker's program again): {reason}",
+                waiting.dir
+            ),
             }));
         self.dirs.clone_from(&self.ready);
     }
