@@ -1,7 +1,9 @@
 // A small master for developing the UI without one: REST v2 (reading, control), `/ws`, `/config` and the
 // login, over generated data: 1,000 builders, a million-line log, and builds that run as you watch.
 //
-//     node dev/mock-server.mjs [--port 8010] [--prefix /ci] [--dist dist] [--builders 1000] [--empty]
+//     node dev/mock-server.mjs [--port 8010] [--prefix /ci] [--dist dist] [--builders 1000] [--empty] [--steady]
+//
+// With `--steady` builds run until somebody stops them, so that a test finds the same however slow its machine is.
 //
 // The admin token is `demo-token`. Not for anything but development: nothing is stored or checked well.
 
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     dist: { type: 'string', default: join(here, '../dist') },
     builders: { type: 'string', default: '1000' },
     empty: { type: 'boolean', default: false },
+    steady: { type: 'boolean', default: false },
   },
 })
 const prefix = options.prefix.replace(/\/$/, '')
@@ -552,7 +555,7 @@ function begin(queued, workerid) {
     build,
     step,
     log,
-    until: Date.now() + 45_000 + random() * 90_000,
+    until: options.steady ? Number.POSITIVE_INFINITY : Date.now() + 45_000 + random() * 90_000,
     rate: build.builderid === 3 ? 4000 : 8,
   })
   return build

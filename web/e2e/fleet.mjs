@@ -1,15 +1,15 @@
-// A real master and real workers as processes, in a directory of their own, on loopback ports that the kernel gives.
+// A real master and real workers as processes, in a directory of their own, on loopback ports.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
-import * as net from 'node:net'
 import * as os from 'node:os'
 import * as path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from '../dev/port.mjs'
 
 /** How long anything may take before a test gives up. Only a broken program gets there; PATIENCE_S is for those who mend it. */
-export const PATIENCE_MS = 1000 * Number(process.env.PATIENCE_S ?? 90)
+export const PATIENCE_MS = 1000 * Number(process.env.PATIENCE_S ?? 300)
 const POLL_MS = 20
 const WORKER_TOKEN = 'the-token-of-every-worker-in-these-tests'
 
@@ -29,15 +29,6 @@ export async function until(what, check) {
     if (Date.now() > end) throw new Error(`${what}: not within ${PATIENCE_MS / 1000} s`)
     await pause(POLL_MS)
   }
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** A section of a worker for the configuration. */
