@@ -27,5 +27,9 @@ export default defineConfig({
     include: ['src/**/*.test.{ts,tsx}'],
     environment: 'node',
     restoreMocks: true,
+    setupFiles: ['src/test/setup.ts'],
+    // Only a test that hangs gets there, also on a slow machine that does something else as well.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 })

@@ -146,6 +146,8 @@ test('a build is stopped, and its process is gone', async (t) => {
   await page.getByRole('button', { name: 'Stop' }).click()
   await page.getByRole('dialog').getByLabel('Reason').fill('it leads nowhere')
   await page.getByRole('button', { name: 'Stop the build' }).click()
+  // Only a build that is over has this; that a step was cancelled may be told before.
+  await page.getByRole('button', { name: 'Rebuild' }).waitFor()
   await page.getByText('Cancelled').first().waitFor()
   await page
     .getByText(/it leads nowhere/)
