@@ -68,11 +68,13 @@ else
 fi
 
 echo "installing the Debian packages:$missing" >&2
-# Only names of packages are split here, none of which has a blank.
+# A machine that has just started may be at its own upgrades, and a mirror may be slow.
+patient="-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3"
+# Only names of packages and these options are split here, none of which has a blank.
 # shellcheck disable=SC2086
 {
-    $root apt-get update -q >&2 &&
-        $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
+    $root apt-get $patient update -q >&2 &&
+        $root env DEBIAN_FRONTEND=noninteractive apt-get $patient install -q -y --no-install-recommends $missing >&2
 } </dev/null || fail "apt-get failed, see above; install them by hand and try again"
 for name in "$@"; do
     is_there "$name" || fail "'$name' is still missing after that"
