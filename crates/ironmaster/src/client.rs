@@ -78,29 +78,7 @@ impl Client {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> Result<Value, CallError> {
-        let failed = |error: std::io::Error| {
-            CallError::Failed(Failure::because("cannot speak with the master", &error))
-        };
-        let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        // Version 1.0: the answer ends where the connection does.
-        let head = format!(
-            "{method} /api/v2/{path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).map_err(failed)?;
-        stream.write_all(body.as_bytes()).map_err(failed)?;
-        let mut answer = Vec::new();
-        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer) {
-            // It ended before it could answer.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(CallError::NotRunning),
-            other => other.map_err(failed)?,
-        };
-        if answer.is_empty() {
-            return Err(CallError::NotRunning);
-        }
-        parse(&answer)
+        exchange(self.connect()?, method, path, body)
     }
 
     fn connect(&self) -> Result<UnixStream, CallError> {
@@ -125,6 +103,33 @@ impl Client {
             )),
         })
     }
+}
+
+/// One request and its answer.
+fn exchange(mut stream: UnixStream, method: &str, path: &str, body: &str) -> Result<Value, CallError> {
+    let failed =
+        |error: std::io::Error| CallError::Failed(Failure::because("cannot speak with the master", &error));
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    // Version 1.0: the answer ends where the connection does.
+    let head = format!(
+        "{method} /api/v2/{path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    // A master that ends may hear only a part of it. What it has said all the same is its answer.
+    let unless_ended = |result: std::io::Result<()>| match result {
+        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
+        other => other.map_err(failed),
+    };
+    let spoken = stream.write_all(head.as_bytes());
+    unless_ended(spoken.and_then(|()| stream.write_all(body.as_bytes())))?;
+    let mut answer = Vec::new();
+    let heard = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+    unless_ended(heard.map(|_| ()))?;
+    if answer.is_empty() {
+        return Err(CallError::NotRunning);
+    }
+    parse(&answer)
 }
 
 /// The body of an answer, if it is a good one.
@@ -158,6 +163,22 @@ pub(crate) fn parse(answer: &[u8]) -> Result<Value, CallError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A long request to a master that has said this, and ends without having heard anything.
+    fn asked_of_one_that_ends(says: &[u8]) -> Result<Value, CallError> {
+        let (ours, mut master) = UnixStream::pair().unwrap();
+        master.write_all(says).unwrap();
+        drop(master);
+        exchange(ours, "POST", "builds/1", &"x".repeat(1 << 20))
+    }
+
+    #[test]
+    fn a_master_that_ends_amid_a_call_does_not_run() {
+        assert!(matches!(asked_of_one_that_ends(b""), Err(CallError::NotRunning)));
+        let refused =
+            asked_of_one_that_ends(b"HTTP/1.0 413 Payload Too Large\r\n\r\n{\"error\": \"too long\"}");
+        assert!(matches!(refused, Err(CallError::Refused(error)) if error["message"] == "too long"));
+    }
 
     #[test]
     fn answers_are_read() {
