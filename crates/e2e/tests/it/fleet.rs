@@ -3,8 +3,13 @@
 use std::{
     fs,
     net::TcpListener,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,8 +17,9 @@ use serde_json::{Value, json};
 
 use crate::database::{self, Kind, Postgres};
 
-/// How long anything may take before a test gives up. Only a broken program gets there.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// How long anything may take before a test gives up. Only a broken program gets there, also on a slow
+/// machine that does something else as well.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A configuration with its processes. Ends them when dropped.
@@ -39,12 +45,24 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A port that was free a moment ago.
+/// A port that no other test gets as long as this process lives, whether its program runs or not: below those that the
+/// kernel gives to whoever asks for any, and held by a name that ends with the process.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback has a free port")
-        .port()
+    static HELD: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let first = std::process::id() % 10_000;
+    for offset in 0..10_000 {
+        let port = u16::try_from(10_000 + (first + offset) % 10_000).expect("it is below 20000");
+        let name = SocketAddr::from_abstract_name(format!("ironmaster-port-{port}"))
+            .expect("it has no more bytes than a name may have");
+        let Ok(held) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+            return port;
+        }
+    }
+    panic!("all ports from 10000 to 19999 are taken");
 }
 
 impl Fleet {
@@ -479,7 +497,7 @@ pub(crate) fn signal(process: u32, signal: rustix::process::Signal) {
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder()
-        .timeout(Duration::from_secs(20))
+        .timeout(Duration::from_mins(1))
         .build()
         .expect("a client without TLS needs nothing")
 }

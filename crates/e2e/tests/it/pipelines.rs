@@ -293,9 +293,13 @@ async fn jobs_that_were_added_are_not_added_again() {
             fleet.get("/api/v2/builders").await.is_some()
         })
         .await;
-    let run = start(&fleet, "added").await.expect("the master answers");
+    // It may be dead before it has answered.
+    start(&fleet, "added").await;
     assert!(!fleet.master_ended().await.success());
     fleet.start_master().await;
+    let runs = fleet.list("/api/v2/runs", "runs").await;
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let run = runs[0]["runid"].as_u64().expect("a run has an id");
     ran_exactly_once(&fleet, "added", run).await;
     let job = &jobs_of(&fleet, run).await["find"];
     let build = job["buildid"].as_u64().expect("it was built");
