@@ -236,6 +236,23 @@ async fn a_build_can_be_watched_and_stopped() {
         let command = json!({"cmd": "startConsuming", "_id": id, "path": path}).to_string();
         socket.send(Message::text(command)).await.expect("it is open");
     }
+    let deadline = tokio::time::Instant::now() + crate::fleet::PATIENCE;
+    // In force is what was answered.
+    let mut answered = Vec::new();
+    while answered.len() < 3 {
+        let message = tokio::time::timeout_at(deadline, socket.next()).await;
+        let message = message
+            .unwrap_or_else(|_| panic!("only {answered:?} were answered\n{}", fleet.evidence()))
+            .expect("it is open")
+            .expect("a frame");
+        let Ok(text) = message.into_text() else { continue };
+        let answer: Value = serde_json::from_str(&text).expect("frames are JSON");
+        if answer["code"] == 200 {
+            answered.push(answer["_id"].as_u64());
+        }
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [Some(0), Some(1), Some(2)]);
     let builder = builder_id(&fleet, "slow").await;
     let request = fleet
         .force("force", json!({"builderid": builder, "reason": "to watch"}))
@@ -243,7 +260,6 @@ async fn a_build_can_be_watched_and_stopped() {
         .expect("an answer");
     let mut seen = Vec::new();
     let mut stopped = false;
-    let deadline = tokio::time::Instant::now() + crate::fleet::PATIENCE;
     while !seen
         .iter()
         .any(|key: &String| key == &format!("buildrequests/{request}/complete"))

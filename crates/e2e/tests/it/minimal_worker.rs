@@ -42,10 +42,7 @@ async fn fleet(builders: &[(&str, &str)]) -> Fleet {
              [[scheduler]]\nname = \"force-{name}\"\ntype = \"force\"\nbuilders = [\"{name}\"]\n"
         );
     }
-    fleet.configure(
-        "lease = \"3s\"\nheartbeat = \"500ms\"\ndead_after = \"2s\"",
-        &toml,
-    );
+    fleet.configure("", &toml);
     fleet.start_master().await;
     spawn(&mut fleet);
     fleet.workers_connected(&["small"]).await;
@@ -63,7 +60,9 @@ async fn force(fleet: &Fleet, builder: &str) -> u64 {
 async fn built(fleet: &Fleet, builder: &str) -> Value {
     let request = force(fleet, builder).await;
     fleet.completed(request).await;
-    fleet.builds_of(request).await.remove(0)
+    let mut builds = fleet.builds_of(request).await;
+    assert_eq!(builds.len(), 1, "it ran once: {builds:?}\n{}", fleet.evidence());
+    builds.remove(0)
 }
 
 async fn raw(fleet: &Fleet, build: &Value) -> String {
@@ -94,7 +93,7 @@ async fn it_runs_what_it_is_told() {
         ),
         (
             "silent",
-            "type = \"shell\"\ncommand = \"echo so far; sleep 600\"\ntimeout = \"500ms\"",
+            "type = \"shell\"\ncommand = \"echo so far; sleep 600\"\ntimeout = \"5s\"",
         ),
         ("absent", "type = \"shell\"\ncommand = [\"no-such-program\"]"),
         (

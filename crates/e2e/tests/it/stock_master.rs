@@ -18,8 +18,8 @@ use crate::{
 };
 
 const POLL: Duration = Duration::from_millis(50);
-/// A stock master takes its time for sixty steps on four workers.
-const BUILD_PATIENCE: Duration = Duration::from_mins(4);
+/// A stock master takes its time for sixty steps on four workers, and much of it on a slow machine.
+const BUILD_PATIENCE: Duration = Duration::from_mins(12);
 
 /// A stock master and workers of both kinds, in a directory of their own. Ends them when dropped.
 struct Site {

@@ -100,10 +100,7 @@ pub(crate) async fn fleet(protocol: Protocol, builders: &[(&str, &str)]) -> Flee
              [[scheduler]]\nname = \"force-{name}\"\ntype = \"force\"\nbuilders = [\"{name}\"]\npatch = true\n"
         );
     }
-    fleet.configure(
-        "heartbeat = \"500ms\"\ndead_after = \"2s\"\nlease = \"3s\"",
-        &toml,
-    );
+    fleet.configure("", &toml);
     fleet.start_master().await;
     create(&fleet, protocol, pb_port, &token("small"));
     start(&mut fleet);
@@ -122,7 +119,9 @@ async fn force(fleet: &Fleet, builder: &str, params: Value) -> u64 {
 async fn built(fleet: &Fleet, builder: &str, params: Value) -> Value {
     let request = force(fleet, builder, params).await;
     fleet.completed(request).await;
-    fleet.builds_of(request).await.remove(0)
+    let mut builds = fleet.builds_of(request).await;
+    assert_eq!(builds.len(), 1, "it ran once: {builds:?}\n{}", fleet.evidence());
+    builds.remove(0)
 }
 
 async fn raw(fleet: &Fleet, build: &Value) -> String {
@@ -161,7 +160,7 @@ async fn it_runs_what_it_is_told(protocol: Protocol) {
             ),
             (
                 "silent",
-                "type = \"shell\"\ncommand = \"echo so far; sleep 600\"\ntimeout = \"1s\"",
+                "type = \"shell\"\ncommand = \"echo so far; sleep 600\"\ntimeout = \"5s\"",
             ),
             ("absent", "type = \"shell\"\ncommand = [\"no-such-program\"]"),
             ("killed", "type = \"shell\"\ncommand = \"kill -SEGV $$\""),

@@ -138,7 +138,9 @@ async fn a_job_of_the_stock_client_is_built_and_a_bad_one_is_shown() {
         .await;
     stock_try(&fleet);
     built_once(&fleet).await;
-    fs::write(fleet.path("jobs/new/torn"), "1:5,400:{").expect("the directory is ours");
+    // As clients do it: whole, or not there.
+    fs::write(fleet.path("jobs/tmp/torn"), "1:5,400:{").expect("the directory is ours");
+    fs::rename(fleet.path("jobs/tmp/torn"), fleet.path("jobs/new/torn")).expect("the directory is ours");
     fleet
         .until("the bad job is shown", async |fleet| {
             let shown = fleet.list("/api/v2/tryschedulers/try", "tryschedulers").await;

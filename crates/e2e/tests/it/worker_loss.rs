@@ -39,10 +39,7 @@ fn witness(fleet: &Fleet) -> String {
 async fn a_build_of_a_killed_worker_runs_again() {
     let mut fleet = Fleet::new("", "");
     let toml = configuration(&fleet, &["w1", "w2"], 3);
-    fleet.configure(
-        "lease = \"3s\"\nheartbeat = \"500ms\"\ndead_after = \"2s\"",
-        &toml,
-    );
+    fleet.configure("", &toml);
     fleet.start_master().await;
     fleet.spawn_worker("w1");
     fleet.workers_connected(&["w1"]).await;
@@ -73,10 +70,7 @@ async fn a_build_of_a_killed_worker_runs_again() {
 async fn attempts_are_limited() {
     let mut fleet = Fleet::new("", "");
     let toml = configuration(&fleet, &["w1"], 2);
-    fleet.configure(
-        "lease = \"3s\"\nheartbeat = \"500ms\"\ndead_after = \"2s\"",
-        &toml,
-    );
+    fleet.configure("", &toml);
     fleet.start_master().await;
     fleet.spawn_worker("w1");
     let request = fleet.force("force", json!({})).await.expect("the master answers");
