@@ -1,5 +1,7 @@
 //! Ways for a command to end: by itself, by request, by limits. Nothing of its tree may stay.
 
+use std::fs;
+
 use ironmaster_wire::{Ending, Exec, MasterEvent, Outcome, Stream, TimeoutKind, Verb};
 use rustix::process::Signal;
 
@@ -109,7 +111,7 @@ async fn a_tree_that_ignores_the_interrupt_is_killed_whole() {
 async fn silence_and_total_time_are_limited() {
     let (_master, place, _worker, mut conn) = connected().await;
     let silent = Exec {
-        timeout_silence_ms: Some(1500),
+        timeout_silence_ms: Some(5500),
         ..place.sh("echo one; sleep 1000")
     };
     let done = conn.run(id(0), silent).await;
@@ -123,12 +125,12 @@ async fn silence_and_total_time_are_limited() {
     assert_eq!(done.text(Stream::Stdout), "one\n");
     assert!(
         done.text(Stream::Header)
-            .starts_with("no output for 1.5 s: asked to end with SIGTERM")
+            .starts_with("no output for 5.5 s: asked to end with SIGTERM")
     );
 
     let busy = "trap '' TERM; while :; do echo x; sleep 0.02; done";
     let total = Exec {
-        timeout_total_ms: Some(1500),
+        timeout_total_ms: Some(5500),
         timeout_silence_ms: Some(60_000),
         grace_ms: 50,
         ..place.sh(busy)
@@ -143,7 +145,7 @@ async fn silence_and_total_time_are_limited() {
     );
     assert!(
         done.text(Stream::Header)
-            .starts_with("running for 1.5 s: asked to end")
+            .starts_with("running for 5.5 s: asked to end")
     );
     assert_eq!(marked(&place.mark()), [] as [i32; 0]);
 }
@@ -201,7 +203,11 @@ async fn processes_left_behind_do_not_hold_the_command_up() {
     assert_eq!(marked(&place.mark()), [] as [i32; 0]);
 
     // What is still coming when the leader ends is not lost.
-    let done = conn.run(id(2), place.sh("(sleep 0.2; echo late) & exit 0")).await;
+    let script = "(while [ ! -e go ]; do sleep 0.01; done; echo late) & echo gone; exit 0";
+    conn.start(id(2), place.sh(script)).await;
+    conn.line("gone\n").await;
+    fs::write(place.base().join("go"), "").unwrap();
+    let done = conn.finish().await;
     assert_eq!(
         (done.outcome(), done.text(Stream::Stdout)),
         (Outcome::Exit { code: 0 }, "late\n".into())

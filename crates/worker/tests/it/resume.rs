@@ -1,6 +1,7 @@
 //! Connections come and go; commands and their bytes do not.
 
-use bytes::Bytes;
+use std::fs;
+
 use ironmaster_wire::{Exec, MasterEvent, Outcome, Stream, Verb, Welcome};
 
 use crate::harness::{Master, Place, Worker, id, marked, until};
@@ -25,16 +26,28 @@ async fn large_output_is_exact_and_in_order() {
         done.bytes(Stream::Stdout) == numbers(3_000_000),
         "the bytes differ"
     );
-    // Streams in the order in which the program wrote them, as it waits in between.
-    let script = "for n in 1 2 3; do echo out$n; sleep 0.05; echo err$n >&2; sleep 0.05; done";
-    let order: Vec<Bytes> = conn
-        .run(id(1), place.sh(script))
-        .await
-        .chunks
-        .into_iter()
-        .map(|chunk| chunk.data)
-        .collect();
-    assert_eq!(order.concat(), b"out1\nerr1\nout2\nerr2\nout3\nerr3\n");
+    // Streams in the order in which the program wrote them, as it goes on only when the last line has come.
+    let script = "seen() { while [ ! -e $1 ]; do sleep 0.01; done; }; \
+                  for n in 1 2 3; do echo out$n; seen out$n; echo err$n >&2; seen err$n; done";
+    conn.start(id(1), place.sh(script)).await;
+    for n in 1..=3 {
+        for (stream, name) in [(Stream::Stdout, "out"), (Stream::Stderr, "err")] {
+            let line = format!("{name}{n}");
+            let mut text = Vec::new();
+            while text.len() <= line.len() {
+                let chunk = conn.output().await;
+                assert_eq!(chunk.stream, stream, "{chunk:?}");
+                text.extend_from_slice(&chunk.data);
+            }
+            assert_eq!(text, format!("{line}\n").as_bytes());
+            fs::write(place.base().join(line), "").unwrap();
+        }
+    }
+    let done = conn.finish().await;
+    assert_eq!(
+        (done.outcome(), done.chunks.len()),
+        (Outcome::Exit { code: 0 }, 0)
+    );
 }
 
 #[tokio::test]
