@@ -5,7 +5,10 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -114,11 +117,15 @@ fn pass(mut client: TcpStream, mut server: TcpStream, plan: &Mutex<Plan>) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let mute = Arc::new(AtomicBool::new(false));
+    let muted = mute.clone();
     let answers = std::thread::spawn(move || {
         // Read to the end, whether anybody listens or not: what is not read would be taken for a broken connection.
         let mut buffer = [0; 16 * 1024];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
-            let _ = to.write_all(&buffer[..n]);
+            if !muted.load(Ordering::SeqCst) {
+                let _ = to.write_all(&buffer[..n]);
+            }
         }
         let _ = to.shutdown(Shutdown::Both);
     });
@@ -151,9 +158,10 @@ fn pass(mut client: TcpStream, mut server: TcpStream, plan: &Mutex<Plan>) {
                 continue;
             }
             Some(How::Before) => {}
-            // Its answers go nowhere.
+            // Its answers go nowhere. The client hears of the end when the server has dealt with the message, lest it has the
+            // server's process ended before.
             Some(How::After) => {
-                let _ = client.shutdown(Shutdown::Write);
+                mute.store(true, Ordering::SeqCst);
                 let _ = server.write_all(&message);
             }
             Some(How::Unnoticed) => {
