@@ -64,7 +64,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// There is no such log in the file.
-    #[error("log file {path} has no log {log_id}: it may have been removed by retention")]
+    #[error("log file {path} has no log {log_id}: something other than this program has changed the file")]
     NoSuchLog {
         /// The file.
         path: PathBuf,
