@@ -489,34 +489,14 @@ impl<O: Owner> Running<'_, O> {
         };
         let mut pause = Duration::from_millis(2);
         // Processes may have gone into groups of their own, as a shell's jobs do; the session is the same.
-        let (session, me) = (self.group.as_raw_nonzero().get(), std::process::id() as i32);
+        let session = self.group.as_raw_nonzero().get();
         let is_young = self.started.elapsed() < YOUNG;
         loop {
             let (registry, id) = (self.owner.registry().clone(), self.owner.label());
             let killed = self.phase == Phase::Killed;
             let left = tokio::task::spawn_blocking(move || {
                 let marked = if killed { registry.kill_marked(&id) } else { 0 };
-                let mut left = Vec::new();
-                let processes = if is_young {
-                    procs::since(session)
-                } else {
-                    procs::all()
-                };
-                for process in processes {
-                    if process.session != session {
-                        continue;
-                    }
-                    if process.is_alive() {
-                        left.push(process);
-                    } else if process.parent == me {
-                        // An orphan that ended up with us, because the worker is the first process of a container.
-                        let _ = rustix::process::waitpid(
-                            Pid::from_raw(process.pid),
-                            rustix::process::WaitOptions::NOHANG,
-                        );
-                    }
-                }
-                (left, marked)
+                (procs::alive_in(session, is_young), marked)
             })
             .await;
             let Ok((left, marked)) = left else { return };

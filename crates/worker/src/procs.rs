@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 
 /// The environment variable that marks every process of a command: one `basedir/instance/command` for each worker
 /// around it, separated by colons (a worker may itself run in a command of another).
@@ -111,6 +111,21 @@ pub(crate) fn since(first: i32) -> Vec<Process> {
         }
         _ => all(),
     }
+}
+
+/// What is alive of a session, whose leader began a moment ago if it `is_young`. The dead of it are reaped if that is for us.
+pub(crate) fn alive_in(session: i32, is_young: bool) -> Vec<Process> {
+    let me = std::process::id() as i32;
+    let mut processes = if is_young { since(session) } else { all() };
+    processes.retain(|process| process.session == session);
+    for orphan in &processes {
+        if !orphan.is_alive() && orphan.parent == me {
+            // It ended up with us, because the worker is the first process of a container.
+            let _ = waitpid(Pid::from_raw(orphan.pid), WaitOptions::NOHANG);
+        }
+    }
+    processes.retain(Process::is_alive);
+    processes
 }
 
 /// Names the current boot of the machine; empty if the system does not say.
