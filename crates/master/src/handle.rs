@@ -283,17 +283,22 @@ impl Master {
 
     /// Whether a worker is configured, and that its token; else why not, in words that do not tell which of both is wrong.
     pub fn admit_worker(&self, peer: &str, name: &str, token: &str) -> Result<(), NotAdmitted> {
-        self.admit(peer, name, || session::authenticate(&self.plan(), name, token))
+        let plan = self.plan();
+        self.admit(peer, name, plan.workers.contains_key(name), || {
+            session::authenticate(&plan, name, token)
+        })
     }
 
-    /// Whether somebody is who he says, which `check` finds out. Failed tries count, and are told in the log.
+    /// Whether somebody is who he says, which `check` finds out; `exists` says whether the configuration has that name. Failed tries
+    /// count, and are told in the log.
     pub(crate) fn admit<T>(
         &self,
         peer: &str,
         name: &str,
+        exists: bool,
         check: impl FnOnce() -> Result<T, String>,
     ) -> Result<T, NotAdmitted> {
-        self.inner.sessions.refusals.admit(peer, name, check)
+        self.inner.sessions.refusals.admit(peer, name, exists, check)
     }
 
     /// Says in the log whose connection did not become one with TLS; not each time.

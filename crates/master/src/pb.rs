@@ -219,8 +219,10 @@ async fn let_in(
         door.feed(&buffer[..count]).map_err(|error| error.to_string())?;
     };
     let plan = master.plan();
-    let who = master.admit(&peer.to_string(), &login.user, || {
-        let reporter = reporter.filter(|reporter| reporter.name == login.user);
+    let reporter = reporter.filter(|reporter| reporter.name == login.user);
+    let exists =
+        reporter.is_some() || plan.workers.contains_key(&login.user) || is_tester(&plan, &login.user);
+    let who = master.admit(&peer.to_string(), &login.user, exists, || {
         if reporter.is_some_and(|reporter| login.proves(&PasswordDigest::from_md5(reporter.secret.0))) {
             return Ok(Who::Reporter);
         }
@@ -271,7 +273,14 @@ async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The try scheduler that has this user.
+/// Whether a try scheduler has this user.
+fn is_tester(plan: &Plan, user: &str) -> bool {
+    plan.schedulers.values().any(
+        |scheduler| matches!(&scheduler.kind, SchedulerKind::Try(tries) if tries.pb_users.contains_key(user)),
+    )
+}
+
+/// The try scheduler that has this user, with that password.
 fn tester(plan: &Plan, login: &Login) -> Option<String> {
     plan.schedulers.values().find_map(|scheduler| {
         let SchedulerKind::Try(tries) = &scheduler.kind else {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A connection that lasted so long was a good one, however long pauses may be.
+const GOOD: Duration = Duration::from_secs(10);
+
 /// Doubles from the shortest to the longest pause. Jitter keeps a fleet from coming back all at once.
 #[derive(Debug)]
 pub struct Backoff {
@@ -28,10 +31,10 @@ impl Backoff {
         pause.mul_f64(0.5 + jitter / 2.0)
     }
 
-    /// A connection has ended that lasted so long. If that was longer than any pause, it was a good one. Otherwise the
+    /// A connection has ended that lasted so long. If that was longer than the usual pauses, it was a good one. Otherwise the
     /// pauses go on growing: what ended it may end the next one as soon, and each costs the master something.
     pub fn ended_after(&mut self, lasted: Duration) {
-        if lasted >= self.longest {
+        if lasted >= self.longest.min(GOOD) {
             self.reset();
         }
     }

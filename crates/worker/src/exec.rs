@@ -168,6 +168,7 @@ fn start<O: Owner>(owner: &O, program: Program) -> Result<Running<'_, O>, String
         printed: 0,
         cause: None,
         unwanted: false,
+        interrupted: false,
         phase: Phase::Free,
         exited: None,
         cleared: false,
@@ -210,6 +211,8 @@ struct Running<'a, O> {
     cause: Option<Cause>,
     /// Nobody wants what it has printed any more, whatever ended it.
     unwanted: bool,
+    /// The master has said that it is to end. It says so again on each connection, which changes nothing.
+    interrupted: bool,
     phase: Phase,
     exited: Option<io::Result<ExitStatus>>,
     /// Nothing of it is alive any more.
@@ -402,6 +405,9 @@ impl<O: Owner> Running<'_, O> {
 
     /// Begins to end the command, or ends it faster.
     fn end(&mut self, cause: Cause) {
+        if matches!(cause, Cause::Interrupt(_)) && std::mem::replace(&mut self.interrupted, true) {
+            return;
+        }
         self.unwanted |= matches!(cause, Cause::Drop | Cause::Stop(_));
         if self.exited.is_some() {
             // The leader has ended by itself; only what it left behind can be meant.
@@ -490,8 +496,8 @@ impl<O: Owner> Running<'_, O> {
         let mut pause = Duration::from_millis(2);
         // Processes may have gone into groups of their own, as a shell's jobs do; the session is the same.
         let session = self.group.as_raw_nonzero().get();
-        let is_young = self.started.elapsed() < YOUNG;
         loop {
+            let is_young = self.started.elapsed() < YOUNG;
             let (registry, id) = (self.owner.registry().clone(), self.owner.label());
             let killed = self.phase == Phase::Killed;
             let left = tokio::task::spawn_blocking(move || {

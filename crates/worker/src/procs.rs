@@ -101,16 +101,23 @@ const FEW: i32 = 256;
 /// Every process that may have begun after the one with this number, which did so a moment ago. Numbers are given out in turn, so
 /// that there are few to look at, unless they have just begun again with the lowest. No [`all`], as a short command may cost less.
 pub(crate) fn since(first: i32) -> Vec<Process> {
-    // proc(5): the last field is the number of the process that was created most recently.
-    let newest = fs::read_to_string("/proc/loadavg")
-        .ok()
-        .and_then(|text| text.split_ascii_whitespace().next_back()?.parse::<i32>().ok());
-    match newest {
-        Some(newest) if (first..first.saturating_add(FEW)).contains(&newest) => {
-            (first..=newest).filter_map(Process::read).collect()
+    let mut found = Vec::new();
+    let mut next = first;
+    while let Some(newest) = newest().filter(|newest| (first..first.saturating_add(FEW)).contains(newest)) {
+        if newest < next {
+            return found;
         }
-        _ => all(),
+        found.extend((next..=newest).filter_map(Process::read));
+        // One that was looked at may have begun another and ended meanwhile.
+        next = newest + 1;
     }
+    all()
+}
+
+/// The number of the process that was created most recently: the last field, proc(5).
+fn newest() -> Option<i32> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
 /// What is alive of a session, whose leader began a moment ago if it `is_young`. The dead of it are reaped if that is for us.

@@ -138,7 +138,10 @@ impl Sessions {
         let instance = hello.instance.clone();
         if !connection.session.is_known() {
             let check = || authenticate(&plan, &name, &hello.token);
-            if let Err(NotAdmitted { reason, later }) = self.refusals.admit(peer, &name, check) {
+            if let Err(NotAdmitted { reason, later }) =
+                self.refusals
+                    .admit(peer, &name, plan.workers.contains_key(&name), check)
+            {
                 // Wrong credentials do not become right by trying again; the configuration may change, though.
                 connection.refuse(&reason, later).await;
                 return None;

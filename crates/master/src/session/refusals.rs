@@ -22,8 +22,8 @@ pub struct NotAdmitted {
 /// misconfigured worker cannot flood it.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// Failed tries of an address at a name. Not of the address at all names: of several workers behind one address, one may have a
-    /// wrong token.
+    /// Failed tries of an address at a name that there is, or (empty) at all that there are not. Not at all names together: of several
+    /// workers behind one address, one may have a wrong token.
     guesses: Limiter<(String, String)>,
     told: Mutex<BTreeMap<String, (Instant, u64)>>,
 }
@@ -32,14 +32,16 @@ impl Refusals {
     const INTERVAL: Duration = Duration::from_secs(10);
     const ADDRESSES_MAX: usize = 1024;
 
-    /// Whether somebody is who he says, which `check` finds out.
+    /// Whether somebody is who he says, which `check` finds out; `exists` says whether the configuration has that name.
     pub(crate) fn admit<T>(
         &self,
         peer: &str,
         name: &str,
+        exists: bool,
         check: impl FnOnce() -> Result<T, String>,
     ) -> Result<T, NotAdmitted> {
-        let (guesser, now) = ((network_of(peer), name.to_owned()), Instant::now());
+        let guessed_at = if exists { name } else { "" };
+        let (guesser, now) = ((network_of(peer), guessed_at.to_owned()), Instant::now());
         let refused = match self.guesses.wait(&guesser, now) {
             Some(wait) => NotAdmitted {
                 reason: format!(
@@ -119,11 +121,8 @@ mod tests {
     fn guesses_at_one_name_are_slowed_down_and_others_are_not() {
         let refusals = Refusals::default();
         let guess = |peer: &str, name: &str, right: bool| {
-            refusals.admit(
-                peer,
-                name,
-                || if right { Ok(()) } else { Err("wrong".to_owned()) },
-            )
+            let check = || if right { Ok(()) } else { Err("wrong".to_owned()) };
+            refusals.admit(peer, name, name.len() == 1, check)
         };
         for port in 1..=10 {
             let refused = guess(&format!("192.0.2.1:{port}"), "w", false).unwrap_err();
@@ -137,5 +136,11 @@ mod tests {
         assert_eq!(guess("192.0.2.1", "w", true), Err(refused), "on whichever port");
         assert_eq!(guess("192.0.2.1:11", "x", true), Ok(()));
         assert_eq!(guess("192.0.2.2:11", "w", true), Ok(()));
+        // Invented names take no memory each, and do not push out who guesses at a real one.
+        for number in 0..10_000 {
+            assert!(guess("192.0.2.1:11", &format!("invented {number}"), false).is_err());
+        }
+        assert!(guess("192.0.2.1:11", "w", true).is_err());
+        assert!(guess("192.0.2.1:11", "y", true).is_ok());
     }
 }

@@ -44,8 +44,8 @@ async fn an_interrupt_gives_the_command_time_to_end() {
 async fn the_whole_tree_has_the_grace_not_only_its_leader() {
     let (_master, place, _worker, mut conn) = connected().await;
     // The leader ends at once; its child takes longer than output is usually awaited after the leader's end.
-    let script =
-        "(trap 'sleep 2.5; echo child done; exit' TERM; echo ready; while :; do sleep 0.05; done) & wait";
+    let script = "echo $$ >leader; (trap 'echo hears; sleep 2.5; echo child done; exit' TERM; \
+                  echo ready; while :; do sleep 0.05; done) & wait";
     conn.start(
         id(0),
         Exec {
@@ -55,6 +55,12 @@ async fn the_whole_tree_has_the_grace_not_only_its_leader() {
     )
     .await;
     conn.line("ready").await;
+    conn.session.interrupt(id(0), "stop");
+    conn.line("hears").await;
+    let leader = fs::read_to_string(place.base().join("leader")).unwrap();
+    let leader = leader.trim().parse().unwrap();
+    until("the leader's end", || !is_alive(leader)).await;
+    // A master says so again when the connection was another one meanwhile.
     conn.session.interrupt(id(0), "stop");
     let done = conn.finish().await;
     assert_eq!(
