@@ -344,6 +344,14 @@ impl Fleet {
         }
     }
 
+    /// Waits until the master has noticed that its only worker is gone.
+    pub(crate) async fn worker_disconnected(&self) {
+        self.until("the master has noticed that the worker is gone", async |fleet| {
+            fleet.list("/api/v2/workers", "workers").await[0]["connected_to"] == json!([])
+        })
+        .await;
+    }
+
     /// Waits until all these workers are connected.
     pub(crate) async fn workers_connected(&self, names: &[&str]) {
         self.until("the workers are connected", async |fleet| {

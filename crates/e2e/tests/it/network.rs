@@ -19,14 +19,6 @@ async fn fleet_behind_proxy() -> (Fleet, Proxy) {
     (fleet, proxy)
 }
 
-async fn disconnected(fleet: &Fleet) {
-    fleet
-        .until("the master has noticed that the worker is gone", async |fleet| {
-            fleet.list("/api/v2/workers", "workers").await[0]["connected_to"] == json!([])
-        })
-        .await;
-}
-
 async fn survives(mode: Mode) {
     let (fleet, proxy) = fleet_behind_proxy().await;
     let mut requests = Vec::new();
@@ -45,7 +37,7 @@ async fn survives(mode: Mode) {
         .await;
     for _ in 0..3 {
         proxy.set(mode);
-        disconnected(&fleet).await;
+        fleet.worker_disconnected().await;
         proxy.set(Mode::Open);
         fleet.workers_connected(&["w1"]).await;
     }

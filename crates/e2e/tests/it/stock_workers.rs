@@ -394,14 +394,6 @@ async fn of_two_with_one_name_the_first_stays_as_long_as_it_answers() {
     }
 }
 
-async fn disconnected(fleet: &Fleet) {
-    fleet
-        .until("the master has noticed that the worker is gone", async |fleet| {
-            fleet.list("/api/v2/workers", "workers").await[0]["connected_to"] == json!([])
-        })
-        .await;
-}
-
 /// It refuses all of its builders at once if it cannot make the folder of one; the others' builds run all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_it_cannot_make_stops_nobody_else() {
@@ -411,7 +403,7 @@ async fn a_folder_that_it_cannot_make_stops_nobody_else() {
     let folder = fleet.path("small/blocked");
     fs::remove_dir_all(&folder).expect("the directory is ours");
     fs::write(&folder, "in the way").expect("the directory is ours");
-    disconnected(&fleet).await;
+    fleet.worker_disconnected().await;
     start(&mut fleet);
     fleet.workers_connected(&["small"]).await;
     let build = built(&fleet, "fine", json!({})).await;
@@ -430,7 +422,7 @@ async fn a_folder_that_it_cannot_make_stops_nobody_else() {
     // Its program has to be started again, and then everything is as before.
     fs::remove_file(&folder).expect("the directory is ours");
     fleet.kill_worker("small");
-    disconnected(&fleet).await;
+    fleet.worker_disconnected().await;
     start(&mut fleet);
     fleet.workers_connected(&["small"]).await;
     for builder in ["blocked", "fine"] {
